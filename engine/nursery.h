@@ -1,0 +1,96 @@
+/*
+ * nursery.h - children forked ahead of time, one job each: fed, watched, killed at the deadline,
+ * reaped.
+ *
+ * Both engine programs are a nursery around a warm process. A spare child is forked before it is
+ * needed, goes through sandbox_enter_early() and waits; a job wakes it, and the next spare is
+ * forked meanwhile. Request and reply travel in memory files made before the fork, so neither side
+ * can block the other.
+ *
+ * The owner polls: nursery_poll_fds() fills struct pollfd, nursery_step() does what is due and
+ * calls back.
+ */
+#ifndef ENGINE_NURSERY_H
+#define ENGINE_NURSERY_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/sandbox.h"
+#include "src/base/buf.h"
+#include "src/base/frame.h"
+
+/* The child's side of a job. */
+struct nursery_io {
+	int reply_fd;  /* memory file for the reply */
+	int status_fd; /* one byte here says: the reply is whole */
+	int place_fd;  /* memory file: where the program was when time ran out (SIGUSR2 handler
+	                  writes) */
+};
+
+/* Writes the reply frame and the done byte. The child should then _exit(0); the parent kills it
+ * anyway. 0 or -1. */
+int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
+                  size_t blob_len);
+
+struct nursery_limits {
+	double wall_s, cpu_s;
+	uint64_t memory_bytes, file_bytes;
+	uint64_t log_kept_bytes; /* passed on; what comes after is counted */
+	uint64_t log_max_bytes;  /* past it the job ends with NURSERY_OUTPUT */
+};
+
+enum nursery_end {
+	NURSERY_REPLIED,
+	NURSERY_EXITED,    /* without a reply; status is the exit code */
+	NURSERY_SIGNALLED, /* status is the signal */
+	NURSERY_WALL,
+	NURSERY_CPU,
+	NURSERY_OUTPUT,
+	NURSERY_CANCELLED,
+	NURSERY_LOST, /* our own fault: no child could be forked, or its reply is no frame */
+};
+
+struct nursery_verdict {
+	uint32_t job, type;
+	enum nursery_end end;
+	int status;
+	double wall_s, cpu_s;
+	long peak_kib;
+	struct frame reply; /* when NURSERY_REPLIED; borrowed for the call */
+	const char *place;  /* "" unless the child said where it was */
+	uint64_t log_bytes, log_dropped;
+	char error[240]; /* for NURSERY_LOST */
+};
+
+struct nursery_ops {
+	void *ctx;
+	/* In the child, after sandbox_enter_early(), before it waits: may be NULL. */
+	void (*child_ready)(void *ctx);
+	/* In the child, with the request: calls sandbox_enter() itself, replies, returns (the
+	 * nursery then _exits). */
+	void (*child_run)(void *ctx, const struct frame *request, const struct nursery_io *io);
+	/* In the parent. */
+	void (*log)(void *ctx, uint32_t job, const char *stream, const void *bytes, size_t len);
+	void (*done)(void *ctx, const struct nursery_verdict *v);
+};
+
+struct nursery;
+
+/* @spares children are kept waiting; at most @jobs_max run at once, further ones queue. */
+struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox *jail, int spares,
+                             int jobs_max, struct err *e);
+void nursery_close(struct nursery *n); /* kills and reaps all */
+
+/* Takes a copy of the request. 0 or -1. */
+int nursery_submit(struct nursery *n, const struct frame *request, const struct nursery_limits *l,
+                   struct err *e);
+void nursery_cancel(struct nursery *n, uint32_t job);
+
+int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap); /* number written */
+int nursery_timeout_ms(struct nursery *n); /* till the next deadline; -1: none */
+void nursery_step(struct nursery *n);
+int nursery_busy(const struct nursery *n); /* jobs running or queued */
+
+#endif

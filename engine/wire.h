@@ -1,0 +1,47 @@
+/*
+ * wire.h - the message types between cadforge (engine/pool) and its two engine programs, and the
+ * keys in them.
+ *
+ * One asker, many jobs in flight; each job gets any number of LOG frames and then exactly one
+ * RESULT. All times in seconds, sizes in bytes, lengths in mm unless a name says otherwise.
+ */
+#ifndef ENGINE_WIRE_H
+#define ENGINE_WIRE_H
+
+enum wire_type {
+	/* cadforge -> builder */
+	WIRE_BUILD = 1,   /* json: {dialect:"seed"|"open", filter:bool, wall_s, cpu_s, memory_mib,
+	                   * output_kib,   brep_mib, facts:bool}; blob: the program as it came */
+	WIRE_FACTS = 2,   /* json: {}; blob: the program, which is parsed and never run */
+	WIRE_CONVERT = 3, /* json: {to:"step"|"brep", wall_s, memory_mib}; blob: binary BREP or STEP
+	                     text */
+	/* cadforge -> scorer */
+	WIRE_SCORE = 4, /* json: {format:"brep"|"stl"|"glb", geometry:bool,
+	                 * figures:"none"|"fast"|"full", reference: id or 0, export:["stl","glb"],
+	                 * wall_s, memory_mib, faces_max, triangles_max}; blob: the shape */
+	WIRE_REFERENCE =
+		5, /* json: {id}; blob: reference_serialize(); kept for the life of the scorer */
+	/* both */
+	WIRE_CANCEL = 6, /* json: {}; the job of that number is killed and answers RESULT with end
+	                    "cancelled" */
+	/* helper -> cadforge */
+	WIRE_READY = 16, /* once, after the warm-up. json: {program, pid, seconds, versions:{...},
+	                  * jail:{...}} or {program, error, remedy} when it cannot work here, after
+	                  * which it exits with 3 */
+	WIRE_LOG = 17,   /* json: {stream:"stdout"|"stderr"}; blob: bytes as printed, not cleaned */
+	WIRE_RESULT = 18, /* what came of the job; keys below */
+};
+
+/*
+ * RESULT of BUILD: {ok, cause, exception|null, error|null, line|null, column|null, source|null,
+ *   limit:{name,limit,used}|null, statements_done, statements_all, seconds, cpu_s, peak_mib,
+ * log_bytes, log_dropped, refused:{syscall:count,...}, traceback|null, facts:{...}|null}; blob:
+ * binary BREP when ok. RESULT of FACTS: {facts:{...}|null, error|null, ...}. RESULT of CONVERT:
+ * {ok, error|null, seconds}; blob: the converted file. RESULT of SCORE: {ok,
+ * cause:"ok"|"bad_input"|"wall_limit"|"memory_limit"|"shape_limit"|"empty_shape"|"crash"|
+ *   "cancelled", error|null, limit|null, geometry:{...}|null, figures:{...}|null,
+ * seconds:{read,measure,mesh,score}, exports:[{format,bytes},...]}; blob: the exports one after the
+ * other, in that order.
+ */
+
+#endif

@@ -1,0 +1,221 @@
+#include "src/base/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *type_name(const cJSON *v)
+{
+	if (!v)
+		return "nothing";
+	if (cJSON_IsBool(v))
+		return "true or false";
+	if (cJSON_IsNull(v))
+		return "null";
+	if (cJSON_IsNumber(v))
+		return "a number";
+	if (cJSON_IsString(v))
+		return "a string";
+	if (cJSON_IsArray(v))
+		return "an array";
+	return "an object";
+}
+
+/* cJSON recurses once a level and takes 1000; a little stack may have less room than that. */
+static bool too_deep(const char *text, size_t len, size_t *at)
+{
+	int depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+		if (in_string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '[' || c == '{') {
+			if (++depth > 512) {
+				*at = i;
+				return true;
+			}
+		} else if (c == ']' || c == '}') {
+			depth--;
+		}
+	}
+	return false;
+}
+
+static void place(const char *text, size_t at, int *line, int *column)
+{
+	*line = 1;
+	*column = 1;
+	for (size_t i = 0; i < at; i++) {
+		if (text[i] == '\n') {
+			(*line)++;
+			*column = 1;
+		} else {
+			(*column)++;
+		}
+	}
+}
+
+cJSON *json_parse(const char *text, size_t len, struct err *e)
+{
+	const char *end = NULL;
+	size_t at = 0;
+	int line, column;
+
+	if (too_deep(text, len, &at)) {
+		place(text, at, &line, &column);
+		err_set(e, ERR_INPUT, "line %d, column %d: JSON nested deeper than 512 levels",
+		        line, column);
+		return NULL;
+	}
+	cJSON *v = cJSON_ParseWithLengthOpts(text, len, &end, false);
+	if (v) {
+		at = (size_t)(end - text);
+		while (at < len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\r' ||
+		                    text[at] == '\t'))
+			at++;
+		if (at == len)
+			return v;
+		cJSON_Delete(v);
+		place(text, at, &line, &column);
+		err_set(e, ERR_INPUT, "line %d, column %d: text after the JSON value", line,
+		        column);
+		return NULL;
+	}
+	at = end ? (size_t)(end - text) : 0;
+	if (at > len)
+		at = len;
+	place(text, at, &line, &column);
+	if (at == len)
+		err_set(e, ERR_INPUT, "line %d, column %d: the JSON text ends too early", line,
+		        column);
+	else
+		err_set(e, ERR_INPUT, "line %d, column %d: not JSON (at byte %zu, value 0x%02x)",
+		        line, column, at, (unsigned char)text[at]);
+	return NULL;
+}
+
+void json_print(struct buf *out, const cJSON *v)
+{
+	char *s = cJSON_PrintUnformatted(v);
+
+	if (s)
+		buf_adds(out, s);
+	else
+		out->failed = true;
+	cJSON_free(s);
+}
+
+static int wanted(const cJSON *o, const char *key, const char *what, struct err *e)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	return err_set(e, ERR_INPUT, "%s: %s wanted, got %s", key, what, type_name(v));
+}
+
+int json_get_string(const cJSON *o, const char *key, const char **out, struct err *e)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	if (!cJSON_IsString(v))
+		return wanted(o, key, "a string", e);
+	*out = v->valuestring;
+	return 0;
+}
+
+int json_get_number(const cJSON *o, const char *key, double *out, struct err *e)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	if (!cJSON_IsNumber(v))
+		return wanted(o, key, "a number", e);
+	*out = v->valuedouble;
+	return 0;
+}
+
+int json_get_int(const cJSON *o, const char *key, long long min, long long max, long long *out,
+                 struct err *e)
+{
+	double d;
+
+	if (json_get_number(o, key, &d, e) < 0)
+		return -1;
+	if (!(d >= (double)min && d <= (double)max) || d != floor(d))
+		return err_set(e, ERR_INPUT, "%s: a whole number from %lld to %lld wanted, got %g",
+		               key, min, max, d);
+	*out = (long long)d;
+	return 0;
+}
+
+int json_get_numbers(const cJSON *o, const char *key, double *out, int n, struct err *e)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	if (!cJSON_IsArray(v))
+		return err_set(e, ERR_INPUT, "%s: %d numbers wanted, got %s", key, n, type_name(v));
+	if (cJSON_GetArraySize(v) != n)
+		return err_set(e, ERR_INPUT, "%s: %d numbers wanted, got %d", key, n,
+		               cJSON_GetArraySize(v));
+	int i = 0;
+	const cJSON *item;
+	cJSON_ArrayForEach(item, v)
+	{
+		if (!cJSON_IsNumber(item))
+			return err_set(e, ERR_INPUT, "%s[%d]: a number wanted, got %s", key, i,
+			               type_name(item));
+		out[i++] = item->valuedouble;
+	}
+	return 0;
+}
+
+double json_number_or(const cJSON *o, const char *key, double def)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	return cJSON_IsNumber(v) ? v->valuedouble : def;
+}
+
+bool json_bool_or(const cJSON *o, const char *key, bool def)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	return cJSON_IsBool(v) ? (bool)cJSON_IsTrue(v) : def;
+}
+
+const char *json_string_or(const cJSON *o, const char *key, const char *def)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	return cJSON_IsString(v) ? v->valuestring : def;
+}
+
+void json_add_figure(cJSON *o, const char *key, double v)
+{
+	if (isfinite(v))
+		cJSON_AddNumberToObject(o, key, v);
+	else
+		cJSON_AddNullToObject(o, key);
+}
+
+void json_add_text(cJSON *o, const char *key, const char *text)
+{
+	if (text)
+		cJSON_AddStringToObject(o, key, text);
+	else
+		cJSON_AddNullToObject(o, key);
+}
+
+void json_add_figures(cJSON *o, const char *key, const double *v, int n)
+{
+	cJSON *a = cJSON_AddArrayToObject(o, key);
+
+	for (int i = 0; i < n; i++)
+		cJSON_AddItemToArray(a, isfinite(v[i]) ? cJSON_CreateNumber(v[i])
+		                                       : cJSON_CreateNull());
+}

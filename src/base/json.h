@@ -1,0 +1,41 @@
+/*
+ * json.h - typed reads over cJSON for text that came from elsewhere, and the writing rules we keep.
+ *
+ * Reads name the key, what was wanted and what was got. A figure that does not apply is null, never
+ * 0.
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+#include "src/base/buf.h"
+
+/* Parses exactly one JSON value (nesting at most 512 levels, no trailing text). NULL with @e
+ * (ERR_INPUT) set: line, column and what stands there. Caller frees with cJSON_Delete(). */
+cJSON *json_parse(const char *text, size_t len, struct err *e);
+
+/* One line without blanks, appended to @out. */
+void json_print(struct buf *out, const cJSON *v);
+
+/* Each returns 0, or -1 with @e set. @key must be there and of the type. */
+int json_get_string(const cJSON *o, const char *key, const char **out, struct err *e);
+int json_get_number(const cJSON *o, const char *key, double *out, struct err *e);
+int json_get_int(const cJSON *o, const char *key, long long min, long long max, long long *out,
+                 struct err *e);
+int json_get_numbers(const cJSON *o, const char *key, double *out, int n, struct err *e);
+
+/* What is there of that type, or the default; no error. */
+double json_number_or(const cJSON *o, const char *key, double def);
+bool json_bool_or(const cJSON *o, const char *key, bool def);
+const char *json_string_or(const cJSON *o, const char *key, const char *def);
+
+/* Adds a number, or null when @v is NaN or infinite: JSON has no word for those. */
+void json_add_figure(cJSON *o, const char *key, double v);
+/* Adds a string, or null for NULL. */
+void json_add_text(cJSON *o, const char *key, const char *text);
+/* Adds an array of @n figures. */
+void json_add_figures(cJSON *o, const char *key, const double *v, int n);
+
+#endif
