@@ -61,7 +61,8 @@ struct nursery_verdict {
 	struct frame reply; /* when NURSERY_REPLIED; borrowed for the call */
 	const char *place;  /* "" unless the child said where it was */
 	uint64_t log_bytes, log_dropped;
-	char error[240]; /* for NURSERY_LOST */
+	char error[240]; /* for NURSERY_LOST; for NURSERY_EXITED when the reply it left is damaged
+	                  */
 };
 
 struct nursery_ops {
@@ -78,10 +79,14 @@ struct nursery_ops {
 
 struct nursery;
 
-/* @spares children are kept waiting; at most @jobs_max run at once, further ones queue. */
+/* @jail NULL: the children are not jailed, which is for tests alone.
+ * @spares children are kept waiting; at most @jobs_max run at once, further ones queue. */
 struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox *jail, int spares,
                              int jobs_max, struct err *e);
 void nursery_close(struct nursery *n); /* kills and reaps all */
+
+/* Lets go of the waiting spares and forks new ones, which see the process as it is now. */
+void nursery_refresh(struct nursery *n);
 
 /* Takes a copy of the request. 0 or -1. */
 int nursery_submit(struct nursery *n, const struct frame *request, const struct nursery_limits *l,

@@ -108,16 +108,32 @@ int frame_next(struct frame_reader *r, struct frame *f, struct err *e)
 	return 1;
 }
 
+int frame_parse(struct frame *f, const void *bytes, size_t len, struct err *e)
+{
+	struct frame_reader r = { .in = { .data = (char *)(uintptr_t)bytes, .len = len } };
+	int rc = frame_next(&r, f, e);
+
+	if (rc == 0)
+		return err_set(e, ERR_PROTOCOL, "a message ends after %zu bytes, too early", len);
+	return rc < 0 ? -1 : 0;
+}
+
+void frame_header(unsigned char h[FRAME_HEADER_BYTES], uint32_t type, uint32_t job,
+                  uint32_t json_len, uint32_t blob_len)
+{
+	memcpy(h, magic, 4);
+	u32_put(h + 4, type);
+	u32_put(h + 8, job);
+	u32_put(h + 12, json_len);
+	u32_put(h + 16, blob_len);
+}
+
 void frame_append(struct buf *out, uint32_t type, uint32_t job, const char *json, size_t json_len,
                   const void *blob, size_t blob_len)
 {
 	unsigned char h[FRAME_HEADER_BYTES];
 
-	memcpy(h, magic, 4);
-	u32_put(h + 4, type);
-	u32_put(h + 8, job);
-	u32_put(h + 12, (uint32_t)json_len);
-	u32_put(h + 16, (uint32_t)blob_len);
+	frame_header(h, type, job, (uint32_t)json_len, (uint32_t)blob_len);
 	if (!buf_room(out, sizeof(h) + json_len + blob_len))
 		return;
 	buf_add(out, h, sizeof(h));

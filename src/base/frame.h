@@ -47,6 +47,14 @@ ssize_t frame_fill(struct frame_reader *r, int fd, struct err *e);
  * limit), for good. */
 int frame_next(struct frame_reader *r, struct frame *f, struct err *e);
 
+/* One frame that begins at @bytes, all of it there (bytes after it are ignored); borrowed. 0, or -1
+ * with @e (ERR_PROTOCOL). */
+int frame_parse(struct frame *f, const void *bytes, size_t len, struct err *e);
+
+/* The header alone, for callers that write the parts themselves. */
+void frame_header(unsigned char h[FRAME_HEADER_BYTES], uint32_t type, uint32_t job,
+                  uint32_t json_len, uint32_t blob_len);
+
 /* Appends one frame to @out. */
 void frame_append(struct buf *out, uint32_t type, uint32_t job, const char *json, size_t json_len,
                   const void *blob, size_t blob_len);

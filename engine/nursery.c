@@ -1,0 +1,770 @@
+/*
+ * A slot is one child and the seven descriptors that tie it to us. Its life: SPARE (waits for a
+ * byte on its wake pipe) -> RUNNING -> perhaps ENDING (its time is over; it was asked where it is
+ * and gets a moment to say so) -> DEAD (killed, the verdict is out, its body is not yet collected)
+ * -> gone.
+ *
+ * The verdict goes out as soon as the reply is whole, before the child is dead: tearing down a 300
+ * MB image takes milliseconds that nobody has to wait for.
+ */
+#include "engine/nursery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* what a child gets to say where it is before it is killed: a traceback costs well under a
+ * millisecond */
+#define LAST_WORDS_S      0.060
+#define LAST_WORDS_LOOK_S 0.004
+#define PLACE_MAX         4096
+/* exit code of a child that could not be jailed or fed */
+#define CHILD_CANT 125
+/* after a failed fork or a spare that died by itself */
+#define FORK_AGAIN_S 0.1
+
+/* the child's descriptors, after 0, 1 and 2 */
+enum { CHILD_WAKE = 3, CHILD_STATUS, CHILD_REQUEST, CHILD_REPLY, CHILD_PLACE, CHILD_FDS_END };
+
+enum slot_state { SLOT_FREE, SLOT_SPARE, SLOT_RUNNING, SLOT_ENDING, SLOT_DEAD };
+
+struct slot {
+	enum slot_state state;
+	pid_t pid;
+	int pidfd, wake, status, request, reply, place, out, err;
+	uint32_t job, type;
+	struct nursery_limits limits;
+	double started, deadline, next_cpu_check;
+	enum nursery_end ending; /* why, when ENDING */
+	double kill_at, look_at;
+	off_t place_seen;
+	uint64_t log_bytes, log_kept;
+	bool began; /* it has read its job: from then on, what it does is its own doing */
+};
+
+struct waiting {
+	struct buf bytes; /* one frame */
+	uint32_t job, type;
+	struct nursery_limits limits;
+	struct waiting *next;
+};
+
+struct nursery {
+	struct nursery_ops ops;
+	const struct sandbox *jail;
+	int spares, jobs_max;
+	struct slot *slot;
+	int n_slots;
+	struct waiting *first, **last;
+	int n_waiting;
+	int null_fd;
+	double fork_after; /* no spare is forked before this time */
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void slot_clear(struct slot *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->pidfd = s->wake = s->status = s->request = s->reply = s->place = s->out = s->err = -1;
+}
+
+static void slot_close_fds(struct slot *s)
+{
+	close_fd(&s->pidfd);
+	close_fd(&s->wake);
+	close_fd(&s->status);
+	close_fd(&s->request);
+	close_fd(&s->reply);
+	close_fd(&s->place);
+	close_fd(&s->out);
+	close_fd(&s->err);
+}
+
+/* All of it at @at, or -1 (a full disk or the file-size limit). */
+static int put(int fd, const void *data, size_t len, off_t at)
+{
+	const char *p = data;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, p, len, at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		p += n;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
+                  size_t blob_len)
+{
+	unsigned char h[FRAME_HEADER_BYTES];
+
+	if (json_len > FRAME_JSON_MAX || blob_len > FRAME_BLOB_MAX)
+		return -1;
+	frame_header(h, 0, 0, (uint32_t)json_len, (uint32_t)blob_len);
+	if (put(io->reply_fd, h, sizeof(h), 0) < 0 ||
+	    put(io->reply_fd, json, json_len, sizeof(h)) < 0 ||
+	    put(io->reply_fd, blob, blob_len, (off_t)(sizeof(h) + json_len)) < 0)
+		return -1;
+	while (write(io->status_fd, "d", 1) < 0)
+		if (errno != EINTR)
+			return -1;
+	return 0;
+}
+
+/* ---- the child's side ---- */
+
+static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_END])
+{
+	static const int reset[] = { SIGPIPE, SIGINT,  SIGTERM, SIGHUP, SIGUSR1,
+		                     SIGUSR2, SIGCHLD, SIGXCPU, SIGXFSZ };
+	struct err e = { 0 };
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(reset) / sizeof(*reset); i++)
+		signal(reset[i], SIG_DFL);
+	signal(SIGXFSZ,
+	       SIG_IGN); /* a write past the limit is an error that can be told, not a death */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+
+	/* out of the way first, so that no target number is still needed as a source */
+	int high[CHILD_FDS_END];
+	for (int i = 0; i < CHILD_FDS_END; i++) {
+		high[i] = fcntl(fds[i], F_DUPFD, 64);
+		if (high[i] < 0)
+			_exit(CHILD_CANT);
+	}
+	/* the jail may own descriptors (a landlock rule set); they are not needed after this */
+	if (n->jail && sandbox_enter_early(n->jail, parent, &e) < 0) {
+		dprintf(high[2], "%s\n", e.text);
+		_exit(CHILD_CANT);
+	}
+	for (int i = 0; i < CHILD_FDS_END; i++)
+		if (dup2(high[i], i) < 0)
+			_exit(CHILD_CANT);
+	if (syscall(SYS_close_range, CHILD_FDS_END, ~0u, 0) < 0)
+		for (int i = CHILD_FDS_END; i < 1024; i++)
+			close(i);
+	if (n->ops.child_ready)
+		n->ops.child_ready(n->ops.ctx);
+
+	char c;
+	ssize_t got;
+	do
+		got = read(CHILD_WAKE, &c, 1);
+	while (got < 0 && errno == EINTR);
+	if (got != 1)
+		_exit(0);
+	struct stat st;
+	if (fstat(CHILD_REQUEST, &st) < 0 || st.st_size <= 0)
+		_exit(CHILD_CANT);
+	void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, CHILD_REQUEST, 0);
+	struct frame f;
+	if (bytes == MAP_FAILED || frame_parse(&f, bytes, (size_t)st.st_size, &e) < 0)
+		_exit(CHILD_CANT);
+	if (write(CHILD_STATUS, "b", 1) != 1)
+		_exit(CHILD_CANT);
+	close(CHILD_WAKE);
+	close(CHILD_REQUEST);
+	struct nursery_io io = { .reply_fd = CHILD_REPLY,
+		                 .status_fd = CHILD_STATUS,
+		                 .place_fd = CHILD_PLACE };
+	n->ops.child_run(n->ops.ctx, &f, &io);
+	_exit(0);
+}
+
+/* ---- the parent's side ---- */
+
+static int make_pipe(int p[2])
+{
+	return pipe2(p, O_CLOEXEC);
+}
+
+static void nonblocking(int fd)
+{
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+static struct slot *slot_fork(struct nursery *n, struct err *e)
+{
+	struct slot *s = NULL;
+	int wake[2] = { -1, -1 }, status[2] = { -1, -1 }, out[2] = { -1, -1 }, errp[2] = { -1, -1 };
+	pid_t parent = getpid();
+
+	for (int i = 0; i < n->n_slots && !s; i++)
+		if (n->slot[i].state == SLOT_FREE)
+			s = &n->slot[i];
+	if (!s) {
+		err_set(e, ERR_LOST,
+		        "no slot for another child: the dead are not collected fast enough");
+		return NULL;
+	}
+	slot_clear(s);
+	s->request = memfd_create("request", MFD_CLOEXEC);
+	s->reply = memfd_create("reply", MFD_CLOEXEC);
+	s->place = memfd_create("place", MFD_CLOEXEC);
+	if (s->request < 0 || s->reply < 0 || s->place < 0 || make_pipe(wake) < 0 ||
+	    make_pipe(status) < 0 || make_pipe(out) < 0 || make_pipe(errp) < 0) {
+		err_errno(e, ERR_LOST, "no pipe or memory file for a child");
+		goto fail;
+	}
+	pid_t pid = fork();
+	if (pid < 0) {
+		err_errno(e, ERR_LOST, "fork");
+		goto fail;
+	}
+	if (pid == 0) {
+		int fds[CHILD_FDS_END] = { n->null_fd, out[1],     errp[1],  wake[0],
+			                   status[1],  s->request, s->reply, s->place };
+		child_main(n, parent, fds);
+		_exit(CHILD_CANT);
+	}
+	s->pid = pid;
+	s->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (s->pidfd < 0) {
+		err_errno(e, ERR_LOST, "pidfd_open");
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		goto fail;
+	}
+	close(wake[0]);
+	close(status[1]);
+	close(out[1]);
+	close(errp[1]);
+	s->wake = wake[1];
+	s->status = status[0];
+	s->out = out[0];
+	s->err = errp[0];
+	nonblocking(s->status);
+	nonblocking(s->out);
+	nonblocking(s->err);
+	s->state = SLOT_SPARE;
+	return s;
+fail:
+	close_fd(&wake[0]);
+	close_fd(&wake[1]);
+	close_fd(&status[0]);
+	close_fd(&status[1]);
+	close_fd(&out[0]);
+	close_fd(&out[1]);
+	close_fd(&errp[0]);
+	close_fd(&errp[1]);
+	slot_close_fds(s);
+	slot_clear(s);
+	return NULL;
+}
+
+static int count(const struct nursery *n, enum slot_state a, enum slot_state b)
+{
+	int c = 0;
+
+	for (int i = 0; i < n->n_slots; i++)
+		c += n->slot[i].state == a || n->slot[i].state == b;
+	return c;
+}
+
+static int running(const struct nursery *n)
+{
+	return count(n, SLOT_RUNNING, SLOT_ENDING);
+}
+
+static double cpu_used(const struct slot *s)
+{
+	clockid_t c;
+	struct timespec t;
+
+	if (clock_getcpuclockid(s->pid, &c) != 0 || clock_gettime(c, &t) < 0)
+		return 0;
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static long peak_kib(const struct slot *s)
+{
+	char path[40], text[2048];
+	long kib = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)s->pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ssize_t got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (got > 0) {
+		text[got] = '\0';
+		const char *p = strstr(text, "VmHWM:");
+		if (p)
+			kib = strtol(p + 6, NULL, 10);
+	}
+	return kib;
+}
+
+/* Passes on what is in a pipe now. While a child is @ending what it prints is only counted. */
+static void drain(struct nursery *n, struct slot *s, int *fd, const char *stream)
+{
+	char chunk[65536];
+
+	/* bounded: a child that prints without end must not keep us here */
+	for (int rounds = 0; *fd >= 0 && rounds < 16; rounds++) {
+		ssize_t got = read(*fd, chunk, sizeof(chunk));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return;
+		if (got == 0) {
+			close_fd(fd);
+			return;
+		}
+		uint64_t keep = (uint64_t)got;
+		if (s->log_kept + keep > s->limits.log_kept_bytes)
+			keep = s->limits.log_kept_bytes - s->log_kept;
+		s->log_bytes += (uint64_t)got;
+		if (keep > 0 && n->ops.log)
+			n->ops.log(n->ops.ctx, s->job, stream, chunk, keep);
+		s->log_kept += keep;
+	}
+}
+
+static void drain_both(struct nursery *n, struct slot *s)
+{
+	drain(n, s, &s->out, "stdout");
+	drain(n, s, &s->err, "stderr");
+}
+
+static void slot_kill(struct slot *s)
+{
+	kill(s->pid, SIGKILL);
+}
+
+/* Nothing more is wanted of it; only its pidfd stays, till it is collected. */
+static void slot_bury(struct slot *s)
+{
+	int pidfd = s->pidfd;
+
+	slot_kill(s);
+	s->pidfd = -1;
+	slot_close_fds(s);
+	s->pidfd = pidfd;
+	s->state = SLOT_DEAD;
+}
+
+/* Gives out the verdict; the slot is DEAD after (its pidfd is still watched) or FREE when already
+ * reaped. */
+static void conclude(struct nursery *n, struct slot *s, enum nursery_end end, int status,
+                     bool reaped, const struct rusage *ru)
+{
+	struct nursery_verdict v = { .job = s->job, .type = s->type, .end = end, .status = status };
+	struct buf reply = { 0 }, place = { 0 };
+	struct err e = { 0 };
+
+	v.wall_s = now_s() - s->started;
+	if (reaped) {
+		v.cpu_s = (double)ru->ru_utime.tv_sec + (double)ru->ru_stime.tv_sec +
+		          ((double)ru->ru_utime.tv_usec + (double)ru->ru_stime.tv_usec) * 1e-6;
+		v.peak_kib = ru->ru_maxrss;
+	} else {
+		v.cpu_s = cpu_used(s);
+		v.peak_kib = peak_kib(s);
+		slot_kill(s);
+	}
+	if (end == NURSERY_EXITED && status == CHILD_CANT && !s->began) {
+		/* it never came to its job, so what it wrote is our own message */
+		v.end = NURSERY_LOST;
+		ssize_t k = read(s->err, v.error, sizeof(v.error) - 1);
+		snprintf(v.error + (k > 0 ? k : 0), sizeof(v.error) - (size_t)(k > 0 ? k : 0), "%s",
+		         k > 0 ? "" : "the child could not prepare for its job");
+	}
+	drain_both(n, s);
+	if (end == NURSERY_REPLIED) {
+		struct stat st = { 0 };
+		char *p = fstat(s->reply, &st) == 0 && st.st_size > 0
+		                  ? buf_room(&reply, (size_t)st.st_size)
+		                  : NULL;
+		/* read, not mapped: the child may still be shrinking the file under us */
+		while (p && reply.len < (size_t)st.st_size) {
+			ssize_t got = pread(s->reply, reply.data + reply.len,
+			                    (size_t)st.st_size - reply.len, (off_t)reply.len);
+			if (got < 0 && errno == EINTR)
+				continue;
+			if (got <= 0)
+				break;
+			buf_grew(&reply, (size_t)got);
+		}
+		if (!p || frame_parse(&v.reply, reply.data, reply.len, &e) < 0) {
+			/* only the program itself can have done that */
+			v.end = NURSERY_EXITED;
+			snprintf(v.error, sizeof(v.error), "the child's reply is damaged: %.200s",
+			         e.text[0] ? e.text : "it is empty");
+		}
+	}
+	char *p = buf_room(&place, PLACE_MAX);
+	ssize_t got = p ? pread(s->place, p, PLACE_MAX, 0) : -1;
+	if (got > 0)
+		buf_grew(&place, (size_t)got);
+	v.place = buf_str(&place);
+	v.log_bytes = s->log_bytes;
+	v.log_dropped = s->log_bytes - s->log_kept;
+	/* the slot is settled before the owner hears of it: it may submit from the callback */
+	if (reaped) {
+		slot_close_fds(s);
+		slot_clear(s);
+	} else {
+		slot_bury(s);
+	}
+	n->ops.done(n->ops.ctx, &v);
+	buf_release(&reply);
+	buf_release(&place);
+}
+
+/* True when the child is gone and collected. */
+static bool reap(struct slot *s, int *status, struct rusage *ru)
+{
+	int w;
+	pid_t p = wait4(s->pid, &w, WNOHANG, ru);
+
+	if (p == 0 || (p < 0 && errno == EINTR))
+		return false;
+	*status = p > 0 ? w : 0;
+	return true;
+}
+
+static void give(struct nursery *n, struct waiting *w)
+{
+	struct err e = { 0 };
+
+	for (int tries = 0; tries < 3; tries++) {
+		struct slot *s = NULL;
+		for (int i = 0; i < n->n_slots && !s; i++)
+			if (n->slot[i].state == SLOT_SPARE)
+				s = &n->slot[i];
+		if (!s)
+			s = slot_fork(n, &e);
+		if (!s)
+			break;
+		bool told = put(s->request, w->bytes.data, w->bytes.len, 0) == 0;
+		s->job = w->job;
+		s->type = w->type;
+		s->limits = w->limits;
+		s->started = now_s();
+		s->deadline = s->started + w->limits.wall_s;
+		s->next_cpu_check = s->started + w->limits.cpu_s;
+		if (told && write(s->wake, "g", 1) == 1) {
+			s->state = SLOT_RUNNING;
+			return;
+		}
+		/* a spare that died while it waited: take another */
+		err_errno(&e, ERR_LOST, "a waiting child is gone");
+		slot_bury(s);
+	}
+	struct nursery_verdict v = {
+		.job = w->job, .type = w->type, .end = NURSERY_LOST, .place = ""
+	};
+	snprintf(v.error, sizeof(v.error), "%.200s", e.text);
+	n->ops.done(n->ops.ctx, &v);
+}
+
+static void waiting_free(struct waiting *w)
+{
+	buf_release(&w->bytes);
+	free(w);
+}
+
+static void dispatch(struct nursery *n)
+{
+	while (n->first && running(n) < n->jobs_max) {
+		struct waiting *w = n->first;
+		n->first = w->next;
+		if (!n->first)
+			n->last = &n->first;
+		n->n_waiting--;
+		give(n, w);
+		waiting_free(w);
+	}
+}
+
+struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox *jail, int spares,
+                             int jobs_max, struct err *e)
+{
+	struct nursery *n = calloc(1, sizeof(*n));
+
+	if (!n) {
+		err_set(e, ERR_MEM, "out of memory");
+		return NULL;
+	}
+	n->ops = *ops;
+	n->jail = jail;
+	n->spares = spares;
+	n->jobs_max = jobs_max;
+	n->last = &n->first;
+	/* as many dead as living may wait to be collected */
+	n->n_slots = 2 * (spares + jobs_max) + 4;
+	n->slot = calloc((size_t)n->n_slots, sizeof(*n->slot));
+	n->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (!n->slot || n->null_fd < 0) {
+		err_errno(e, ERR_MEM, "a nursery of %d", n->n_slots);
+		nursery_close(n);
+		return NULL;
+	}
+	for (int i = 0; i < n->n_slots; i++)
+		slot_clear(&n->slot[i]);
+	for (int i = 0; i < spares; i++)
+		if (!slot_fork(n, e)) {
+			nursery_close(n);
+			return NULL;
+		}
+	return n;
+}
+
+void nursery_close(struct nursery *n)
+{
+	if (!n)
+		return;
+	for (int i = 0; n->slot && i < n->n_slots; i++) {
+		struct slot *s = &n->slot[i];
+		if (s->state == SLOT_FREE)
+			continue;
+		slot_kill(s);
+		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		slot_close_fds(s);
+	}
+	while (n->first) {
+		struct waiting *w = n->first;
+		n->first = w->next;
+		waiting_free(w);
+	}
+	if (n->null_fd >= 0)
+		close(n->null_fd);
+	free(n->slot);
+	free(n);
+}
+
+void nursery_refresh(struct nursery *n)
+{
+	for (int i = 0; i < n->n_slots; i++) {
+		struct slot *s = &n->slot[i];
+		if (s->state != SLOT_SPARE)
+			continue;
+		slot_bury(s);
+	}
+}
+
+int nursery_submit(struct nursery *n, const struct frame *request, const struct nursery_limits *l,
+                   struct err *e)
+{
+	struct waiting *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return err_set(e, ERR_MEM, "out of memory for a job");
+	frame_append(&w->bytes, request->type, request->job, request->json, request->json_len,
+	             request->blob, request->blob_len);
+	if (buf_failed(&w->bytes)) {
+		waiting_free(w);
+		return err_set(e, ERR_MEM, "out of memory for a job of %u bytes",
+		               request->blob_len);
+	}
+	w->job = request->job;
+	w->type = request->type;
+	w->limits = *l;
+	*n->last = w;
+	n->last = &w->next;
+	n->n_waiting++;
+	dispatch(n);
+	return 0;
+}
+
+void nursery_cancel(struct nursery *n, uint32_t job)
+{
+	for (struct waiting **p = &n->first; *p; p = &(*p)->next) {
+		struct waiting *w = *p;
+		if (w->job != job)
+			continue;
+		struct nursery_verdict v = {
+			.job = job, .type = w->type, .end = NURSERY_CANCELLED, .place = ""
+		};
+		*p = w->next;
+		if (n->last == &w->next)
+			n->last = p;
+		n->n_waiting--;
+		waiting_free(w);
+		n->ops.done(n->ops.ctx, &v);
+		return;
+	}
+	for (int i = 0; i < n->n_slots; i++) {
+		struct slot *s = &n->slot[i];
+		if ((s->state == SLOT_RUNNING || s->state == SLOT_ENDING) && s->job == job) {
+			conclude(n, s, NURSERY_CANCELLED, 0, false, NULL);
+			return;
+		}
+	}
+}
+
+int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap)
+{
+	int k = 0;
+
+	for (int i = 0; i < n->n_slots; i++) {
+		const struct slot *s = &n->slot[i];
+		bool live = s->state == SLOT_RUNNING || s->state == SLOT_ENDING;
+		int fds[4] = { s->pidfd, live ? s->status : -1, live ? s->out : -1,
+			       live ? s->err : -1 };
+		if (s->state == SLOT_FREE)
+			continue;
+		for (int j = 0; j < 4; j++)
+			if (fds[j] >= 0 && k < cap)
+				out[k++] = (struct pollfd){ .fd = fds[j], .events = POLLIN };
+	}
+	return k;
+}
+
+int nursery_timeout_ms(struct nursery *n)
+{
+	double t = INFINITY, now = now_s();
+
+	for (int i = 0; i < n->n_slots; i++) {
+		const struct slot *s = &n->slot[i];
+		if (s->state == SLOT_RUNNING) {
+			t = fmin(t, s->deadline);
+			t = fmin(t, s->next_cpu_check);
+		} else if (s->state == SLOT_ENDING) {
+			t = fmin(t, fmin(s->kill_at, s->look_at));
+		}
+	}
+	/* a spare is missing: come back at once, but after the reply that made it so has gone out
+	 */
+	if (count(n, SLOT_SPARE, SLOT_SPARE) < n->spares)
+		t = fmin(t, fmax(now, n->fork_after));
+	if (isinf(t))
+		return -1;
+	double ms = ceil((t - now) * 1000);
+	return ms <= 0 ? 0 : ms > 60000 ? 60000 : (int)ms;
+}
+
+static void begin_ending(struct slot *s, enum nursery_end why, double now)
+{
+	s->state = SLOT_ENDING;
+	s->ending = why;
+	s->kill_at = now + LAST_WORDS_S;
+	s->look_at = now + LAST_WORDS_LOOK_S;
+	s->place_seen = 0;
+	kill(s->pid, SIGUSR2);
+}
+
+/* Reads the status pipe: "b" once it has its job, "d" when its reply is whole. */
+static bool is_done(struct slot *s)
+{
+	char c;
+
+	while (read(s->status, &c, 1) == 1) {
+		if (c == 'd')
+			return true;
+		s->began = true;
+	}
+	return false;
+}
+
+static void slot_step(struct nursery *n, struct slot *s)
+{
+	struct rusage ru;
+	int status;
+	double now;
+
+	if (s->state == SLOT_RUNNING && is_done(s)) {
+		conclude(n, s, NURSERY_REPLIED, 0, false, NULL);
+		return;
+	}
+	if (reap(s, &status, &ru)) {
+		if (s->state == SLOT_ENDING)
+			conclude(n, s, s->ending, 0, true, &ru);
+		else if (is_done(s))
+			conclude(n, s, NURSERY_REPLIED, 0, true, &ru);
+		else if (WIFSIGNALED(status))
+			conclude(n, s, NURSERY_SIGNALLED, WTERMSIG(status), true, &ru);
+		else
+			conclude(n, s, NURSERY_EXITED, WEXITSTATUS(status), true, &ru);
+		return;
+	}
+	drain_both(n, s);
+	now = now_s();
+	if (s->state == SLOT_RUNNING) {
+		if (s->log_bytes > s->limits.log_max_bytes) {
+			begin_ending(s, NURSERY_OUTPUT, now);
+		} else if (now >= s->deadline) {
+			begin_ending(s, NURSERY_WALL, now);
+		} else if (now >= s->next_cpu_check) {
+			/* one thread: it can't reach its limit sooner than what is left of it */
+			double left = s->limits.cpu_s - cpu_used(s);
+			if (left <= 0.0005)
+				begin_ending(s, NURSERY_CPU, now);
+			else
+				s->next_cpu_check = now + left;
+		}
+		return;
+	}
+	if (now < s->look_at)
+		return;
+	struct stat st = { 0 };
+	fstat(s->place, &st);
+	bool said = st.st_size > 0 && st.st_size == s->place_seen;
+	s->place_seen = st.st_size;
+	s->look_at = now + LAST_WORDS_LOOK_S;
+	if (said || now >= s->kill_at)
+		conclude(n, s, s->ending, 0, false, NULL);
+}
+
+void nursery_step(struct nursery *n)
+{
+	struct rusage ru;
+	struct err e = { 0 };
+	int status;
+
+	for (int i = 0; i < n->n_slots; i++) {
+		struct slot *s = &n->slot[i];
+		if (s->state == SLOT_RUNNING || s->state == SLOT_ENDING) {
+			slot_step(n, s);
+		} else if ((s->state == SLOT_DEAD || s->state == SLOT_SPARE) &&
+		           reap(s, &status, &ru)) {
+			slot_close_fds(s);
+			slot_clear(s);
+		}
+	}
+	dispatch(n);
+	while (count(n, SLOT_SPARE, SLOT_SPARE) < n->spares && now_s() >= n->fork_after)
+		if (!slot_fork(n, &e))
+			n->fork_after = now_s() + FORK_AGAIN_S;
+}
+
+int nursery_busy(const struct nursery *n)
+{
+	return running(n) + n->n_waiting;
+}
