@@ -6,6 +6,8 @@
 #ifndef ENGINE_MESH_H
 #define ENGINE_MESH_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "src/base/err.h"
@@ -37,5 +39,15 @@ int mesh_from_soup(struct mesh *out, const struct soup *s, struct err *e);
 
 /* Box of the vertices: min[3], max[3]. */
 void mesh_box(const struct mesh *m, double min[3], double max[3]);
+
+/* The evaluator's frame: height 1000 (z length; 1e-9 stands for none), box centre at x = y = 0,
+ * lowest point at z = 0. Vertices are not merged again. In place. */
+void mesh_normalize(struct mesh *m);
+
+/* In the square of the mesh's unit. */
+double mesh_triangle_area(const struct mesh *m, size_t i);
+double mesh_area(const struct mesh *m);
+/* Enclosed volume by the divergence theorem: signed, and meaningless unless the mesh is closed. */
+double mesh_volume(const struct mesh *m);
 
 #endif

@@ -1,0 +1,18 @@
+/*
+ * numeric.h - sums and means in numpy's order, where the last bit is to agree with it.
+ */
+#ifndef ENGINE_NUMERIC_H
+#define ENGINE_NUMERIC_H
+
+#include <stddef.h>
+
+/* min(1, max(0, x)) */
+double clip01(double x);
+/* numpy.sum of contiguous float64: pairwise, in blocks of at most 128 with eight running sums. */
+double sum_pairwise(const double *x, size_t n);
+/* numpy.mean; 0 for none */
+double mean_pairwise(const double *x, size_t n);
+/* numpy.percentile with method "linear". Sorts @x. @q in 0..100; 0 for none */
+double percentile_linear(double *x, size_t n, double q);
+
+#endif
