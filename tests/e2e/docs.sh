@@ -1,0 +1,65 @@
+#!/bin/sh
+# The manual, the completion and the news say what the program does.
+# Run by make check in the build folder; speaks TAP.
+set -u
+n=0 bad=0
+claim() { # claim STATUS TEXT
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		bad=1
+	fi
+}
+skip() { # skip TEXT WHY
+	n=$((n + 1))
+	echo "ok $n - $1 # SKIP $2"
+}
+page=$srcdir/man/cadforge.1
+
+if command -v mandoc > /dev/null; then
+	said=$(mandoc -T lint -W warning "$page")
+	claim $? "the manual page passes mandoc's lint${said:+: $said}"
+	for verb in build score bench doctor; do
+		text="every option of $verb --help is in the manual page"
+		options=$(./cadforge $verb --help | grep -oE -e '--[a-z][a-z-]*' | sort -u)
+		# A page rendered without line breaks inside words; mdoc writes the dashes.
+		mandoc -T utf8 -O width=1000 "$page" | sed 's/.\x08//g' > docs.page.txt
+		lacks=
+		for option in $options; do
+			grep -qE -e "$option([^a-z-]|\$)" docs.page.txt || lacks="$lacks $option"
+		done
+		[ -n "$options" ] && [ -z "$lacks" ]
+		claim $? "$text${lacks:+: not$lacks}"
+	done
+	rm -f docs.page.txt
+else
+	skip "the manual page passes mandoc's lint" "mandoc is not installed"
+	skip "every option is in the manual page" "mandoc is not installed"
+fi
+
+version=$(./cadforge --version | sed -n '1s/^cadforge \([0-9.]*\).*/\1/p')
+[ -n "$version" ] && grep -q "^$version (" "$srcdir/NEWS"
+claim $? "the news know version $version"
+
+if command -v bash > /dev/null; then
+	complete() { # complete WORD...: what the completion offers for the last word
+		PATH="$PWD:$PATH" bash -c '
+			. "$1"; shift
+			COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _cadforge 2> /dev/null
+			printf "%s\n" "${COMPREPLY[@]}"' bash "$srcdir/completions/cadforge" cadforge "$@"
+	}
+	[ "$(complete sc)" = score ]
+	claim $? "the completion finishes a verb"
+	[ "$(complete score --task four)" = four_leg_chair_700n ]
+	claim $? "the completion finishes a task"
+	[ "$(complete score --task = four)" = four_leg_chair_700n ]
+	claim $? "the completion finishes a task after an equals sign"
+	[ "$(complete score --prof)" = --profile ]
+	claim $? "the completion finishes an option that the program has"
+else
+	skip "the completion finishes words" "bash is not installed"
+fi
+echo "1..$n"
+exit $bad
