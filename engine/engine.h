@@ -64,13 +64,138 @@ enum build_class {
 const char *build_class_name(enum build_class c);
 const char *build_class_label(enum build_class c);
 
+/* What a build may use. All of it configurable; what is hit is named. */
 struct limits {
 	double wall_s, cpu_s, score_wall_s; /* 45, 40, 10 */
 	int memory_mib;                     /* 2048, beyond the warm image */
-	int output_kib;                     /* 512: past it output_limit; 256 KiB of log are kept */
-	int brep_mib;                       /* 256 */
-	long faces_max, triangles_max;      /* 200,000; 5,000,000 */
+	int output_kib;                /* 512: past it output_limit; the first 256 KiB are kept */
+	int brep_mib;                  /* 256 */
+	long faces_max, triangles_max; /* 200,000; 5,000,000 */
 };
 void limits_default(struct limits *l);
+
+struct limit_hit {
+	char name[24]; /* "wall_s", "cpu_s", "memory_mib", "output_kib", "brep_mib", "faces", ...;
+	                  "" when none */
+	double limit, used; /* used: NAN when it is not known */
+};
+
+struct engine; /* opaque */
+
+struct engine_options {
+	const char *libexec_dir; /* holds cadforge-builder and cadforge-scorer */
+	const char *
+		python_env; /* virtual environment with CadQuery; NULL: the builder's own python3 */
+	int jobs;           /* builds at once, and shapes at once; 1..64 */
+	bool quiet;         /* what the two programs say on stderr is dropped */
+	bool unjailed; /* for the bench's kernel time alone: see --unforked in engine/builder_main.c
+	                */
+};
+
+struct build_request {
+	const char *program; /* the program alone (engine/extract.h); not kept after the call */
+	size_t len;
+	int line_offset; /* lines before the program in the file it came from; added to what is
+	                    reported */
+	enum dialect dialect;
+	bool no_filter; /* leave out the Python-level checks: only the kernel's walls stand */
+	bool facts;     /* also the static facts */
+	struct limits limits;
+};
+
+/* What came of one build. Texts are clean (src/base/utf8.h), owned, NULL where they do not apply.
+ */
+struct build {
+	bool ok;
+	enum build_cause cause;
+	enum dialect dialect;
+	char *error, *exception, *source, *traceback;
+	int line, column; /* from 1; 0: not known */
+	struct limit_hit limit;
+	int statements_done, statements_all;
+	double seconds, cpu_s, peak_mib;
+	struct buf brep; /* binary BREP, when ok */
+	struct buf log;  /* what it printed, as far as it was kept, cleaned, in order of arrival */
+	long long log_bytes, log_dropped;
+	cJSON *facts;   /* object, or NULL */
+	cJSON *refused; /* {syscall: count}, or NULL */
+};
+void build_release(struct build *b);
+
+enum figures_mode { FIGURES_NONE, FIGURES_FAST, FIGURES_FULL };
+enum shape_format { SHAPE_BREP, SHAPE_STL, SHAPE_GLB };
+
+struct shape_request {
+	const void *bytes; /* not kept after the call */
+	size_t len;
+	enum shape_format format;
+	bool geometry;
+	enum figures_mode figures;
+	int reference; /* from engine_reference(), or 0 */
+	bool export_stl, export_glb;
+	struct limits limits;
+};
+
+/* What the scorer says of one shape. */
+struct shape_report {
+	bool ok;
+	enum build_cause cause; /* CAUSE_OK, or why not */
+	char *error;
+	struct limit_hit limit;
+	cJSON *geometry; /* as score --json has it, or NULL */
+	bool has_figures;
+	struct figures figures;
+	double read_s, measure_s, mesh_s, score_s, seconds;
+	struct buf stl, glb;
+};
+void shape_report_release(struct shape_report *r);
+
+/* Called from engine_step(). What they are given is the engine's again after the call, but they may
+ * take the members that own memory by zeroing them. */
+struct engine_ops {
+	void *ctx;
+	void (*log)(void *ctx, uint32_t job, const char *stream, const char *text,
+	            size_t len); /* clean text */
+	void (*built)(void *ctx, uint32_t job, struct build *b);
+	void (*measured)(void *ctx, uint32_t job, struct shape_report *r);
+	/* of engine_facts(): an object, or NULL with why; of engine_convert(): the bytes */
+	void (*facts)(void *ctx, uint32_t job, cJSON *facts, const char *error);
+	void (*converted)(void *ctx, uint32_t job, const void *bytes, size_t len,
+	                  const char *error);
+};
+
+struct engine *engine_open(const struct engine_options *o, const struct engine_ops *ops,
+                           struct err *e);
+void engine_close(struct engine *en);
+
+/* Starts a program that is not running yet and returns; jobs do it by themselves. */
+int engine_warm_builder(struct engine *en, struct err *e);
+int engine_warm_scorer(struct engine *en, struct err *e);
+
+/* Each queues a job, writes its number (never 0) to @job, and returns 0, or -1 with @e. */
+int engine_build(struct engine *en, const struct build_request *r, uint32_t *job, struct err *e);
+int engine_facts(struct engine *en, const char *program, size_t len, uint32_t *job, struct err *e);
+int engine_convert(struct engine *en, bool to_step, const void *bytes, size_t len, uint32_t *job,
+                   struct err *e);
+int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *job, struct err *e);
+int engine_reference(struct engine *en, const struct reference_set *set, int *id, struct err *e);
+void engine_cancel(struct engine *en, uint32_t job);
+
+/* For an event loop: what to poll, for how long at most, and the work when something is ready.
+ * engine_step() returns -1 with @e when the environment lacks something (ERR_LACKS) or a program
+ * cannot be kept alive. */
+int engine_poll_fds(struct engine *en, struct pollfd *out, int cap);
+int engine_timeout_ms(struct engine *en);
+int engine_step(struct engine *en, struct err *e);
+/* poll and step once, waiting at most @timeout_ms (-1: until something happens). */
+int engine_wait(struct engine *en, int timeout_ms, struct err *e);
+int engine_jobs(const struct engine *en); /* in flight */
+
+/* What the two programs said when they were ready ({program, pid, seconds, versions, jail}); NULL
+ * before. Borrowed. */
+const cJSON *engine_builder_info(const struct engine *en);
+const cJSON *engine_scorer_info(const struct engine *en);
+/* Times a program was started again after it died under us. */
+int engine_restarts(const struct engine *en);
 
 #endif

@@ -24,6 +24,9 @@ enum wire_type {
 	/* both */
 	WIRE_CANCEL = 6, /* json: {}; the job of that number is killed and answers RESULT with end
 	                    "cancelled" */
+	WIRE_HEIR = 7, /* asks the builder for an heir, a forked warm copy of itself that waits on a
+	                * socket of its own. Answered by WIRE_HEIR with json {pid} and that socket
+	                * as SCM_RIGHTS. Asked for only when READY says heir:true. */
 	/* helper -> cadforge */
 	WIRE_READY = 16, /* once, after the warm-up. json: {program, pid, seconds, versions:{...},
 	                  * jail:{...}} or {program, error, remedy} when it cannot work here, after

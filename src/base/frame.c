@@ -36,7 +36,34 @@ void frame_reader_release(struct frame_reader *r)
 	r->used = 0;
 }
 
+/* read(), or recvmsg() where a descriptor may come along */
+static ssize_t take(int fd, void *to, size_t len, int *passed)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec v = { to, len };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+
+	if (!passed)
+		return read(fd, to, len);
+	m.msg_control = &control;
+	m.msg_controllen = sizeof(control);
+	ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+	for (struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+		    c->cmsg_len == CMSG_LEN(sizeof(int)))
+			memcpy(passed, CMSG_DATA(c), sizeof(int));
+	return n;
+}
+
 ssize_t frame_fill(struct frame_reader *r, int fd, struct err *e)
+{
+	return frame_fill_fd(r, fd, NULL, e);
+}
+
+ssize_t frame_fill_fd(struct frame_reader *r, int fd, int *passed, struct err *e)
 {
 	size_t want = 64 * 1024;
 
@@ -58,7 +85,7 @@ ssize_t frame_fill(struct frame_reader *r, int fd, struct err *e)
 		return -1;
 	}
 	for (;;) {
-		ssize_t n = read(fd, p, want);
+		ssize_t n = take(fd, p, want, passed);
 		if (n > 0)
 			buf_grew(&r->in, (size_t)n);
 		if (n >= 0)

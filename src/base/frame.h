@@ -42,6 +42,10 @@ void frame_reader_release(struct frame_reader *r);
  * -2 when nothing is there now (EAGAIN). */
 ssize_t frame_fill(struct frame_reader *r, int fd, struct err *e);
 
+/* The same on a UNIX socket over which a descriptor may come along: it is written to @passed (which
+ * is left alone when none came), close-on-exec, the caller's to close. */
+ssize_t frame_fill_fd(struct frame_reader *r, int fd, int *passed, struct err *e);
+
 /* The next whole frame into @f (borrowed until the next frame_* call on @r). 1: there is one; 0:
  * more bytes are needed; -1: the stream is damaged (ERR_PROTOCOL: wrong magic or a length over the
  * limit), for good. */

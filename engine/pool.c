@@ -1,0 +1,944 @@
+/*
+ * pool.c - the asker's side of the engine: two helper programs, the jobs given to them, and what to
+ * do when one dies.
+ *
+ * A job is kept as the frame that was sent until its RESULT has come. When a program dies, it is
+ * started again and its jobs are sent once more; a job that loses two programs in a row is answered
+ * builder_lost. While the builder runs it also keeps an heir: a warm copy of itself, forked, that
+ * waits on a socket of its own (WIRE_HEIR), so that a builder that is killed is replaced in the
+ * time of a fork instead of the second that importing CadQuery takes.
+ */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/wire.h"
+#include "src/base/frame.h"
+#include "src/base/spawn.h"
+#include "src/base/utf8.h"
+
+#define JSON_MAX          (16u << 20)
+#define START_S           60.0 /* a program that is not ready by then is killed */
+#define SILENCE_S         20.0 /* beyond a job's own limits; then the program is taken for hung */
+#define RESTARTS_IN_A_ROW 5
+
+struct job {
+	uint32_t id, type;
+	struct buf frame; /* as sent */
+	int losses;
+	bool sent;
+	double limit_s;
+	enum dialect dialect;
+	struct buf log, log_partial[2];
+	struct job *next;
+};
+
+struct program {
+	const char *name;
+	struct helper helper;
+	struct frame_reader in;
+	struct buf out;
+	bool ready;
+	double started, heard;
+	int deaths_in_a_row;
+	cJSON *info;
+	struct job *first, **last;
+	/* the builder's heir */
+	int heir_fd;
+	pid_t heir_pid;
+	bool heir_asked;
+};
+
+struct kept_reference {
+	struct buf bytes;
+	bool sent;
+};
+
+struct engine {
+	struct engine_ops ops;
+	char libexec[4096], python_env[4096], jobs_text[16];
+	bool quiet, has_python_env, unjailed;
+	struct program builder, scorer;
+	struct kept_reference *ref;
+	int n_ref;
+	uint32_t next_job;
+	int restarts;
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void build_release(struct build *b)
+{
+	free(b->error);
+	free(b->exception);
+	free(b->source);
+	free(b->traceback);
+	buf_release(&b->brep);
+	buf_release(&b->log);
+	cJSON_Delete(b->facts);
+	cJSON_Delete(b->refused);
+	*b = (struct build){ 0 };
+}
+
+void shape_report_release(struct shape_report *r)
+{
+	free(r->error);
+	cJSON_Delete(r->geometry);
+	buf_release(&r->stl);
+	buf_release(&r->glb);
+	*r = (struct shape_report){ 0 };
+}
+
+/* ---- jobs ---- */
+
+static void job_free(struct job *j)
+{
+	buf_release(&j->frame);
+	buf_release(&j->log);
+	buf_release(&j->log_partial[0]);
+	buf_release(&j->log_partial[1]);
+	free(j);
+}
+
+static struct job **job_find(struct program *p, uint32_t id)
+{
+	for (struct job **j = &p->first; *j; j = &(*j)->next)
+		if ((*j)->id == id)
+			return j;
+	return NULL;
+}
+
+/* Takes it off the list; the caller frees it. */
+static struct job *job_unlink(struct program *p, struct job **at)
+{
+	struct job *j = *at;
+
+	*at = j->next;
+	if (p->last == &j->next)
+		p->last = at;
+	j->next = NULL;
+	return j;
+}
+
+static char *clean_text(const cJSON *o, const char *key)
+{
+	const char *s = json_string_or(o, key, NULL);
+	struct buf b = { 0 };
+
+	if (!s)
+		return NULL;
+	utf8_clean(&b, s, strlen(s));
+	return buf_take(&b, NULL);
+}
+
+static char *copy(const char *s)
+{
+	return s ? strdup(s) : NULL;
+}
+
+static void read_limit(struct limit_hit *l, const cJSON *o)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, "limit");
+
+	l->limit = l->used = NAN;
+	if (!cJSON_IsObject(v))
+		return;
+	snprintf(l->name, sizeof(l->name), "%s", json_string_or(v, "name", ""));
+	l->limit = json_number_or(v, "limit", NAN);
+	l->used = json_number_or(v, "used", NAN);
+}
+
+/* ---- what came back ---- */
+
+static void job_built(struct engine *en, struct job *j, const struct frame *f, const char *lost)
+{
+	struct build b = { .cause = CAUSE_BUILDER_LOST, .dialect = j->dialect };
+	struct err e = { 0 };
+	cJSON *o = f ? json_parse(f->json, f->json_len, &e) : NULL;
+
+	b.limit.limit = b.limit.used = NAN;
+	if (o) {
+		const char *cause = json_string_or(o, "cause", "");
+		b.ok = json_bool_or(o, "ok", false);
+		if (build_cause_parse(cause, &b.cause) < 0)
+			b.cause = CAUSE_CRASH;
+		if (b.ok != (b.cause == CAUSE_OK)) { /* only a forged reply says such a thing */
+			b.ok = false;
+			b.cause = CAUSE_CRASH;
+		}
+		b.error = clean_text(o, "error");
+		b.exception = clean_text(o, "exception");
+		b.source = clean_text(o, "source");
+		b.traceback = clean_text(o, "traceback");
+		b.line = (int)fmin(fmax(json_number_or(o, "line", 0), 0), 1e9);
+		b.column = (int)fmin(fmax(json_number_or(o, "column", 0), 0), 1e9);
+		b.statements_done =
+			(int)fmin(fmax(json_number_or(o, "statements_done", 0), 0), 1e9);
+		b.statements_all = (int)fmin(fmax(json_number_or(o, "statements_all", 0), 0), 1e9);
+		b.seconds = json_number_or(o, "seconds", 0);
+		b.cpu_s = json_number_or(o, "cpu_s", 0);
+		b.peak_mib = json_number_or(o, "peak_mib", 0);
+		b.log_bytes = (long long)json_number_or(o, "log_bytes", 0);
+		b.log_dropped = (long long)json_number_or(o, "log_dropped", 0);
+		read_limit(&b.limit, o);
+		cJSON *facts = cJSON_GetObjectItemCaseSensitive(o, "facts");
+		if (cJSON_IsObject(facts))
+			b.facts = cJSON_DetachItemViaPointer(o, facts);
+		cJSON *refused = cJSON_GetObjectItemCaseSensitive(o, "refused");
+		if (cJSON_IsObject(refused))
+			b.refused = cJSON_DetachItemViaPointer(o, refused);
+		if (b.ok)
+			buf_add(&b.brep, f->blob, f->blob_len);
+		cJSON_Delete(o);
+	} else {
+		b.error = copy(lost ? lost : e.text);
+	}
+	for (int i = 0; i < 2; i++)
+		utf8_clean(&j->log, buf_str(&j->log_partial[i]), j->log_partial[i].len);
+	b.log = j->log;
+	j->log = (struct buf){ 0 };
+	en->ops.built(en->ops.ctx, j->id, &b);
+	build_release(&b);
+}
+
+static void job_measured(struct engine *en, struct job *j, const struct frame *f, const char *lost)
+{
+	struct shape_report r = { .cause = CAUSE_BUILDER_LOST };
+	struct err e = { 0 };
+	cJSON *o = f ? json_parse(f->json, f->json_len, &e) : NULL;
+
+	r.limit.limit = r.limit.used = NAN;
+	if (o) {
+		r.ok = json_bool_or(o, "ok", false);
+		if (build_cause_parse(json_string_or(o, "cause", ""), &r.cause) < 0)
+			r.cause = CAUSE_CRASH;
+		r.error = clean_text(o, "error");
+		read_limit(&r.limit, o);
+		cJSON *g = cJSON_GetObjectItemCaseSensitive(o, "geometry");
+		if (cJSON_IsObject(g))
+			r.geometry = cJSON_DetachItemViaPointer(o, g);
+		const cJSON *figures = cJSON_GetObjectItemCaseSensitive(o, "figures");
+		if (cJSON_IsObject(figures)) {
+			r.has_figures = figures_from_json(&r.figures, figures, &e) == 0;
+			if (!r.has_figures && r.ok) {
+				r.ok = false;
+				r.cause = CAUSE_CRASH;
+				free(r.error);
+				r.error = copy(e.text);
+			}
+		}
+		const cJSON *s = cJSON_GetObjectItemCaseSensitive(o, "seconds");
+		r.read_s = json_number_or(s, "read", 0);
+		r.measure_s = json_number_or(s, "measure", 0);
+		r.mesh_s = json_number_or(s, "mesh", 0);
+		r.score_s = json_number_or(s, "score", 0);
+		r.seconds =
+			json_number_or(s, "total", r.read_s + r.measure_s + r.mesh_s + r.score_s);
+		const char *at = f->blob;
+		size_t left = f->blob_len;
+		const cJSON *x;
+		cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(o, "exports"))
+		{
+			double bytes = json_number_or(x, "bytes", -1);
+			const char *format = json_string_or(x, "format", "");
+			if (!(bytes >= 0 && bytes <= (double)left))
+				break;
+			struct buf *to = strcmp(format, "stl") == 0   ? &r.stl
+			                 : strcmp(format, "glb") == 0 ? &r.glb
+			                                              : NULL;
+			if (to)
+				buf_add(to, at, (size_t)bytes);
+			at += (size_t)bytes;
+			left -= (size_t)bytes;
+		}
+		cJSON_Delete(o);
+	} else {
+		r.error = copy(lost ? lost : e.text);
+	}
+	en->ops.measured(en->ops.ctx, j->id, &r);
+	shape_report_release(&r);
+}
+
+static void job_answer(struct engine *en, struct job *j, const struct frame *f, const char *lost)
+{
+	struct err e = { 0 };
+	cJSON *o;
+	char *why = NULL;
+
+	switch (j->type) {
+	case WIRE_BUILD:
+		job_built(en, j, f, lost);
+		break;
+	case WIRE_SCORE:
+		job_measured(en, j, f, lost);
+		break;
+	case WIRE_FACTS:
+		o = f ? json_parse(f->json, f->json_len, &e) : NULL;
+		why = o ? clean_text(o, "error") : copy(lost ? lost : e.text);
+		if (en->ops.facts) {
+			cJSON *facts = cJSON_GetObjectItemCaseSensitive(o, "facts");
+			en->ops.facts(en->ops.ctx, j->id, cJSON_IsObject(facts) ? facts : NULL,
+			              why);
+		}
+		free(why);
+		cJSON_Delete(o);
+		break;
+	case WIRE_CONVERT:
+		o = f ? json_parse(f->json, f->json_len, &e) : NULL;
+		why = o ? clean_text(o, "error") : copy(lost ? lost : e.text);
+		if (en->ops.converted) {
+			if (o && json_bool_or(o, "ok", false))
+				en->ops.converted(en->ops.ctx, j->id, f->blob, f->blob_len, NULL);
+			else
+				en->ops.converted(en->ops.ctx, j->id, NULL, 0,
+				                  why ? why : "not converted");
+		}
+		free(why);
+		cJSON_Delete(o);
+		break;
+	}
+	job_free(j);
+}
+
+/* Log bytes are cleaned by whole lines, so that an escape sequence cut by a pipe's buffer cannot
+ * slip through. */
+static void job_log(struct engine *en, struct job *j, const struct frame *f)
+{
+	char stream[16] = "stdout";
+	struct err e = { 0 };
+	cJSON *o = json_parse(f->json, f->json_len, &e);
+
+	snprintf(stream, sizeof(stream), "%s", json_string_or(o, "stream", "stdout"));
+	cJSON_Delete(o);
+	struct buf *partial = &j->log_partial[strcmp(stream, "stderr") == 0];
+	buf_add(partial, f->blob, f->blob_len);
+	size_t whole = partial->len;
+	while (whole > 0 && partial->data[whole - 1] != '\n')
+		whole--;
+	if (whole == 0 && partial->len > 65536) /* a line without an end is passed on in pieces */
+		whole = partial->len;
+	if (whole == 0)
+		return;
+	struct buf clean = { 0 };
+	utf8_clean(&clean, partial->data, whole);
+	buf_consume(partial, whole);
+	if (en->ops.log && clean.len)
+		en->ops.log(en->ops.ctx, j->id, stream, clean.data, clean.len);
+	buf_add(&j->log, buf_str(&clean), clean.len);
+	buf_release(&clean);
+}
+
+/* ---- the two programs ---- */
+
+static void program_init(struct program *p, const char *name)
+{
+	memset(p, 0, sizeof(*p));
+	p->name = name;
+	p->helper.fd = p->helper.pidfd = -1;
+	p->heir_fd = -1;
+	p->last = &p->first;
+	p->in.json_max = JSON_MAX;
+}
+
+static void program_reset(struct program *p)
+{
+	frame_reader_release(&p->in);
+	buf_release(&p->out);
+	p->in.json_max = JSON_MAX;
+	p->ready = false;
+	p->heir_asked = false;
+}
+
+static int program_start(struct engine *en, struct program *p, struct err *e)
+{
+	char path[4200], stubs[4200];
+	const char *argv[12];
+	const char *env[] = { NULL };
+	int n = 0;
+
+	if (p->helper.pid > 0)
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s", en->libexec, p->name);
+	snprintf(stubs, sizeof(stubs), "%s/gl", en->libexec);
+	argv[n++] = path;
+	argv[n++] = "--jobs";
+	argv[n++] = en->jobs_text;
+	if (p == &en->builder) {
+		argv[n++] = "--gl-stubs";
+		argv[n++] = stubs;
+		if (en->has_python_env) {
+			argv[n++] = "--python-env";
+			argv[n++] = en->python_env;
+		}
+	}
+	if (en->unjailed)
+		argv[n++] = "--unforked";
+	argv[n] = NULL;
+	program_reset(p);
+	if (helper_start(&p->helper, argv, env, en->quiet, e) < 0)
+		return -1;
+	p->started = p->heard = now_s();
+	if (p == &en->scorer)
+		for (int i = 0; i < en->n_ref; i++)
+			en->ref[i].sent = false;
+	for (struct job *j = p->first; j; j = j->next)
+		j->sent = false;
+	return 0;
+}
+
+static void program_send_waiting(struct engine *en, struct program *p)
+{
+	if (!p->ready)
+		return;
+	if (p == &en->scorer)
+		for (int i = 0; i < en->n_ref; i++) {
+			if (en->ref[i].sent)
+				continue;
+			char json[32];
+			int n = snprintf(json, sizeof(json), "{\"id\":%d}", i + 1);
+			frame_append(&p->out, WIRE_REFERENCE, 0, json, (size_t)n,
+			             en->ref[i].bytes.data, en->ref[i].bytes.len);
+			en->ref[i].sent = true;
+		}
+	for (struct job *j = p->first; j; j = j->next) {
+		if (j->sent)
+			continue;
+		buf_add(&p->out, j->frame.data, j->frame.len);
+		j->sent = true;
+	}
+}
+
+static void forget_heir(struct program *p)
+{
+	if (p->heir_fd >= 0)
+		close(p->heir_fd);
+	p->heir_fd = -1;
+	p->heir_pid = 0;
+}
+
+static void ask_for_heir(struct program *p)
+{
+	if (!p->ready || p->heir_asked || p->heir_fd >= 0 || !json_bool_or(p->info, "heir", false))
+		return;
+	frame_append(&p->out, WIRE_HEIR, 0, "{}", 2, NULL, 0);
+	p->heir_asked = true;
+}
+
+/* The heir becomes the program: its socket takes the place of the dead one's. Its pid is not our
+ * child by fork but by adoption (we are a subreaper), so helper_gone() can wait for it. */
+static bool take_heir(struct program *p)
+{
+	if (p->heir_fd < 0)
+		return false;
+	program_reset(p);
+	p->helper.fd = p->heir_fd;
+	p->helper.pid = p->heir_pid;
+	p->helper.pidfd = (int)syscall(SYS_pidfd_open, p->heir_pid, 0);
+	p->heir_fd = -1;
+	p->heir_pid = 0;
+	p->ready = true;
+	p->heard = now_s();
+	return true;
+}
+
+/* A program died, or must: its jobs go to its heir or to a new one, once. */
+static int program_lost(struct engine *en, struct program *p, const char *why, struct err *e)
+{
+	char how[64] = "";
+	bool was_ready = p->ready;
+
+	if (p->helper.pid > 0) {
+		if (!helper_gone(&p->helper, how, sizeof(how))) {
+			kill(p->helper.pid, SIGKILL);
+			helper_stop(&p->helper, 1.0);
+		}
+	}
+	en->restarts++;
+	p->deaths_in_a_row = was_ready ? p->deaths_in_a_row : p->deaths_in_a_row + 1;
+	if (p->deaths_in_a_row >= RESTARTS_IN_A_ROW)
+		return err_set(e, ERR_LOST,
+		               "%s does not stay alive: %s (%s); run `cadforge doctor`", p->name,
+		               why, how);
+	struct job *gone = NULL, **gone_last = &gone;
+	for (struct job **at = &p->first; *at;) {
+		struct job *j = *at;
+		if (!j->sent || ++j->losses < 2) {
+			j->sent = false;
+			buf_clear(&j->log);
+			buf_clear(&j->log_partial[0]);
+			buf_clear(&j->log_partial[1]);
+			at = &j->next;
+			continue;
+		}
+		*gone_last = job_unlink(p, at);
+		gone_last = &gone->next;
+	}
+	if (take_heir(p)) {
+		program_send_waiting(en, p);
+		ask_for_heir(p);
+	} else if ((was_ready || p->first) && program_start(en, p, e) < 0) {
+		return -1;
+	}
+	while (gone) {
+		struct job *j = gone;
+		char text[200];
+		gone = j->next;
+		snprintf(
+			text, sizeof(text),
+			"%s was lost twice under this job (%s%s%s): this says nothing of the program",
+			p->name, why, how[0] ? ", " : "", how);
+		job_answer(en, j, NULL, text);
+	}
+	return 0;
+}
+
+static int program_frame(struct engine *en, struct program *p, const struct frame *f, struct err *e)
+{
+	struct job **at = f->job ? job_find(p, f->job) : NULL;
+
+	switch (f->type) {
+	case WIRE_READY: {
+		cJSON *o = json_parse(f->json, f->json_len, e);
+		if (!o)
+			return err_wrap(e, "%s", p->name);
+		const char *error = json_string_or(o, "error", NULL);
+		if (error) {
+			const char *remedy = json_string_or(o, "remedy", NULL);
+			err_set(e, ERR_LACKS, "%s: %s%s%s", p->name, error, remedy ? "; " : "",
+			        remedy ? remedy : "");
+			cJSON_Delete(o);
+			return -1;
+		}
+		cJSON_Delete(p->info);
+		p->info = o;
+		p->ready = true;
+		p->deaths_in_a_row = 0;
+		program_send_waiting(en, p);
+		ask_for_heir(p);
+		return 0;
+	}
+	case WIRE_LOG:
+		if (at)
+			job_log(en, *at, f);
+		return 0;
+	case WIRE_RESULT:
+		if (at) {
+			/* what the reader holds stays valid while the callback queues further jobs
+			 */
+			struct job *j = job_unlink(p, at);
+			struct frame again = *f;
+			cJSON *o = NULL;
+			struct err ignored = { 0 };
+			if (j->type == WIRE_BUILD || j->type == WIRE_SCORE)
+				o = json_parse(f->json, f->json_len, &ignored);
+			bool lost =
+				o && strcmp(json_string_or(o, "cause", ""), "builder_lost") == 0;
+			cJSON_Delete(o);
+			if (lost && ++j->losses < 2) {
+				/* our own fault there (a child that could not be forked, was killed
+				 * from outside): once more */
+				j->sent = false;
+				buf_clear(&j->log);
+				*p->last = j;
+				p->last = &j->next;
+				program_send_waiting(en, p);
+				return 0;
+			}
+			job_answer(en, j, &again, NULL);
+		}
+		return 0;
+	case WIRE_HEIR: {
+		cJSON *o = json_parse(f->json, f->json_len, e);
+		p->heir_pid = (pid_t)json_number_or(o, "pid", 0);
+		p->heir_asked = false;
+		cJSON_Delete(o);
+		if (p->heir_fd >= 0 && p->heir_pid > 0)
+			fcntl(p->heir_fd, F_SETFL, fcntl(p->heir_fd, F_GETFL) | O_NONBLOCK);
+		else
+			forget_heir(p);
+		return 0;
+	}
+	default:
+		return err_set(e, ERR_PROTOCOL, "%s sent a message of unknown type %u", p->name,
+		               f->type);
+	}
+}
+
+static int program_read(struct engine *en, struct program *p, struct err *e)
+{
+	struct err why = { 0 };
+	struct frame f;
+
+	for (int rounds = 0; rounds < 64 && p->helper.fd >= 0; rounds++) {
+		pid_t pid = p->helper.pid;
+		int passed = -1;
+		ssize_t n = frame_fill_fd(&p->in, p->helper.fd, &passed, &why);
+		if (passed >= 0) {
+			if (p->heir_fd >= 0)
+				close(p->heir_fd);
+			p->heir_fd = passed;
+		}
+		if (n == -2)
+			return 0;
+		if (n <= 0)
+			return program_lost(en, p, n == 0 ? "it died" : why.text, e);
+		p->heard = now_s();
+		for (;;) {
+			int have = frame_next(&p->in, &f, &why);
+			if (have == 0)
+				break;
+			if (have < 0)
+				return program_lost(en, p, why.text, e);
+			if (program_frame(en, p, &f, e) < 0)
+				return -1;
+			if (p->helper.pid != pid)
+				return 0;
+		}
+	}
+	return 0;
+}
+
+/* Children of a program that died come to us (we are a subreaper) as bodies to collect. Only those
+ * that bear our names and are no program of ours are taken: other children belong to other parts of
+ * cadforge. */
+static void collect_orphans(struct engine *en)
+{
+	for (int rounds = 0; rounds < 256; rounds++) {
+		siginfo_t s = { 0 };
+		char path[40], comm[32] = "";
+		if (waitid(P_ALL, 0, &s, WEXITED | WNOHANG | WNOWAIT) < 0 || s.si_pid == 0)
+			return;
+		if (s.si_pid == en->builder.helper.pid || s.si_pid == en->scorer.helper.pid)
+			return;
+		snprintf(path, sizeof(path), "/proc/%d/comm", (int)s.si_pid);
+		FILE *f = fopen(path, "re");
+		if (f) {
+			if (!fgets(comm, sizeof(comm), f))
+				comm[0] = '\0';
+			fclose(f);
+		}
+		if (strncmp(comm, "cadforge-", 9) != 0)
+			return;
+		waitpid(s.si_pid, NULL, WNOHANG);
+	}
+}
+
+static int program_step(struct engine *en, struct program *p, struct err *e)
+{
+	struct err why = { 0 };
+	double now = now_s();
+
+	if (p->helper.fd < 0)
+		return p->first ? program_start(en, p, e) : 0;
+	if (p->out.len && frame_flush(&p->out, p->helper.fd, &why) < 0)
+		return program_lost(en, p, why.text, e);
+	if (program_read(en, p, e) < 0)
+		return -1;
+	if (p->heir_fd >= 0) { /* it never speaks before it is asked, so anything here is its end */
+		struct pollfd x = { .fd = p->heir_fd, .events = POLLIN };
+		if (poll(&x, 1, 0) > 0) {
+			forget_heir(p);
+			ask_for_heir(p);
+		}
+	}
+	if (p->out.len && p->helper.fd >= 0 && frame_flush(&p->out, p->helper.fd, &why) < 0)
+		return program_lost(en, p, why.text, e);
+	if (p->helper.fd < 0)
+		return 0;
+	if (!p->ready && now > p->started + START_S)
+		return program_lost(en, p, "it was not ready after 60 s", e);
+	if (p->ready && p->first) {
+		double longest = 0;
+		for (const struct job *j = p->first; j; j = j->next)
+			longest = fmax(longest, j->limit_s);
+		if (now > p->heard + longest + SILENCE_S)
+			return program_lost(en, p, "it gave no answer for too long", e);
+	}
+	return 0;
+}
+
+/* ---- the door ---- */
+
+struct engine *engine_open(const struct engine_options *o, const struct engine_ops *ops,
+                           struct err *e)
+{
+	struct engine *en = calloc(1, sizeof(*en));
+	int jobs = o->jobs < 1 ? 1 : o->jobs > 64 ? 64 : o->jobs;
+
+	if (!en) {
+		err_set(e, ERR_MEM, "out of memory");
+		return NULL;
+	}
+	en->ops = *ops;
+	snprintf(en->libexec, sizeof(en->libexec), "%s", o->libexec_dir);
+	if (o->python_env)
+		snprintf(en->python_env, sizeof(en->python_env), "%s", o->python_env);
+	en->has_python_env = o->python_env != NULL;
+	snprintf(en->jobs_text, sizeof(en->jobs_text), "%d", jobs);
+	en->quiet = o->quiet;
+	en->unjailed = o->unjailed;
+	program_init(&en->builder, "cadforge-builder");
+	program_init(&en->scorer, "cadforge-scorer");
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	return en;
+}
+
+static void program_close(struct program *p)
+{
+	forget_heir(p);
+	helper_stop(&p->helper, 1.0);
+	program_reset(p);
+	cJSON_Delete(p->info);
+	while (p->first)
+		job_free(job_unlink(p, &p->first));
+}
+
+void engine_close(struct engine *en)
+{
+	if (!en)
+		return;
+	program_close(&en->builder);
+	program_close(&en->scorer);
+	collect_orphans(en);
+	for (int i = 0; i < en->n_ref; i++)
+		buf_release(&en->ref[i].bytes);
+	free(en->ref);
+	free(en);
+}
+
+int engine_warm_builder(struct engine *en, struct err *e)
+{
+	return program_start(en, &en->builder, e);
+}
+
+int engine_warm_scorer(struct engine *en, struct err *e)
+{
+	return program_start(en, &en->scorer, e);
+}
+
+static int submit(struct engine *en, struct program *p, uint32_t type, cJSON *json,
+                  const void *blob, size_t len, double limit_s, enum dialect dialect, uint32_t *id,
+                  struct err *e)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	struct buf text = { 0 };
+
+	if (!j || len > FRAME_BLOB_MAX) {
+		free(j);
+		cJSON_Delete(json);
+		return err_set(e, len > FRAME_BLOB_MAX ? ERR_INPUT : ERR_MEM,
+		               "%zu bytes are too many for a job", len);
+	}
+	json_print(&text, json);
+	cJSON_Delete(json);
+	j->id = ++en->next_job ? en->next_job : ++en->next_job;
+	j->type = type;
+	j->limit_s = limit_s;
+	j->dialect = dialect;
+	frame_append(&j->frame, type, j->id, buf_str(&text), text.len, blob, len);
+	if (buf_failed(&text) || buf_failed(&j->frame)) {
+		buf_release(&text);
+		job_free(j);
+		return err_set(e, ERR_MEM, "out of memory for a job of %zu bytes", len);
+	}
+	buf_release(&text);
+	*p->last = j;
+	p->last = &j->next;
+	if (id)
+		*id = j->id;
+	if (program_start(en, p, e) < 0) {
+		job_free(job_unlink(p, job_find(p, j->id)));
+		return -1;
+	}
+	program_send_waiting(en, p);
+	return 0;
+}
+
+static void add_limits(cJSON *o, const struct limits *l)
+{
+	cJSON_AddNumberToObject(o, "wall_s", l->wall_s);
+	cJSON_AddNumberToObject(o, "cpu_s", l->cpu_s);
+	cJSON_AddNumberToObject(o, "memory_mib", l->memory_mib);
+	cJSON_AddNumberToObject(o, "output_kib", l->output_kib);
+	cJSON_AddNumberToObject(o, "brep_mib", l->brep_mib);
+}
+
+int engine_build(struct engine *en, const struct build_request *r, uint32_t *job, struct err *e)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "dialect", r->dialect == DIALECT_SEED ? "seed" : "open");
+	cJSON_AddBoolToObject(o, "filter", !r->no_filter);
+	cJSON_AddBoolToObject(o, "facts", r->facts);
+	cJSON_AddNumberToObject(o, "line_offset", r->line_offset);
+	add_limits(o, &r->limits);
+	return submit(en, &en->builder, WIRE_BUILD, o, r->program, r->len, r->limits.wall_s,
+	              r->dialect, job, e);
+}
+
+int engine_facts(struct engine *en, const char *program, size_t len, uint32_t *job, struct err *e)
+{
+	struct limits l;
+	cJSON *o = cJSON_CreateObject();
+
+	limits_default(&l);
+	add_limits(o, &l);
+	return submit(en, &en->builder, WIRE_FACTS, o, program, len, l.wall_s, DIALECT_OPEN, job,
+	              e);
+}
+
+int engine_convert(struct engine *en, bool to_step, const void *bytes, size_t len, uint32_t *job,
+                   struct err *e)
+{
+	struct limits l;
+	cJSON *o = cJSON_CreateObject();
+
+	limits_default(&l);
+	cJSON_AddStringToObject(o, "to", to_step ? "step" : "brep");
+	add_limits(o, &l);
+	return submit(en, &en->builder, WIRE_CONVERT, o, bytes, len, l.wall_s, DIALECT_OPEN, job,
+	              e);
+}
+
+int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *job, struct err *e)
+{
+	static const char *const format[] = { "brep", "stl", "glb" };
+	static const char *const figures[] = { "none", "fast", "full" };
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "format", format[r->format]);
+	cJSON_AddBoolToObject(o, "geometry", r->geometry);
+	cJSON_AddStringToObject(o, "figures", figures[r->figures]);
+	cJSON_AddNumberToObject(o, "reference", r->reference);
+	cJSON *x = cJSON_AddArrayToObject(o, "export");
+	if (r->export_stl)
+		cJSON_AddItemToArray(x, cJSON_CreateString("stl"));
+	if (r->export_glb)
+		cJSON_AddItemToArray(x, cJSON_CreateString("glb"));
+	cJSON_AddNumberToObject(o, "wall_s", r->limits.score_wall_s);
+	cJSON_AddNumberToObject(o, "memory_mib", r->limits.memory_mib);
+	cJSON_AddNumberToObject(o, "faces_max", (double)r->limits.faces_max);
+	cJSON_AddNumberToObject(o, "triangles_max", (double)r->limits.triangles_max);
+	return submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len, r->limits.score_wall_s,
+	              DIALECT_OPEN, job, e);
+}
+
+int engine_reference(struct engine *en, const struct reference_set *set, int *id, struct err *e)
+{
+	struct kept_reference *more = realloc(en->ref, sizeof(*more) * (size_t)(en->n_ref + 1));
+
+	if (!more)
+		return err_set(e, ERR_MEM, "out of memory for a reference");
+	en->ref = more;
+	en->ref[en->n_ref] = (struct kept_reference){ 0 };
+	if (reference_serialize(set, &en->ref[en->n_ref].bytes, e) < 0) {
+		buf_release(&en->ref[en->n_ref].bytes);
+		return -1;
+	}
+	*id = ++en->n_ref;
+	return 0;
+}
+
+void engine_cancel(struct engine *en, uint32_t job)
+{
+	struct program *both[2] = { &en->builder, &en->scorer };
+
+	for (int i = 0; i < 2; i++) {
+		struct job **at = job_find(both[i], job);
+		if (!at)
+			continue;
+		if ((*at)->sent)
+			frame_append(&both[i]->out, WIRE_CANCEL, job, "{}", 2, NULL, 0);
+		else
+			job_answer(en, job_unlink(both[i], at), NULL, "cancelled");
+	}
+}
+
+int engine_poll_fds(struct engine *en, struct pollfd *out, int cap)
+{
+	struct program *both[2] = { &en->builder, &en->scorer };
+	int n = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (both[i]->helper.fd >= 0 && n < cap)
+			out[n++] = (struct pollfd){
+				.fd = both[i]->helper.fd,
+				.events = (short)(POLLIN | (both[i]->out.len ? POLLOUT : 0))
+			};
+		if (both[i]->heir_fd >= 0 && n < cap)
+			out[n++] = (struct pollfd){ .fd = both[i]->heir_fd, .events = POLLIN };
+	}
+	return n;
+}
+
+int engine_timeout_ms(struct engine *en)
+{
+	/* the watchdogs above need no precision */
+	return en->builder.helper.fd >= 0 || en->scorer.helper.fd >= 0 ? 1000 : -1;
+}
+
+int engine_step(struct engine *en, struct err *e)
+{
+	int rc = program_step(en, &en->builder, e);
+
+	if (rc == 0)
+		rc = program_step(en, &en->scorer, e);
+	collect_orphans(en);
+	return rc;
+}
+
+int engine_wait(struct engine *en, int timeout_ms, struct err *e)
+{
+	struct pollfd p[8];
+	int n = engine_poll_fds(en, p, 8), own = engine_timeout_ms(en);
+
+	if (timeout_ms < 0 || (own >= 0 && own < timeout_ms))
+		timeout_ms = own;
+	if (poll(p, (nfds_t)n, timeout_ms) < 0 && errno != EINTR)
+		return err_errno(e, ERR_IO, "poll");
+	return engine_step(en, e);
+}
+
+int engine_jobs(const struct engine *en)
+{
+	int n = 0;
+
+	for (const struct job *j = en->builder.first; j; j = j->next)
+		n++;
+	for (const struct job *j = en->scorer.first; j; j = j->next)
+		n++;
+	return n;
+}
+
+const cJSON *engine_builder_info(const struct engine *en)
+{
+	return en->builder.info;
+}
+
+const cJSON *engine_scorer_info(const struct engine *en)
+{
+	return en->scorer.info;
+}
+
+int engine_restarts(const struct engine *en)
+{
+	return en->restarts;
+}
