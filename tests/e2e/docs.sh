@@ -2,6 +2,7 @@
 # The manual, the completion and the news say what the program does.
 # Run by make check in the build folder; speaks TAP.
 set -u
+: "${srcdir:=.}"
 n=0 bad=0
 claim() { # claim STATUS TEXT
 	n=$((n + 1))
@@ -44,19 +45,19 @@ version=$(./cadforge --version | sed -n '1s/^cadforge \([0-9.]*\).*/\1/p')
 claim $? "the news know version $version"
 
 if command -v bash > /dev/null; then
-	complete() { # complete WORD...: what the completion offers for the last word
+	offers() { # offers WORD...: what the completion offers for the last word
 		PATH="$PWD:$PATH" bash -c '
 			. "$1"; shift
 			COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _cadforge 2> /dev/null
 			printf "%s\n" "${COMPREPLY[@]}"' bash "$srcdir/completions/cadforge" cadforge "$@"
 	}
-	[ "$(complete sc)" = score ]
+	[ "$(offers sc)" = score ]
 	claim $? "the completion finishes a verb"
-	[ "$(complete score --task four)" = four_leg_chair_700n ]
+	[ "$(offers score --task four)" = four_leg_chair_700n ]
 	claim $? "the completion finishes a task"
-	[ "$(complete score --task = four)" = four_leg_chair_700n ]
+	[ "$(offers score --task = four)" = four_leg_chair_700n ]
 	claim $? "the completion finishes a task after an equals sign"
-	[ "$(complete score --prof)" = --profile ]
+	[ "$(offers score --prof)" = --profile ]
 	claim $? "the completion finishes an option that the program has"
 else
 	skip "the completion finishes words" "bash is not installed"

@@ -2,6 +2,7 @@
 # The stub libraries carry what CadQuery's wheel links from libGL and libX11, under their names.
 # Run by make check in the build folder; speaks TAP.
 set -u
+: "${srcdir:=.}"
 n=0 bad=0
 claim() { # claim STATUS TEXT
 	n=$((n + 1))
