@@ -1,0 +1,1170 @@
+/*
+ * The order of work is: bytes -> TopoDS_Shape (bounded before anything walks it) -> figures ->
+ * triangles. Where OCCT has a slow general way and the answer is known in closed form, the closed
+ * form is used: the box of a torus, whether a bore goes through, which pairs of solids can be the
+ * nearest. Measured beside each.
+ */
+#include "engine/shape.h"
+
+#include <BRepAdaptor_Curve.hxx>
+#include <BRepAdaptor_Surface.hxx>
+#include <BRepBndLib.hxx>
+#include <BRepCheck_Analyzer.hxx>
+#include <BRepExtrema_DistShapeShape.hxx>
+#include <BRepGProp.hxx>
+#include <BRepMesh_IncrementalMesh.hxx>
+#include <BRepPrimAPI_MakeBox.hxx>
+#include <BRepPrimAPI_MakeCylinder.hxx>
+#include <BRepTools.hxx>
+#include <BRepTopAdaptor_FClass2d.hxx>
+#include <BRep_Builder.hxx>
+#include <BRep_Tool.hxx>
+#include <BinTools.hxx>
+#include <BndLib_Add3dCurve.hxx>
+#include <Bnd_Box.hxx>
+#include <ElCLib.hxx>
+#include <ElSLib.hxx>
+#include <GProp_GProps.hxx>
+#include <Geom2d_Curve.hxx>
+#include <Message.hxx>
+#include <Message_Messenger.hxx>
+#include <OSD_ThreadPool.hxx>
+#include <Poly_Triangulation.hxx>
+#include <Precision.hxx>
+#include <Standard_Failure.hxx>
+#include <Standard_OutOfMemory.hxx>
+#include <Standard_Version.hxx>
+#include <TColgp_HArray1OfPnt.hxx>
+#include <Poly_HArray1OfTriangle.hxx>
+#include <TopExp.hxx>
+#include <TopExp_Explorer.hxx>
+#include <TopTools_IndexedMapOfShape.hxx>
+#include <TopoDS.hxx>
+#include <TopoDS_Iterator.hxx>
+#include <gp_Cylinder.hxx>
+#include <gp_Sphere.hxx>
+#include <gp_Torus.hxx>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <istream>
+#include <map>
+#include <new>
+#include <streambuf>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+struct shape {
+	TopoDS_Shape topo;
+};
+
+namespace
+{
+
+/* No sane part nests its compounds this deep, and every walk of OCCT's recurses once a level. */
+const int NESTING_MAX = 200;
+/* Walks of the tree visit a shared sub-shape once for each place it is used in. */
+const double OCCURRENCES_PER_FACE = 64;
+/* BRepExtrema takes about 2 us for each pair of sub-shapes (2026-11-22, one Xeon core): this is
+ * under half a second. A count and not a clock, so that the same shape gets the same figures. */
+const double DISTANCE_WORK_MAX = 2.5e5;
+const int DISTANCE_SOLIDS_MAX = 2000;
+/* A bore may have a slit; a half-pipe or a fillet is no bore. */
+const double HOLE_TURN_MIN = 0.9;
+const size_t HOLE_PIECES_MAX = 2000;
+
+/* What went wrong on our side of the door, carried to guard(). */
+struct trouble {
+	enum shape_fault fault;
+	enum err_kind kind;
+	char text[400];
+};
+
+[[noreturn]] void give_up(enum shape_fault fault, enum err_kind kind, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+void give_up(enum shape_fault fault, enum err_kind kind, const char *fmt, ...)
+{
+	trouble t;
+	va_list ap;
+
+	t.fault = fault;
+	t.kind = kind;
+	va_start(ap, fmt);
+	vsnprintf(t.text, sizeof(t.text), fmt, ap);
+	va_end(ap);
+	throw t;
+}
+
+/* Runs @work; nothing it throws gets past. @doing says what OCCT was at. */
+template <typename Work>
+int guard(const char *doing, enum shape_fault *fault, struct err *e, Work work)
+{
+	*fault = SHAPE_SOUND;
+	try {
+		work();
+		return 0;
+	} catch (const trouble &t) {
+		*fault = t.fault;
+		return err_set(e, t.kind, "%s", t.text);
+	} catch (const std::bad_alloc &) {
+		*fault = SHAPE_NO_MEMORY;
+		return err_set(e, ERR_MEM, "%s: out of memory; use a simpler shape", doing);
+	} catch (const Standard_OutOfMemory &) {
+		*fault = SHAPE_NO_MEMORY;
+		return err_set(e, ERR_MEM, "%s: out of memory; use a simpler shape", doing);
+	} catch (const Standard_Failure &f) {
+		const char *said = f.GetMessageString();
+		*fault = SHAPE_DAMAGED;
+		return err_set(e, ERR_INPUT, "%s: the CAD kernel gave up (%s%s%.200s); %s", doing,
+		               f.DynamicType()->Name(), said && *said ? ": " : "", said ? said : "",
+		               "the shape is damaged: rebuild or export it again");
+	} catch (const std::exception &x) {
+		*fault = SHAPE_DAMAGED;
+		return err_set(e, ERR_INPUT, "%s: %.200s; the shape is damaged: export it again",
+		               doing, x.what());
+	} catch (...) {
+		*fault = SHAPE_DAMAGED;
+		return err_set(e, ERR_INPUT, "%s: failed; the shape is damaged: export it again",
+		               doing);
+	}
+}
+
+/* ---- reading ---- */
+
+/* A stream over bytes that stay where they are. */
+class byte_stream : public std::streambuf
+{
+      public:
+	byte_stream(const void *bytes, size_t len)
+	{
+		char *p = static_cast<char *>(const_cast<void *>(bytes));
+		setg(p, p, p + len);
+	}
+	size_t used() const
+	{
+		return static_cast<size_t>(gptr() - eback());
+	}
+
+      protected:
+	pos_type seekoff(off_type off, std::ios_base::seekdir from,
+	                 std::ios_base::openmode) override
+	{
+		off_type size = egptr() - eback();
+		off_type base = from == std::ios_base::beg   ? 0
+		                : from == std::ios_base::cur ? gptr() - eback()
+		                                             : size;
+		if (off < -base || off > size - base)
+			return pos_type(off_type(-1));
+		setg(eback(), eback() + (base + off), egptr());
+		return pos_type(base + off);
+	}
+	pos_type seekpos(pos_type pos, std::ios_base::openmode which) override
+	{
+		return seekoff(off_type(pos), std::ios_base::beg, which);
+	}
+};
+
+bool has(const void *bytes, size_t len, const char *word, size_t *at)
+{
+	size_t look = std::min<size_t>(len, 256);
+	const void *p = memmem(bytes, look, word, strlen(word));
+
+	if (p)
+		*at = static_cast<size_t>(static_cast<const char *>(p) -
+		                          static_cast<const char *>(bytes));
+	return p != nullptr;
+}
+
+/* The version digit after @word at @at; gives up when it is none that this kernel reads. */
+void check_version(const char *text, size_t len, size_t at, const char *word, int newest)
+{
+	size_t digit = at + strlen(word);
+	int v = digit < len ? text[digit] - '0' : -1;
+
+	if (v < 1 || v > newest)
+		give_up(SHAPE_DAMAGED, ERR_INPUT,
+		        "BREP: byte %zu: version %.1s, this kernel (%s) reads 1 to %d; export it with an older version",
+		        digit, digit < len ? text + digit : "?", OCC_VERSION_COMPLETE, newest);
+}
+
+/* OCCT reads words of text BREP into fixed buffers. */
+void check_words(const char *text, size_t len)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = static_cast<unsigned char>(text[i]);
+		if (c <= ' ')
+			from = i + 1;
+		else if (i - from > 200)
+			give_up(SHAPE_DAMAGED, ERR_INPUT,
+			        "BREP: byte %zu: a word of more than 200 characters; the file is damaged",
+			        from);
+		if (c == 0)
+			give_up(SHAPE_DAMAGED, ERR_INPUT,
+			        "BREP: byte %zu: a NUL byte in text; the file is damaged", i);
+	}
+}
+
+struct occurrences {
+	double faces, all;
+	bool done;
+};
+
+/* How often a walk will meet a face, and anything, below @s: a few bytes of compounds that hold the
+ * same compound twice would otherwise keep every later step busy for ever. */
+occurrences count_occurrences(const TopoDS_Shape &s,
+                              std::unordered_map<const TopoDS_TShape *, occurrences> &seen,
+                              int depth)
+{
+	const TopoDS_TShape *t = s.TShape().get();
+
+	if (!t)
+		give_up(SHAPE_DAMAGED, ERR_INPUT,
+		        "BREP: a sub-shape is missing; the file is damaged: export it again");
+	if (depth > NESTING_MAX)
+		give_up(SHAPE_OVER_LIMIT, ERR_INPUT,
+		        "BREP: nested deeper than %d levels; use flat compounds", NESTING_MAX);
+	auto it = seen.find(t);
+	if (it != seen.end()) {
+		if (!it->second.done)
+			give_up(SHAPE_DAMAGED, ERR_INPUT,
+			        "BREP: a sub-shape contains itself; the file is damaged: export it again");
+		return it->second;
+	}
+	seen[t] = { 0, 0, false };
+	occurrences n = { s.ShapeType() == TopAbs_FACE ? 1.0 : 0.0, 1.0, true };
+	for (TopoDS_Iterator i(s, Standard_False, Standard_False); i.More(); i.Next()) {
+		occurrences below = count_occurrences(i.Value(), seen, depth + 1);
+		n.faces += below.faces;
+		n.all += below.all;
+	}
+	seen[t] = n;
+	return n;
+}
+
+void check_read(const TopoDS_Shape &s, const struct shape_limits *l)
+{
+	std::unordered_map<const TopoDS_TShape *, occurrences> seen;
+	occurrences n = count_occurrences(s, seen, 0);
+	double faces_max = static_cast<double>(l->faces_max);
+
+	if (n.faces > faces_max)
+		give_up(SHAPE_OVER_LIMIT, ERR_INPUT,
+		        "shape has %.0f faces, at most %ld are scored; use fewer or simpler features",
+		        n.faces, l->faces_max);
+	if (n.all > 1e6 + OCCURRENCES_PER_FACE * faces_max)
+		give_up(SHAPE_OVER_LIMIT, ERR_INPUT,
+		        "shape has %.0f sub-shapes, at most %.0f are scored; use fewer or simpler features",
+		        n.all, 1e6 + OCCURRENCES_PER_FACE * faces_max);
+	if (n.all < 2 && s.ShapeType() != TopAbs_VERTEX)
+		give_up(SHAPE_EMPTY, ERR_INPUT,
+		        "shape is empty (a %s with nothing in it); a cut or an intersection may have removed everything",
+		        s.ShapeType() == TopAbs_COMPOUND ? "compound" : "shape");
+
+	int i = 0;
+	for (TopExp_Explorer x(s, TopAbs_FACE); x.More(); x.Next(), i++) {
+		TopLoc_Location where;
+		if (BRep_Tool::Surface(TopoDS::Face(x.Current()), where).IsNull())
+			give_up(SHAPE_DAMAGED, ERR_INPUT,
+			        "BREP: face %d has no surface (triangles alone are no solid); export the exact shape",
+			        i + 1);
+	}
+}
+
+TopoDS_Shape read_brep(const void *bytes, size_t len, const struct shape_limits *l)
+{
+	static const char binary[] = "Open CASCADE Topology V";
+	static const char text[] = "CASCADE Topology V";
+	const char *chars = static_cast<const char *>(bytes);
+	byte_stream buffer(bytes, len);
+	std::istream in(&buffer);
+	TopoDS_Shape s;
+	size_t at = 0;
+
+	if (len == 0)
+		give_up(SHAPE_DAMAGED, ERR_INPUT, "BREP: no bytes; export the shape again");
+	try {
+		if (has(bytes, len, binary, &at)) {
+			check_version(chars, len, at, binary, 4);
+			BinTools::Read(s, in);
+		} else if (has(bytes, len, text, &at)) {
+			check_version(chars, len, at, text, 3);
+			check_words(chars, len);
+			BRepTools::Read(s, in, BRep_Builder());
+		} else {
+			give_up(SHAPE_DAMAGED, ERR_INPUT,
+			        "BREP: byte 0: neither binary nor text BREP begins so; export the shape as BREP");
+		}
+	} catch (const Standard_OutOfMemory &) {
+		throw;
+	} catch (const Standard_Failure &f) {
+		give_up(SHAPE_DAMAGED, ERR_INPUT,
+		        "BREP: near byte %zu of %zu: %s; the file is damaged or cut off: export it again",
+		        buffer.used(), len, f.DynamicType()->Name());
+	}
+	if (s.IsNull() || in.bad())
+		give_up(SHAPE_DAMAGED, ERR_INPUT,
+		        "BREP: near byte %zu of %zu: no shape could be read; the file is damaged or cut off: export it again",
+		        buffer.used(), len);
+	check_read(s, l);
+	BRepTools::Clean(s, Standard_True);
+	return s;
+}
+
+/* ---- box ---- */
+
+struct box3 {
+	double lo[3], hi[3];
+};
+
+void box_add(box3 &b, const gp_Pnt &p)
+{
+	for (int i = 0; i < 3; i++) {
+		b.lo[i] = std::min(b.lo[i], p.Coord(i + 1));
+		b.hi[i] = std::max(b.hi[i], p.Coord(i + 1));
+	}
+}
+
+bool box_holds(const box3 &b, const gp_Pnt &p)
+{
+	for (int i = 0; i < 3; i++)
+		if (!(p.Coord(i + 1) >= b.lo[i] && p.Coord(i + 1) <= b.hi[i]))
+			return false;
+	return true;
+}
+
+void box_add(box3 &b, const Bnd_Box &o)
+{
+	double c[6];
+
+	if (o.IsVoid())
+		return;
+	o.Get(c[0], c[1], c[2], c[3], c[4], c[5]);
+	box_add(b, gp_Pnt(c[0], c[1], c[2]));
+	box_add(b, gp_Pnt(c[3], c[4], c[5]));
+}
+
+bool box_holds(const box3 &b, const Bnd_Box &o, double slack)
+{
+	double c[6];
+
+	if (o.IsVoid())
+		return true;
+	o.Get(c[0], c[1], c[2], c[3], c[4], c[5]);
+	for (int i = 0; i < 3; i++)
+		if (!(c[i] >= b.lo[i] - slack && c[i + 3] <= b.hi[i] + slack))
+			return false;
+	return true;
+}
+
+/* Where the normal of a sphere or torus is along x, y or z. */
+void extreme_points(const BRepAdaptor_Surface &surface, std::vector<gp_Pnt> &out)
+{
+	static const gp_Dir along[3] = { gp_Dir(1, 0, 0), gp_Dir(0, 1, 0), gp_Dir(0, 0, 1) };
+	bool sphere = surface.GetType() == GeomAbs_Sphere;
+	gp_Ax3 frame = sphere ? surface.Sphere().Position() : surface.Torus().Position();
+	gp_XYZ center = frame.Location().XYZ();
+
+	for (const gp_Dir &d : along) {
+		for (int sign = -1; sign <= 1; sign += 2) {
+			gp_XYZ n = d.XYZ() * sign;
+			if (sphere) {
+				out.push_back(gp_Pnt(center + n * surface.Sphere().Radius()));
+				continue;
+			}
+			gp_XYZ z = frame.Direction().XYZ();
+			gp_XYZ flat = n - z * n.Dot(z);
+			if (flat.Modulus() < 1e-12) /* a whole circle is extreme: any point of it */
+				flat = frame.XDirection().XYZ();
+			flat.Normalize();
+			for (int side = -1; side <= 1; side += 2)
+				out.push_back(gp_Pnt(center +
+				                     flat * (side * surface.Torus().MajorRadius()) +
+				                     n * surface.Torus().MinorRadius()));
+		}
+	}
+}
+
+/* The least box, without tolerances. A face reaches furthest at an edge or where its normal is
+ * along an axis; planes, cylinders, cones and extrusions have no such inner point of their own,
+ * spheres and tori six or twelve, and only free-form faces are left to OCCT's search, which takes
+ * 25 ms for a torus (2026-11-22). */
+bool least_box(const TopoDS_Shape &s, box3 &b)
+{
+	TopTools_IndexedMapOfShape points, edges, faces;
+	std::vector<BRepAdaptor_Curve> free_edges;
+
+	for (int i = 0; i < 3; i++) {
+		b.lo[i] = INFINITY;
+		b.hi[i] = -INFINITY;
+	}
+	TopExp::MapShapes(s, TopAbs_VERTEX, points);
+	TopExp::MapShapes(s, TopAbs_EDGE, edges);
+	TopExp::MapShapes(s, TopAbs_FACE, faces);
+	for (int i = 1; i <= points.Extent(); i++)
+		box_add(b, BRep_Tool::Pnt(TopoDS::Vertex(points(i))));
+	for (int i = 1; i <= edges.Extent(); i++) {
+		const TopoDS_Edge &edge = TopoDS::Edge(edges(i));
+		if (BRep_Tool::Degenerated(edge))
+			continue;
+		BRepAdaptor_Curve c(edge);
+		Bnd_Box cb;
+		if (Precision::IsInfinite(c.FirstParameter()) ||
+		    Precision::IsInfinite(c.LastParameter()))
+			return false;
+		switch (c.GetType()) {
+		case GeomAbs_Line:
+			box_add(b, c.Value(c.FirstParameter()));
+			box_add(b, c.Value(c.LastParameter()));
+			break;
+		case GeomAbs_Circle:
+		case GeomAbs_Ellipse:
+			BndLib_Add3dCurve::Add(c, 0, cb);
+			box_add(b, cb);
+			break;
+		default:
+			free_edges.push_back(c);
+		}
+	}
+	for (const BRepAdaptor_Curve &c : free_edges) {
+		Bnd_Box rough, exact;
+		BndLib_Add3dCurve::Add(c, 0, rough);
+		if (box_holds(b, rough, 1e-7))
+			continue;
+		BndLib_Add3dCurve::AddOptimal(c, 1e-8, exact);
+		exact.SetGap(0);
+		box_add(b, exact);
+	}
+	for (int i = 1; i <= faces.Extent(); i++) {
+		const TopoDS_Face &face = TopoDS::Face(faces(i));
+		BRepAdaptor_Surface surface(face, Standard_False);
+		std::vector<gp_Pnt> extremes;
+		Bnd_Box rough, exact;
+		switch (surface.GetType()) {
+		case GeomAbs_Plane:
+		case GeomAbs_Cylinder:
+		case GeomAbs_Cone:
+		case GeomAbs_SurfaceOfExtrusion:
+			break;
+		case GeomAbs_Sphere:
+		case GeomAbs_Torus:
+			extreme_points(surface, extremes);
+			extremes.erase(
+				std::remove_if(extremes.begin(), extremes.end(),
+			                       [&](const gp_Pnt &p) { return box_holds(b, p); }),
+				extremes.end());
+			if (!extremes.empty()) {
+				BRepTopAdaptor_FClass2d inside(face, Precision::PConfusion());
+				for (const gp_Pnt &p : extremes) {
+					double u, v;
+					if (surface.GetType() == GeomAbs_Sphere)
+						ElSLib::Parameters(surface.Sphere(), p, u, v);
+					else
+						ElSLib::Parameters(surface.Torus(), p, u, v);
+					if (inside.Perform(gp_Pnt2d(u, v)) != TopAbs_OUT)
+						box_add(b, p);
+				}
+			}
+			break;
+		default:
+			BRepBndLib::Add(face, rough, Standard_False);
+			rough.SetGap(0);
+			if (!box_holds(b, rough, 1e-7)) {
+				BRepBndLib::AddOptimal(face, exact, Standard_False, Standard_False);
+				exact.SetGap(0);
+				box_add(b, exact);
+			}
+		}
+	}
+	for (int i = 0; i < 3; i++)
+		if (!std::isfinite(b.lo[i]) || !std::isfinite(b.hi[i]) ||
+		    Precision::IsInfinite(b.lo[i]) || Precision::IsInfinite(b.hi[i]))
+			return false;
+	return true;
+}
+
+/* ---- topology ---- */
+
+/* Genus of one closed shell, or -1 when Euler's formula says that it is no closed 2-manifold.
+ * Degenerate edges (a sphere's poles) are points, and vertices already. A face is a disc with
+ * wires - 1 holes: what is closed in OCCT is cut open by its seam edges. */
+int shell_genus(const TopoDS_Shape &shell)
+{
+	TopTools_IndexedMapOfShape vertices, edges, faces;
+	long euler = 0;
+
+	TopExp::MapShapes(shell, TopAbs_VERTEX, vertices);
+	TopExp::MapShapes(shell, TopAbs_EDGE, edges);
+	TopExp::MapShapes(shell, TopAbs_FACE, faces);
+	euler += vertices.Extent();
+	for (int i = 1; i <= edges.Extent(); i++)
+		if (!BRep_Tool::Degenerated(TopoDS::Edge(edges(i))))
+			euler--;
+	for (int i = 1; i <= faces.Extent(); i++) {
+		long wires = 0;
+		for (TopoDS_Iterator w(faces(i)); w.More(); w.Next())
+			wires += w.Value().ShapeType() == TopAbs_WIRE;
+		euler += 2 - wires;
+	}
+	if (euler > 2 || euler % 2 != 0)
+		return -1;
+	return static_cast<int>((2 - euler) / 2);
+}
+
+int count(const TopoDS_Shape &s, TopAbs_ShapeEnum kind)
+{
+	TopTools_IndexedMapOfShape m;
+
+	TopExp::MapShapes(s, kind, m);
+	return m.Extent();
+}
+
+bool all_shells_closed(const TopoDS_Shape &s)
+{
+	bool any = false;
+
+	for (TopExp_Explorer x(s, TopAbs_SHELL); x.More(); x.Next()) {
+		any = true;
+		if (!BRep_Tool::IsClosed(x.Current()))
+			return false;
+	}
+	return any;
+}
+
+void measure_topology(const TopoDS_Shape &s, struct geometry *g)
+{
+	TopTools_IndexedMapOfShape shells;
+
+	g->solids = count(s, TopAbs_SOLID);
+	g->faces = count(s, TopAbs_FACE);
+	g->edges = count(s, TopAbs_EDGE);
+	g->vertices = count(s, TopAbs_VERTEX);
+	TopExp::MapShapes(s, TopAbs_SHELL, shells);
+	g->shells = shells.Extent();
+
+	bool manifold = true;
+	int closed = 0, genus = 0;
+	for (int i = 1; i <= shells.Extent(); i++) {
+		if (!BRep_Tool::IsClosed(shells(i)))
+			continue;
+		closed++;
+		int one = shell_genus(shells(i));
+		if (one < 0)
+			manifold = false;
+		genus += one;
+	}
+	g->genus = closed && manifold ? genus : -1;
+	TopExp_Explorer loose(s, TopAbs_FACE, TopAbs_SHELL);
+	g->closed = closed > 0 && closed == shells.Extent() && !loose.More();
+}
+
+/* ---- distance ---- */
+
+struct distance_pair {
+	int a, b;
+	double gap;
+};
+
+double box_gap(const Bnd_Box &p, const Bnd_Box &q)
+{
+	double c[6], d[6], sum = 0;
+
+	p.Get(c[0], c[1], c[2], c[3], c[4], c[5]);
+	q.Get(d[0], d[1], d[2], d[3], d[4], d[5]);
+	for (int i = 0; i < 3; i++) {
+		double one = std::max({ 0.0, d[i] - c[i + 3], c[i] - d[i + 3] });
+		sum += one * one;
+	}
+	return std::sqrt(sum);
+}
+
+/* Nearest boxes first; once the boxes are further apart than the best pair, so is all that is left.
+ */
+double min_distance(const TopoDS_Shape &s)
+{
+	TopTools_IndexedMapOfShape solids;
+	std::vector<Bnd_Box> boxes;
+	std::vector<double> parts;
+	std::vector<distance_pair> pairs;
+	double best = INFINITY, work = 0;
+
+	TopExp::MapShapes(s, TopAbs_SOLID, solids);
+	int n = solids.Extent();
+	if (n < 2 || n > DISTANCE_SOLIDS_MAX)
+		return NAN;
+	for (int i = 1; i <= n; i++) {
+		Bnd_Box b;
+		BRepBndLib::Add(solids(i), b, Standard_False);
+		if (b.IsVoid() || b.IsOpen())
+			return NAN;
+		boxes.push_back(b);
+		parts.push_back(count(solids(i), TopAbs_FACE) + count(solids(i), TopAbs_EDGE) +
+		                count(solids(i), TopAbs_VERTEX));
+	}
+	for (int i = 0; i < n; i++)
+		for (int k = i + 1; k < n; k++)
+			pairs.push_back({ i, k,
+			                  box_gap(boxes[static_cast<size_t>(i)],
+			                          boxes[static_cast<size_t>(k)]) });
+	std::sort(pairs.begin(), pairs.end(), [](const distance_pair &p, const distance_pair &q) {
+		return std::tie(p.gap, p.a, p.b) < std::tie(q.gap, q.a, q.b);
+	});
+	for (const distance_pair &p : pairs) {
+		if (p.gap >= best || best <= 0)
+			break;
+		work += parts[static_cast<size_t>(p.a)] * parts[static_cast<size_t>(p.b)];
+		if (work > DISTANCE_WORK_MAX)
+			return NAN;
+		BRepExtrema_DistShapeShape d(solids(p.a + 1), solids(p.b + 1), Extrema_ExtFlag_MIN);
+		if (!d.IsDone() || d.NbSolution() < 1)
+			return NAN;
+		double v = d.Value();
+		best = std::min(best, v < Precision::Confusion() ? 0.0 : v);
+	}
+	return best;
+}
+
+/* ---- holes ---- */
+
+/* One concave cylindrical face, seen along its axis line. */
+struct bore_piece {
+	int face;         /* index in the solid's face map */
+	gp_XYZ dir, foot; /* the axis; its point nearest to the origin */
+	double radius;
+	double t0, t1; /* along the axis, from the foot */
+	double a0, a1; /* angles, in the frame of bore_frame() */
+};
+
+struct edge_use {
+	int face;
+	bool reversed;
+	TopoDS_Edge edge;
+};
+
+struct solid_map {
+	TopTools_IndexedMapOfShape faces, edges;
+	std::vector<std::vector<edge_use>> uses; /* of edge i + 1 */
+};
+
+gp_XYZ axis_direction(gp_XYZ d)
+{
+	for (int i = 1; i <= 3; i++) {
+		if (std::fabs(d.Coord(i)) < 1e-9) {
+			d.SetCoord(i, 0);
+			continue;
+		}
+		if (d.Coord(i) < 0)
+			d.Reverse();
+		break;
+	}
+	for (int i = 1; i <= 3; i++)
+		if (std::fabs(d.Coord(i)) < 1e-12)
+			d.SetCoord(i, 0); /* and no minus zero */
+	d.Normalize();
+	return d;
+}
+
+void bore_frame(const gp_XYZ &dir, gp_XYZ &x, gp_XYZ &y)
+{
+	gp_XYZ help = std::fabs(dir.X()) < 0.6 ? gp_XYZ(1, 0, 0) : gp_XYZ(0, 1, 0);
+
+	x = help - dir * help.Dot(dir);
+	x.Normalize();
+	y = dir.Crossed(x);
+}
+
+bool bore_piece_of(const TopoDS_Face &face, int index, bore_piece &out)
+{
+	BRepAdaptor_Surface surface(face, Standard_False);
+	double u0, u1, v0, v1;
+	gp_XYZ x, y;
+
+	if (surface.GetType() != GeomAbs_Cylinder)
+		return false;
+	gp_Cylinder c = surface.Cylinder();
+	bool outward = c.Position().Direct() != (face.Orientation() == TopAbs_REVERSED);
+	if (outward || !(c.Radius() > 0))
+		return false;
+	BRepTools::UVBounds(face, u0, u1, v0, v1);
+	gp_XYZ along = c.Position().Direction().XYZ(), at = c.Position().Location().XYZ();
+	out.face = index;
+	out.radius = c.Radius();
+	out.dir = axis_direction(along);
+	double here = at.Dot(out.dir), sense = along.Dot(out.dir) < 0 ? -1 : 1;
+	out.foot = at - out.dir * here;
+	out.t0 = here + std::min(sense * v0, sense * v1);
+	out.t1 = here + std::max(sense * v0, sense * v1);
+	bore_frame(out.dir, x, y);
+	gp_XYZ ux = c.Position().XDirection().XYZ(), uy = c.Position().YDirection().XYZ();
+	double from = std::atan2(ux.Dot(y), ux.Dot(x));
+	double turn = ux.Crossed(uy).Dot(out.dir) < 0 ? -1 : 1;
+	out.a0 = from + std::min(turn * u0, turn * u1);
+	out.a1 = from + std::max(turn * u0, turn * u1);
+	return out.t1 > out.t0 && std::isfinite(out.t0) && std::isfinite(out.t1);
+}
+
+double bore_slack(const bore_piece &p)
+{
+	return 1e-6 * std::max(p.radius, 1e-1) + 1e-11 * p.foot.Modulus();
+}
+
+bool same_bore(const bore_piece &p, const bore_piece &q)
+{
+	double slack = bore_slack(p);
+
+	return std::fabs(p.radius - q.radius) < slack && (p.foot - q.foot).Modulus() < 2 * slack &&
+	       (p.dir - q.dir).Modulus() < 1e-7;
+}
+
+/* The share of the full turn that the pieces over the slab [t0, t1] cover together. */
+double turn_share(const std::vector<const bore_piece *> &pieces, double t0, double t1)
+{
+	const double full = 2 * M_PI;
+	std::vector<std::pair<double, double>> arcs;
+
+	for (const bore_piece *p : pieces) {
+		if (p->t0 > t0 + 1e-9 * (1 + std::fabs(t0)) ||
+		    p->t1 < t1 - 1e-9 * (1 + std::fabs(t1)))
+			continue;
+		double span = p->a1 - p->a0;
+		if (span >= full - 1e-9)
+			return 1;
+		double a = std::fmod(p->a0, full);
+		a = a < 0 ? a + full : a;
+		arcs.push_back({ a, std::min(a + span, full) });
+		if (a + span > full)
+			arcs.push_back({ 0, a + span - full });
+	}
+	std::sort(arcs.begin(), arcs.end());
+	double covered = 0, upto = 0;
+	for (const auto &arc : arcs) {
+		double from = std::max(arc.first, upto);
+		if (arc.second > from) {
+			covered += arc.second - from;
+			upto = arc.second;
+		}
+	}
+	return covered / full;
+}
+
+/* Does the wall of the bore narrow where it ends at edge @u of the face next to it? 1: yes, a floor
+ * or a tip; -1: no, it opens; 0: this edge does not tell. */
+int narrows_at(const edge_use &u, const TopoDS_Face &next, const bore_piece &bore, double *t)
+{
+	double first, last;
+	Handle(Geom2d_Curve) trace = BRep_Tool::CurveOnSurface(u.edge, next, first, last);
+	if (trace.IsNull() || !std::isfinite(first) || !std::isfinite(last))
+		return 0;
+	BRepAdaptor_Surface surface(next, Standard_False);
+	gp_Pnt2d uv;
+	gp_Vec2d step;
+	gp_Pnt p;
+	gp_Vec du, dv;
+	trace->D1((first + last) / 2, uv, step);
+	surface.D1(uv.X(), uv.Y(), p, du, dv);
+	gp_XYZ tangent = (du * step.X() + dv * step.Y()).XYZ();
+	gp_XYZ normal = du.Crossed(dv).XYZ();
+	if (tangent.Modulus() < 1e-12 || normal.Modulus() < 1e-12)
+		return 0;
+	tangent.Normalize();
+	normal.Normalize();
+	if (std::fabs(tangent.Dot(bore.dir)) > 0.999)
+		return 0; /* a side of the wall, not an end of it */
+	*t = p.XYZ().Dot(bore.dir);
+	gp_XYZ inward = normal.Crossed(tangent) * (u.reversed ? -1 : 1);
+	gp_XYZ radial = p.XYZ() - bore.foot - bore.dir * *t;
+	if (radial.Modulus() < 1e-12)
+		return 0;
+	radial.Normalize();
+	double s = inward.Dot(radial);
+	if (std::fabs(s) > 1e-3)
+		return s < 0 ? 1 : -1;
+	/* a rounded floor or a rounded mouth begins along the wall: look at its middle */
+	double u0, u1, v0, v1;
+	BRepTools::UVBounds(next, u0, u1, v0, v1);
+	gp_XYZ mid = surface.Value((u0 + u1) / 2, (v0 + v1) / 2).XYZ() - bore.foot;
+	double far = (mid - bore.dir * mid.Dot(bore.dir)).Modulus();
+	return far < bore.radius * (1 - 1e-6) ? 1 : -1;
+}
+
+bool is_through(const solid_map &m, const std::vector<const bore_piece *> &pieces, double t0,
+                double t1)
+{
+	std::vector<int> own;
+
+	for (const bore_piece *p : pieces)
+		own.push_back(p->face);
+	std::sort(own.begin(), own.end());
+	for (const bore_piece *p : pieces) {
+		for (TopExp_Explorer x(m.faces(p->face), TopAbs_EDGE); x.More(); x.Next()) {
+			int e = m.edges.FindIndex(x.Current());
+			if (!e || BRep_Tool::Degenerated(TopoDS::Edge(x.Current())))
+				continue;
+			for (const edge_use &u : m.uses[static_cast<size_t>(e - 1)]) {
+				double t = 0;
+				if (std::binary_search(own.begin(), own.end(), u.face))
+					continue;
+				int narrow = narrows_at(u, TopoDS::Face(m.faces(u.face)), *p, &t);
+				if (narrow <= 0)
+					continue;
+				/* a step in the middle of a wall is no floor */
+				if (std::min(std::fabs(t - t0), std::fabs(t - t1)) <=
+				    0.25 * (t1 - t0))
+					return false;
+			}
+		}
+	}
+	return true;
+}
+
+void map_solid(const TopoDS_Shape &solid, solid_map &m)
+{
+	TopExp::MapShapes(solid, TopAbs_FACE, m.faces);
+	TopExp::MapShapes(solid, TopAbs_EDGE, m.edges);
+	m.uses.resize(static_cast<size_t>(m.edges.Extent()));
+	for (int f = 1; f <= m.faces.Extent(); f++) {
+		TopoDS_Shape forward = m.faces(f).Oriented(TopAbs_FORWARD);
+		for (TopExp_Explorer x(forward, TopAbs_EDGE); x.More(); x.Next()) {
+			int e = m.edges.FindIndex(x.Current());
+			if (e)
+				m.uses[static_cast<size_t>(e - 1)].push_back(
+					{ f, x.Current().Orientation() == TopAbs_REVERSED,
+				          TopoDS::Edge(x.Current()) });
+		}
+	}
+}
+
+void add_hole(std::vector<hole> &out, const bore_piece &bore, double t0, double t1, bool through)
+{
+	hole h;
+	gp_XYZ mid = bore.foot + bore.dir * ((t0 + t1) / 2);
+
+	for (int i = 0; i < 3; i++) {
+		h.axis[i] = bore.dir.Coord(i + 1);
+		h.center_mm[i] = mid.Coord(i + 1);
+	}
+	h.diameter_mm = 2 * bore.radius;
+	h.depth_mm = t1 - t0;
+	h.through = through;
+	out.push_back(h);
+}
+
+/* Cuts the axis where pieces begin and end, keeps the stretches whose wall goes (nearly) all the
+ * way round, and joins neighbours. */
+void holes_on_axis(const solid_map &m, const std::vector<const bore_piece *> &pieces,
+                   std::vector<hole> &out)
+{
+	std::vector<double> cuts;
+	double slack = 1e-7 + bore_slack(*pieces[0]);
+
+	if (pieces.size() > HOLE_PIECES_MAX)
+		return;
+	double turn = 0;
+	for (const bore_piece *p : pieces) {
+		cuts.push_back(p->t0);
+		cuts.push_back(p->t1);
+		turn += p->a1 - p->a0;
+	}
+	if (turn < HOLE_TURN_MIN * 2 * M_PI)
+		return;
+	std::sort(cuts.begin(), cuts.end());
+	double from = NAN, upto = NAN;
+	for (size_t i = 0; i < cuts.size(); i++) {
+		bool last = i + 1 == cuts.size();
+		if (!last && cuts[i + 1] - cuts[i] < slack)
+			continue;
+		bool wall = !last && turn_share(pieces, cuts[i], cuts[i + 1]) >= HOLE_TURN_MIN;
+		if (wall) {
+			from = std::isnan(from) ? cuts[i] : from;
+			upto = cuts[i + 1];
+		} else if (!std::isnan(from)) {
+			std::vector<const bore_piece *> own;
+			for (const bore_piece *p : pieces)
+				if (p->t1 > from + slack && p->t0 < upto - slack)
+					own.push_back(p);
+			add_hole(out, *own[0], from, upto, is_through(m, own, from, upto));
+			from = NAN;
+		}
+	}
+}
+
+void holes_in_solid(const TopoDS_Shape &solid, std::vector<hole> &out)
+{
+	std::vector<bore_piece> pieces;
+	solid_map m;
+	int f = 0;
+
+	for (TopExp_Explorer x(solid, TopAbs_FACE); x.More(); x.Next()) {
+		bore_piece p;
+		f++;
+		if (bore_piece_of(TopoDS::Face(x.Current()), 0, p)) {
+			if (m.faces.IsEmpty())
+				map_solid(solid, m);
+			p.face = m.faces.FindIndex(x.Current());
+			pieces.push_back(p);
+		}
+	}
+	/* the same axis within the slack: neighbours in a grid of coarser cells */
+	typedef std::tuple<long, long, long> cell;
+	std::map<cell, std::vector<size_t>> grid;
+	auto cell_of = [](const bore_piece &p, int dx, int dy, int dz) {
+		const double size = 1e-2;
+		return cell(static_cast<long>(std::floor(p.foot.X() / size)) + dx,
+		            static_cast<long>(std::floor(p.foot.Y() / size)) + dy,
+		            static_cast<long>(std::floor(p.foot.Z() / size)) + dz);
+	};
+	std::vector<std::vector<const bore_piece *>> groups;
+	std::vector<size_t> heads;
+	for (size_t i = 0; i < pieces.size(); i++) {
+		bool found = false;
+		for (int k = 0; k < 27 && !found; k++) {
+			auto it =
+				grid.find(cell_of(pieces[i], k % 3 - 1, k / 3 % 3 - 1, k / 9 - 1));
+			if (it == grid.end())
+				continue;
+			for (size_t g : it->second) {
+				if (same_bore(*groups[g][0], pieces[i])) {
+					groups[g].push_back(&pieces[i]);
+					found = true;
+					break;
+				}
+			}
+		}
+		if (!found) {
+			grid[cell_of(pieces[i], 0, 0, 0)].push_back(groups.size());
+			groups.push_back({ &pieces[i] });
+		}
+	}
+	for (const auto &g : groups)
+		holes_on_axis(m, g, out);
+}
+
+/* By place, so that the order does not hang on how the kernel numbered the faces. */
+bool hole_before(const hole &p, const hole &q)
+{
+	for (int i = 0; i < 3; i++) {
+		double a = std::round(p.center_mm[i] * 1e6), b = std::round(q.center_mm[i] * 1e6);
+		if (a != b)
+			return a < b;
+	}
+	if (p.diameter_mm != q.diameter_mm)
+		return p.diameter_mm < q.diameter_mm;
+	for (int i = 0; i < 3; i++)
+		if (p.axis[i] != q.axis[i])
+			return p.axis[i] < q.axis[i];
+	return false;
+}
+
+/* ---- all figures ---- */
+
+void measure(const TopoDS_Shape &s, struct geometry *g)
+{
+	box3 box;
+
+	measure_topology(s, g);
+	g->valid = BRepCheck_Analyzer(s).IsValid();
+
+	gp_Pnt middle(0, 0, 0);
+	bool bounded = least_box(s, box);
+	for (int i = 0; i < 3; i++) {
+		g->box_min_mm[i] = bounded ? box.lo[i] : NAN;
+		g->box_max_mm[i] = bounded ? box.hi[i] : NAN;
+		if (bounded)
+			middle.SetCoord(i + 1, (box.lo[i] + box.hi[i]) / 2);
+	}
+
+	/* integrals about the middle of the box: about the origin, a small part far out loses its
+	 * inertia to cancellation */
+	GProp_GProps volume(middle), area(middle);
+	bool any = false;
+	if (bounded && g->faces) {
+		for (TopExp_Explorer x(s, TopAbs_SOLID); x.More(); x.Next()) {
+			if (all_shells_closed(x.Current())) {
+				GProp_GProps one(middle);
+				BRepGProp::VolumeProperties(x.Current(), one);
+				volume.Add(one);
+				any = true;
+			}
+		}
+		BRepGProp::SurfaceProperties(s, area);
+	}
+	g->area_mm2 = bounded && g->faces ? area.Mass() : NAN;
+	g->volume_mm3 = any ? volume.Mass() : NAN;
+	bool weighs = any && std::fabs(volume.Mass()) > 0;
+	gp_Pnt center = weighs ? volume.CentreOfMass() : gp_Pnt();
+	gp_Mat inertia = weighs ? volume.MatrixOfInertia() : gp_Mat();
+	static const int row[6] = { 1, 2, 3, 1, 1, 2 }, column[6] = { 1, 2, 3, 2, 3, 3 };
+	for (int i = 0; i < 3; i++)
+		g->center_of_mass_mm[i] = weighs ? center.Coord(i + 1) : NAN;
+	for (int i = 0; i < 6; i++)
+		g->inertia_mm5[i] = weighs ? inertia.Value(row[i], column[i]) : NAN;
+
+	g->min_distance_mm = bounded ? min_distance(s) : NAN;
+
+	std::vector<hole> holes;
+	for (TopExp_Explorer x(s, TopAbs_SOLID); x.More(); x.Next())
+		holes_in_solid(x.Current(), holes);
+	std::sort(holes.begin(), holes.end(), hole_before);
+	g->holes = nullptr;
+	g->n_holes = static_cast<int>(holes.size());
+	if (!holes.empty()) {
+		g->holes = static_cast<hole *>(malloc(holes.size() * sizeof(hole)));
+		if (!g->holes)
+			throw std::bad_alloc();
+		memcpy(g->holes, holes.data(), holes.size() * sizeof(hole));
+	}
+}
+
+/* ---- mesh ---- */
+
+void mesh_shape(const TopoDS_Shape &s, double linear, bool relative, double angular,
+                long triangles_max, struct soup *out)
+{
+	struct err e = {};
+	size_t total = 0;
+
+	BRepMesh_IncrementalMesh mesher(s, linear, relative, angular, Standard_False);
+	for (TopExp_Explorer x(s, TopAbs_FACE); x.More(); x.Next()) {
+		TopLoc_Location where;
+		const Handle(Poly_Triangulation) &t =
+			BRep_Tool::Triangulation(TopoDS::Face(x.Current()), where);
+		if (t.IsNull())
+			continue;
+		Handle(TColgp_HArray1OfPnt) nodes = t->MapNodeArray();
+		Handle(Poly_HArray1OfTriangle) corners = t->MapTriangleArray();
+		if (nodes.IsNull() || corners.IsNull())
+			continue;
+		total += static_cast<size_t>(corners->Length());
+		if (total > static_cast<size_t>(triangles_max))
+			give_up(SHAPE_OVER_LIMIT, ERR_INPUT,
+			        "mesh has more than %ld triangles; use fewer curved features or less detail",
+			        triangles_max);
+		const gp_Trsf &move = where.Transformation();
+		if (!where.IsIdentity())
+			for (int i = nodes->Lower(); i <= nodes->Upper(); i++)
+				nodes->ChangeValue(i).Transform(move);
+		bool reversed = x.Current().Orientation() == TopAbs_REVERSED;
+		for (int i = corners->Lower(); i <= corners->Upper(); i++) {
+			int n[3];
+			float c[9];
+			corners->Value(i).Get(n[0], n[1], n[2]);
+			if (reversed)
+				std::swap(n[1], n[2]);
+			for (int k = 0; k < 3; k++) {
+				/* Map...Array count from 1, as the triangles do */
+				const gp_Pnt &p = nodes->Value(n[k]);
+				for (int d = 0; d < 3; d++)
+					c[3 * k + d] = static_cast<float>(p.Coord(d + 1));
+			}
+			if (soup_add(out, c, &e) < 0)
+				throw std::bad_alloc();
+		}
+	}
+	if (out->n_tri == 0)
+		give_up(SHAPE_EMPTY, ERR_INPUT,
+		        "shape has no surface to mesh (points, curves or nothing); extrude it or combine solids");
+}
+
+} // namespace
+
+void geometry_release(struct geometry *g)
+{
+	free(g->holes);
+	g->holes = nullptr;
+	g->n_holes = 0;
+}
+
+struct shape *shape_read_brep(const void *bytes, size_t len, const struct shape_limits *l,
+                              enum shape_fault *fault, struct err *e)
+{
+	struct shape *s = new (std::nothrow) shape;
+
+	if (!s) {
+		*fault = SHAPE_NO_MEMORY;
+		err_set(e, ERR_MEM, "reading the shape: out of memory");
+		return nullptr;
+	}
+	if (guard("reading the shape", fault, e, [&] { s->topo = read_brep(bytes, len, l); }) < 0) {
+		shape_free(s);
+		return nullptr;
+	}
+	return s;
+}
+
+void shape_free(struct shape *s)
+{
+	enum shape_fault fault;
+
+	if (s)
+		guard("freeing the shape", &fault, nullptr, [&] { delete s; });
+}
+
+int shape_measure(const struct shape *s, struct geometry *out, enum shape_fault *fault,
+                  struct err *e)
+{
+	struct geometry g = {};
+
+	if (guard("measuring the shape", fault, e, [&] { measure(s->topo, &g); }) < 0) {
+		geometry_release(&g);
+		return -1;
+	}
+	*out = g;
+	return 0;
+}
+
+int shape_mesh(const struct shape *s, double linear, bool relative, double angular,
+               long triangles_max, struct soup *out, enum shape_fault *fault, struct err *e)
+{
+	struct soup m = {};
+
+	if (guard("meshing the shape", fault, e,
+	          [&] { mesh_shape(s->topo, linear, relative, angular, triangles_max, &m); }) < 0) {
+		soup_release(&m);
+		return -1;
+	}
+	*out = m;
+	return 0;
+}
+
+int shape_warm_up(struct err *e)
+{
+	enum shape_fault fault = SHAPE_SOUND;
+
+	return guard("warming up the CAD kernel", &fault, e, [] {
+		/* Threads of a pool do not survive a fork: the first job of a child would wait for
+		 * them for ever. 1 means none beside the caller (0 would mean "as many as there are
+		 * processors"). */
+		OSD_ThreadPool::DefaultPool()->Init(1);
+		/* what OCCT has to say goes to our errors, never to a stream */
+		Message::DefaultMessenger()->ChangePrinters().Clear();
+
+		BRep_Builder builder;
+		TopoDS_Compound both;
+		builder.MakeCompound(both);
+		builder.Add(both, BRepPrimAPI_MakeBox(10, 20, 30).Solid());
+		builder.Add(both, BRepPrimAPI_MakeCylinder(
+					  gp_Ax2(gp_Pnt(40, 0, 0), gp_Dir(0, 0, 1)), 5, 9)
+		                          .Shape());
+		std::stringstream bytes;
+		BinTools::Write(both, bytes);
+		std::string all = bytes.str();
+		struct shape_limits limits = { 1000, 100000 };
+		struct shape s = { read_brep(all.data(), all.size(), &limits) };
+		struct geometry g = {};
+		struct soup m = {};
+		measure(s.topo, &g);
+		geometry_release(&g);
+		mesh_shape(s.topo, 0.1, true, 0.1, 100000, &m);
+		soup_release(&m);
+	});
+}
+
+const char *shape_kernel_version(void)
+{
+	return OCC_VERSION_COMPLETE;
+}
