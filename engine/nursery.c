@@ -146,8 +146,8 @@ int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len
 
 static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_END])
 {
-	static const int reset[] = { SIGPIPE, SIGINT,  SIGTERM, SIGHUP, SIGUSR1,
-		                     SIGUSR2, SIGCHLD, SIGXCPU, SIGXFSZ };
+	static const int reset[] = { SIGPIPE, SIGINT,  SIGTERM, SIGHUP,  SIGUSR1, SIGUSR2, SIGCHLD,
+		                     SIGXCPU, SIGXFSZ, SIGABRT, SIGSEGV, SIGBUS,  SIGFPE,  SIGILL };
 	struct err e = { 0 };
 	sigset_t none;
 

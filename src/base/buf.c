@@ -42,6 +42,7 @@ char *buf_room(struct buf *b, size_t n)
 		}
 		b->data = p;
 		b->cap = cap;
+		p[b->len] = '\0';
 	}
 	return b->data + b->len;
 }

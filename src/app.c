@@ -1,0 +1,206 @@
+#include "src/app.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+
+const char app_limits_help[] =
+	"  --wall S          wall-clock limit of a build in seconds (45)\n"
+	"  --cpu S           CPU limit of a build in seconds (40)\n"
+	"  --memory MIB      memory of a build beyond the warm image (2048)\n"
+	"  --output KIB      most a program may print (512); the first 256 are kept\n"
+	"  --no-filter       leave out the Python-level checks: the jail alone must hold\n"
+	"  --python-env DIR  virtual environment with CadQuery\n"
+	"  --json            one JSON object a line on standard output\n"
+	"  --quiet           no progress, no build log on standard error\n"
+	"  --help            this text\n";
+
+void app_init(struct app *a)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	memset(a, 0, sizeof(*a));
+	a->jobs = cores < 1 ? 1 : cores > 64 ? 64 : (int)cores;
+	limits_default(&a->limits);
+}
+
+static bool exists(const char *dir, const char *name)
+{
+	char path[8192];
+
+	snprintf(path, sizeof(path), "%s%s%s", dir, name ? "/" : "", name ? name : "");
+	return access(path, F_OK) == 0;
+}
+
+/* Looks for @name in @from and the two folders above it; writes the folder @name to @out. */
+static bool find_above(char *out, size_t size, const char *from, const char *name,
+                       const char *inside)
+{
+	static const char *const up[] = { "", "/..", "/../.." };
+	char dir[8192];
+
+	for (int i = 0; i < 3; i++) {
+		snprintf(dir, sizeof(dir), "%s%s/%s", from, up[i], name);
+		char real[PATH_MAX];
+		if (exists(dir, inside) && realpath(dir, real)) {
+			snprintf(out, size, "%s", real);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void take(char *out, size_t size, const char *dir)
+{
+	char real[PATH_MAX];
+
+	snprintf(out, size, "%s", realpath(dir, real) ? real : dir);
+}
+
+void app_find(struct app *a)
+{
+	char exe[PATH_MAX] = "";
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	const char *env;
+	char *slash;
+
+	exe[n > 0 ? n : 0] = '\0';
+	slash = strrchr(exe, '/');
+	if (slash)
+		*slash = '\0';
+	env = getenv("CADFORGE_LIBEXEC");
+	if (env && *env)
+		take(a->libexec, sizeof(a->libexec), env);
+	else if (exists(exe, "cadforge-builder"))
+		take(a->libexec, sizeof(a->libexec), exe);
+	else
+		take(a->libexec, sizeof(a->libexec), LIBEXECDIR);
+
+	env = getenv("CADFORGE_PYTHON_ENV");
+	if (a->python_env_flag)
+		take(a->python_env, sizeof(a->python_env), a->python_env_flag);
+	else if (env && *env)
+		take(a->python_env, sizeof(a->python_env), env);
+	else if (PYTHON_ENV[0] && exists(PYTHON_ENV, "pyvenv.cfg"))
+		take(a->python_env, sizeof(a->python_env), PYTHON_ENV);
+	else if (!find_above(a->python_env, sizeof(a->python_env), exe, ".venv", "pyvenv.cfg") &&
+	         exists(PKGDATADIR "/venv", "pyvenv.cfg"))
+		take(a->python_env, sizeof(a->python_env), PKGDATADIR "/venv");
+
+	env = getenv("CADFORGE_TASKS");
+	if (env && *env)
+		take(a->tasks, sizeof(a->tasks), env);
+	else if (!find_above(a->tasks, sizeof(a->tasks), exe, "tasks", NULL))
+		take(a->tasks, sizeof(a->tasks), PKGDATADIR "/tasks");
+	if (!find_above(a->data, sizeof(a->data), exe, "python", "bench_kernel.py"))
+		take(a->data, sizeof(a->data), PKGDATADIR "/python");
+}
+
+int app_number(const char *flag, const char *text, double min, double max, double *out)
+{
+	char *end = NULL;
+	double v;
+
+	errno = 0;
+	v = strtod(text, &end);
+	if (end == text || *end || errno || !(v >= min && v <= max)) {
+		app_tell("%s: a number from %g to %g was expected, got '%s'", flag, min, max, text);
+		return -1;
+	}
+	*out = v;
+	return 0;
+}
+
+int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg)
+{
+	double v;
+
+	switch (opt) {
+	case APP_JSON:
+		a->json = true;
+		return 1;
+	case APP_QUIET:
+		a->quiet = true;
+		return 1;
+	case APP_HELP:
+		printf("usage: cadforge %s\n\n%s\n%s", self->usage, self->summary, self->help);
+		return 2;
+	case APP_WALL:
+		if (app_number("--wall", arg, 0.05, 86400, &a->limits.wall_s) < 0)
+			return -1;
+		return 1;
+	case APP_CPU:
+		if (app_number("--cpu", arg, 0.05, 86400, &a->limits.cpu_s) < 0)
+			return -1;
+		return 1;
+	case APP_MEMORY:
+		if (app_number("--memory", arg, 16, 1 << 20, &v) < 0)
+			return -1;
+		a->limits.memory_mib = (int)v;
+		return 1;
+	case APP_OUTPUT:
+		if (app_number("--output", arg, 1, 1 << 20, &v) < 0)
+			return -1;
+		a->limits.output_kib = (int)v;
+		return 1;
+	case APP_NO_FILTER:
+		a->no_filter = true;
+		return 1;
+	case APP_PYTHON_ENV:
+		a->python_env_flag = arg;
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+void app_tell(const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fputs("cadforge: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+int app_fail(const struct err *e)
+{
+	if (e->kind != ERR_CANCELLED)
+		app_tell("%s", e->text);
+	return err_exit_status(e);
+}
+
+int app_usage(const struct cmd *self, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (fmt) {
+		fputs("cadforge: ", stderr);
+		va_start(ap, fmt);
+		vfprintf(stderr, fmt, ap);
+		va_end(ap);
+		fputc('\n', stderr);
+	}
+	fprintf(stderr, "usage: cadforge %s\nTry 'cadforge %s --help'.\n", self->usage, self->name);
+	return EXIT_USAGE;
+}
+
+void app_engine_options(const struct app *a, struct engine_options *out)
+{
+	*out = (struct engine_options){
+		.libexec_dir = a->libexec,
+		.python_env = a->python_env[0] ? a->python_env : NULL,
+		.jobs = a->jobs,
+		.quiet = false,
+	};
+}

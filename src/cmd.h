@@ -1,0 +1,24 @@
+/*
+ * cmd.h - a verb of the command line: one row in main's table, one file a verb or family.
+ */
+#ifndef CMD_H
+#define CMD_H
+
+struct cmd {
+	const char *name;
+	const char *usage;   /* "build FILE.py [-o OUT]..." */
+	const char *summary; /* one line for the list of verbs */
+	const char *help;    /* the verb's flags and words, for --help */
+	/* argv[0] is the verb. Returns the exit status (cli.md). */
+	int (*run)(const struct cmd *self, int argc, char **argv);
+};
+
+extern const struct cmd cmd_build;
+extern const struct cmd cmd_score;
+extern const struct cmd cmd_bench;
+extern const struct cmd cmd_doctor;
+
+/* Exit statuses. */
+enum { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_LACKS = 3, EXIT_INTERRUPTED = 130 };
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * pipeline.h - programs through the engine, N at a time: build, then measure what was built.
+ */
+#ifndef PIPELINE_H
+#define PIPELINE_H
+
+#include "engine/engine.h"
+
+struct pipeline_item {
+	/* given */
+	const char *program;
+	size_t len;
+	int line_offset;
+	/* found; valid when done() is called */
+	bool measured;
+	struct build build;
+	struct shape_report shape;
+	double seconds; /* from its hand-over to the engine to its last answer */
+	/* the pipeline's own */
+	uint32_t job;
+	double started;
+};
+
+struct pipeline_options {
+	struct engine_options engine;
+	enum dialect dialect;
+	struct limits limits;
+	bool no_filter, facts, geometry, measure;
+	bool export_stl, export_glb;
+	enum figures_mode figures;
+	const struct reference_set *reference; /* or NULL */
+	void *ctx;
+	/* as a program prints; may be NULL */
+	void (*log)(void *ctx, size_t item, const char *stream, const char *text, size_t len);
+	/* in the order in which they end */
+	void (*done)(void *ctx, size_t item, struct pipeline_item *it);
+};
+
+struct pipeline;
+
+struct pipeline *pipeline_open(const struct pipeline_options *o, struct err *e);
+void pipeline_close(struct pipeline *p);
+/* Runs all items; items' builds and shapes are released when done() has returned. At most twice the
+ * engine's jobs are handed over at once. Interrupted by SIGINT (when *@stop is not 0):
+ * ERR_CANCELLED. */
+int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n,
+                 const volatile int *stop, struct err *e);
+/* STEP text of a BREP, or BREP of STEP. 0, or -1. */
+int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t len,
+                     struct buf *out, struct err *e);
+/* Starts both programs and waits until they are ready. */
+int pipeline_warm(struct pipeline *p, struct err *e);
+struct engine *pipeline_engine(struct pipeline *p);
+
+#endif

@@ -1,0 +1,257 @@
+/* t_base.c - errors, buffers, clean text, JSON and frames: src/base. */
+#include "tests/lib.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/base/buf.h"
+#include "src/base/frame.h"
+#include "src/base/json.h"
+#include "src/base/utf8.h"
+
+static void an_error_says_where_then_what(void **state)
+{
+	struct err e = { 0 };
+	(void)state;
+	assert_int_equal(err_set(&e, ERR_INPUT, "3 numbers wanted, got %d", 2), -1);
+	assert_int_equal(err_wrap(&e, "task %s", "hook"), -1);
+	assert_string_equal(e.text, "task hook: 3 numbers wanted, got 2");
+	assert_int_equal(err_exit_status(&e), 2);
+	assert_int_equal(err_set(NULL, ERR_INPUT, "nobody listens"), -1);
+}
+
+static void a_long_error_is_cut_and_still_a_string(void **state)
+{
+	struct err e = { 0 };
+	char big[2000];
+	(void)state;
+	memset(big, 'x', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	err_set(&e, ERR_IO, "%s", big);
+	err_wrap(&e, "%s", big);
+	assert_int_equal(strlen(e.text), sizeof(e.text) - 1);
+}
+
+static void a_buffer_keeps_bytes_and_a_nul_after_them(void **state)
+{
+	struct buf b = { 0 };
+	(void)state;
+	assert_string_equal(buf_str(&b), "");
+	for (int i = 0; i < 1000; i++)
+		buf_printf(&b, "%d,", i);
+	assert_int_equal(b.len, 3890);
+	buf_consume(&b, 3886);
+	assert_string_equal(buf_str(&b), "999,");
+	buf_consume(&b, 99);
+	assert_int_equal(b.len, 0);
+	buf_release(&b);
+	buf_release(&b);
+}
+
+static void reading_a_file_says_what_is_wrong_with_it(void **state)
+{
+	struct err e = { 0 };
+	struct buf b = { 0 };
+	char dir[] = "/tmp/cadforge-base-XXXXXX", path[64];
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(buf_read_file(&b, dir, 10, &e), -1);
+	assert_contains(e.text, "is a directory");
+	snprintf(path, sizeof(path), "%s/missing", dir);
+	assert_int_equal(buf_read_file(&b, path, 10, &e), -1);
+	assert_contains(e.text, "No such file");
+	snprintf(path, sizeof(path), "%s/pipe", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(buf_read_file(&b, path, 10, &e), -1);
+	assert_contains(e.text, "not a regular file");
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/file", dir);
+	assert_int_equal(file_write_atomic(path, "0123456789ab", 12, &e), 0);
+	assert_int_equal(buf_read_file(&b, path, 10, &e), -1);
+	assert_contains(e.text, "has 12 bytes, at most 10");
+	assert_int_equal(buf_read_file(&b, path, 12, &e), 0);
+	assert_string_equal(buf_str(&b), "0123456789ab");
+	buf_release(&b);
+	unlink(path);
+	rmdir(dir);
+}
+
+static const char *cleaned(struct buf *b, const char *text, size_t len)
+{
+	buf_clear(b);
+	utf8_clean(b, text, len);
+	return buf_str(b);
+}
+
+static void text_from_strangers_cannot_move_the_cursor(void **state)
+{
+	struct buf b = { 0 };
+	(void)state;
+	assert_string_equal(cleaned(&b, "a\x1b[2Jb", 6), "a\\x1b[2Jb");
+	assert_string_equal(cleaned(&b, "a\0b", 3), "a\\x00b");
+	assert_string_equal(cleaned(&b, "x\r\ny\rz", 6), "x\ny\\x0dz");
+	assert_string_equal(cleaned(&b,
+	                            "\xc2\x9b"
+	                            "31m",
+	                            5),
+	                    "\\u009b31m");
+	assert_string_equal(cleaned(&b,
+	                            "\xe2\x80\xae"
+	                            "abc",
+	                            6),
+	                    "\\u202eabc");
+	assert_string_equal(cleaned(&b, "\xf3\xa0\x80\x81", 4), "\\U000e0001");
+	assert_string_equal(cleaned(&b, "\xff\xc0\xaf", 3), "\\xff\\xc0\\xaf");
+	assert_string_equal(cleaned(&b,
+	                            "Gr\xc3\xb6\xc3\x9f"
+	                            "e \xe5\xa3\x81\t\n",
+	                            13),
+	                    "Gr\xc3\xb6\xc3\x9f"
+	                    "e \xe5\xa3\x81\t\n");
+	buf_release(&b);
+}
+
+static void utf8_refuses_what_is_not_the_shortest_form(void **state)
+{
+	static const struct {
+		const char *bytes;
+		int len, want;
+	} c[] = { { "a", 1, 1 },
+		  { "\xc3\xb6", 2, 2 },
+		  { "\xc3", 1, 0 },
+		  { "\xe0\x80\xaf", 3, 0 },
+		  { "\xed\xa0\x80", 3, 0 },
+		  { "\xf4\x90\x80\x80", 4, 0 },
+		  { "\xf0\x9f\x98\x80", 4, 4 },
+		  { "\xf8\x88\x80\x80", 4, 0 },
+		  { "\x80", 1, 0 } };
+	uint32_t cp;
+	size_t at;
+	(void)state;
+	for (size_t i = 0; i < sizeof(c) / sizeof(*c); i++)
+		assert_int_equal(utf8_decode(c[i].bytes, (size_t)c[i].len, &cp), c[i].want);
+	assert_false(utf8_valid("ab\xff", 3, &at));
+	assert_int_equal(at, 2);
+}
+
+static void json_errors_name_line_and_column(void **state)
+{
+	struct err e = { 0 };
+	(void)state;
+	assert_null(json_parse("{\"a\": 1,\n  oops}", 16, &e));
+	assert_contains(e.text, "line 2");
+	assert_null(json_parse("{} x", 4, &e));
+	assert_contains(e.text, "text after");
+	assert_null(json_parse("", 0, &e));
+	char deep[5000];
+	memset(deep, '[', sizeof(deep));
+	assert_null(json_parse(deep, sizeof(deep), &e));
+	assert_contains(e.text, "512 levels");
+}
+
+static void json_reads_are_typed_and_figures_that_do_not_apply_are_null(void **state)
+{
+	struct err e = { 0 };
+	struct buf b = { 0 };
+	double v[3];
+	long long n;
+	(void)state;
+	cJSON *o = json_parse("{\"box\":[1,2],\"n\":2.5}", 21, &e);
+	assert_non_null(o);
+	assert_int_equal(json_get_numbers(o, "box", v, 3, &e), -1);
+	assert_string_equal(e.text, "box: 3 numbers wanted, got 2");
+	assert_int_equal(json_get_int(o, "n", 0, 9, &n, &e), -1);
+	assert_contains(e.text, "a whole number");
+	cJSON_Delete(o);
+	o = cJSON_CreateObject();
+	json_add_figure(o, "a", NAN);
+	json_add_figure(o, "b", 0.1);
+	json_add_text(o, "c", NULL);
+	json_print(&b, o);
+	assert_string_equal(buf_str(&b), "{\"a\":null,\"b\":0.1,\"c\":null}");
+	cJSON_Delete(o);
+	buf_release(&b);
+}
+
+static void frames_survive_being_cut_anywhere(void **state)
+{
+	struct buf all = { 0 };
+	struct err e = { 0 };
+	struct frame f;
+	(void)state;
+	frame_append(&all, 7, 42, "{\"a\":1}", 7, "blob\0x", 6);
+	frame_append(&all, 8, 43, "", 0, NULL, 0);
+	for (size_t cut = 0; cut <= all.len; cut++) {
+		struct frame_reader r = { 0 };
+		int pair[2], got = 0;
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		for (int half = 0; half < 2; half++) {
+			size_t from = half ? cut : 0, to = half ? all.len : cut;
+			if (to > from) {
+				assert_int_equal(write(pair[0], all.data + from, to - from),
+				                 to - from);
+				assert_int_equal(frame_fill(&r, pair[1], &e), to - from);
+			}
+			while (frame_next(&r, &f, &e) == 1) {
+				if (got++ == 0) {
+					assert_int_equal(f.type, 7);
+					assert_int_equal(f.job, 42);
+					assert_memory_equal(f.json, "{\"a\":1}", 7);
+					assert_memory_equal(f.blob, "blob\0x", 6);
+				} else {
+					assert_int_equal(f.type, 8);
+					assert_int_equal(f.json_len + f.blob_len, 0);
+				}
+			}
+		}
+		assert_int_equal(got, 2);
+		close(pair[0]);
+		assert_int_equal(frame_fill(&r, pair[1], &e), 0);
+		close(pair[1]);
+		frame_reader_release(&r);
+	}
+	buf_release(&all);
+}
+
+static void a_frame_that_lies_about_its_length_is_refused_at_once(void **state)
+{
+	struct frame_reader r = { .json_max = 100, .blob_max = 100 };
+	struct err e = { 0 };
+	struct frame f;
+	unsigned char h[FRAME_HEADER_BYTES];
+	int pair[2];
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	frame_header(h, 1, 1, 101, 0);
+	assert_int_equal(write(pair[0], h, sizeof(h)), sizeof(h));
+	assert_true(frame_fill(&r, pair[1], &e) > 0);
+	assert_int_equal(frame_next(&r, &f, &e), -1);
+	assert_contains(e.text, "101 bytes of JSON, at most 100");
+	frame_reader_release(&r);
+	assert_int_equal(write(pair[0], "GET ", 4), 4);
+	assert_true(frame_fill(&r, pair[1], &e) > 0);
+	assert_int_equal(frame_next(&r, &f, &e), -1);
+	assert_contains(e.text, "does not begin with");
+	frame_reader_release(&r);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_error_says_where_then_what),
+		cmocka_unit_test(a_long_error_is_cut_and_still_a_string),
+		cmocka_unit_test(a_buffer_keeps_bytes_and_a_nul_after_them),
+		cmocka_unit_test(reading_a_file_says_what_is_wrong_with_it),
+		cmocka_unit_test(text_from_strangers_cannot_move_the_cursor),
+		cmocka_unit_test(utf8_refuses_what_is_not_the_shortest_form),
+		cmocka_unit_test(json_errors_name_line_and_column),
+		cmocka_unit_test(json_reads_are_typed_and_figures_that_do_not_apply_are_null),
+		cmocka_unit_test(frames_survive_being_cut_anywhere),
+		cmocka_unit_test(a_frame_that_lies_about_its_length_is_refused_at_once),
+	};
+	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}

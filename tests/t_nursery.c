@@ -1,0 +1,288 @@
+/* t_nursery.c - children forked ahead, fed, watched, killed, reaped. Unjailed here: the jail has
+ * tests of its own. */
+#include "tests/lib.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/nursery.h"
+
+struct seen {
+	int n;
+	struct nursery_verdict v[64];
+	char json[64][200];
+	char place[64][200];
+	struct buf log;
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int place_fd;
+
+static void say_place(int sig)
+{
+	(void)sig;
+	if (pwrite(place_fd, "line 7", 6, 0) < 0)
+		_exit(9);
+}
+
+/* The blob says what to do. */
+static void child_run(void *ctx, const struct frame *f, const struct nursery_io *io)
+{
+	char what[64];
+	(void)ctx;
+	snprintf(what, sizeof(what), "%.*s", (int)f->blob_len, (const char *)f->blob);
+	place_fd = io->place_fd;
+	signal(SIGUSR2, say_place);
+	if (strcmp(what, "echo") == 0) {
+		printf("to stdout\n");
+		fflush(stdout);
+		fprintf(stderr, "to stderr\n");
+		nursery_reply(io, f->json, f->json_len, "blob", 4);
+	} else if (strcmp(what, "spin") == 0) {
+		for (volatile long i = 0;; i++)
+			;
+	} else if (strcmp(what, "sleep") == 0) {
+		for (;;)
+			sleep(1);
+	} else if (strcmp(what, "deaf") == 0) {
+		signal(SIGUSR2, SIG_IGN);
+		for (;;)
+			sleep(1);
+	} else if (strcmp(what, "stop") == 0) {
+		raise(SIGSTOP);
+	} else if (strcmp(what, "crash") == 0) {
+		abort();
+	} else if (strcmp(what, "exit") == 0) {
+		_exit(125);
+	} else if (strcmp(what, "shout") == 0) {
+		for (;;)
+			if (write(1, what, sizeof(what)) < 0)
+				break;
+	} else if (strcmp(what, "forge") == 0) {
+		if (write(io->reply_fd, "no frame at all, but long enough for a header", 45) < 0 ||
+		    write(io->status_fd, "d", 1) < 0)
+			_exit(1);
+		for (;;)
+			sleep(1);
+	}
+}
+
+static void on_log(void *ctx, uint32_t job, const char *stream, const void *bytes, size_t len)
+{
+	struct seen *s = ctx;
+	(void)job;
+	(void)stream;
+	buf_add(&s->log, bytes, len);
+}
+
+static void on_done(void *ctx, const struct nursery_verdict *v)
+{
+	struct seen *s = ctx;
+	s->v[s->n] = *v;
+	snprintf(s->json[s->n], 200, "%.*s", (int)v->reply.json_len,
+	         v->reply.json ? v->reply.json : "");
+	snprintf(s->place[s->n], 200, "%s", v->place);
+	s->n++;
+}
+
+static struct nursery *open_one(struct seen *s, int spares, int jobs)
+{
+	struct nursery_ops ops = {
+		.ctx = s, .child_run = child_run, .log = on_log, .done = on_done
+	};
+	struct err e = { 0 };
+	memset(s, 0, sizeof(*s));
+	struct nursery *n = nursery_open(&ops, NULL, spares, jobs, &e);
+	if (!n)
+		fail_msg("%s", e.text);
+	return n;
+}
+
+static void submit(struct nursery *n, uint32_t job, const char *what, double wall, double cpu)
+{
+	struct nursery_limits l = {
+		.wall_s = wall, .cpu_s = cpu, .log_kept_bytes = 1000, .log_max_bytes = 100000
+	};
+	struct frame f = { .type = 1,
+		           .job = job,
+		           .json = "{\"x\":1}",
+		           .json_len = 7,
+		           .blob = what,
+		           .blob_len = (uint32_t)strlen(what) };
+	struct err e = { 0 };
+	assert_int_equal(nursery_submit(n, &f, &l, &e), 0);
+}
+
+static void drive(struct nursery *n, struct seen *s, int until)
+{
+	double start = now_s();
+	while (s->n < until) {
+		struct pollfd p[64];
+		int k = nursery_poll_fds(n, p, 64), ms = nursery_timeout_ms(n);
+		poll(p, (nfds_t)k, ms < 0 || ms > 100 ? 100 : ms);
+		nursery_step(n);
+		if (now_s() - start > 20)
+			fail_msg("only %d of %d verdicts after 20 s", s->n, until);
+	}
+}
+
+static int open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void a_job_gets_its_request_and_its_reply_and_its_log_come_back(void **state)
+{
+	struct seen s;
+	struct nursery *n = open_one(&s, 1, 1);
+	(void)state;
+	submit(n, 5, "echo", 5, 5);
+	drive(n, &s, 1);
+	assert_int_equal(s.v[0].end, NURSERY_REPLIED);
+	assert_int_equal(s.v[0].job, 5);
+	assert_string_equal(s.json[0], "{\"x\":1}");
+	assert_int_equal(s.v[0].reply.blob_len, 4);
+	assert_contains(buf_str(&s.log), "to stdout\n");
+	assert_contains(buf_str(&s.log), "to stderr\n");
+	buf_release(&s.log);
+	nursery_close(n);
+}
+
+static void each_way_to_end_has_its_name_and_comes_in_time(void **state)
+{
+	static const struct {
+		const char *what;
+		enum nursery_end end;
+		double wall, cpu;
+		const char *place;
+	} c[] = {
+		{ "sleep", NURSERY_WALL, 0.3, 9, "line 7" },
+		{ "spin", NURSERY_CPU, 9, 0.3, "line 7" },
+		{ "deaf", NURSERY_WALL, 0.3, 9, "" },
+		{ "stop", NURSERY_WALL, 0.3, 9, "" },
+		{ "crash", NURSERY_SIGNALLED, 9, 9, "" },
+		{ "exit", NURSERY_EXITED, 9, 9, "" },
+		{ "shout", NURSERY_OUTPUT, 9, 9, "line 7" },
+		{ "forge", NURSERY_EXITED, 9, 9, "" },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(c) / sizeof(*c); i++) {
+		struct seen s;
+		struct nursery *n = open_one(&s, 1, 1);
+		double start = now_s();
+		submit(n, 1, c[i].what, c[i].wall, c[i].cpu);
+		drive(n, &s, 1);
+		if (s.v[0].end != c[i].end)
+			fail_msg("%s ended as %d", c[i].what, s.v[0].end);
+		assert_string_equal(s.place[0], c[i].place);
+		if (c[i].end == NURSERY_WALL)
+			assert_true(now_s() - start < c[i].wall + 0.25);
+		if (c[i].end == NURSERY_OUTPUT) {
+			assert_true(s.log.len <= 1000);
+			assert_true(s.v[0].log_dropped > 0);
+		}
+		/* and the next job is served as if nothing had been */
+		submit(n, 2, "echo", 5, 5);
+		drive(n, &s, 2);
+		assert_int_equal(s.v[1].end, NURSERY_REPLIED);
+		buf_release(&s.log);
+		nursery_close(n);
+	}
+}
+
+static void more_jobs_than_children_wait_their_turn_and_none_is_lost(void **state)
+{
+	struct seen s;
+	struct nursery *n = open_one(&s, 2, 2);
+	bool got[41] = { false };
+	(void)state;
+	for (uint32_t i = 1; i <= 40; i++)
+		submit(n, i, "echo", 10, 10);
+	assert_true(nursery_busy(n) > 2);
+	drive(n, &s, 40);
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(s.v[i].end, NURSERY_REPLIED);
+		assert_false(got[s.v[i].job]);
+		got[s.v[i].job] = true;
+	}
+	assert_int_equal(nursery_busy(n), 0);
+	buf_release(&s.log);
+	nursery_close(n);
+}
+
+static void a_job_can_be_cancelled_waiting_or_running(void **state)
+{
+	struct seen s;
+	struct nursery *n = open_one(&s, 1, 1);
+	(void)state;
+	submit(n, 1, "sleep", 10, 10);
+	submit(n, 2, "echo", 10, 10);
+	nursery_cancel(n, 2);
+	nursery_cancel(n, 1);
+	drive(n, &s, 2);
+	assert_int_equal(s.v[0].job, 2);
+	assert_int_equal(s.v[0].end, NURSERY_CANCELLED);
+	assert_int_equal(s.v[1].end, NURSERY_CANCELLED);
+	buf_release(&s.log);
+	nursery_close(n);
+}
+
+static void nothing_is_left_behind_after_many_jobs(void **state)
+{
+	struct seen s;
+	int before = open_fds();
+	struct nursery *n = open_one(&s, 2, 2);
+	static const char *const kinds[] = { "echo", "crash", "exit", "shout", "forge" };
+	(void)state;
+	for (uint32_t i = 0; i < 60; i++)
+		submit(n, i + 1, kinds[i % 5], 10, 10);
+	drive(n, &s, 60);
+	buf_release(&s.log);
+	nursery_close(n);
+	assert_int_equal(open_fds(), before);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* ECHILD: no zombie either */
+}
+
+static void a_spare_that_dies_is_replaced(void **state)
+{
+	struct seen s;
+	struct nursery *n = open_one(&s, 1, 1);
+	struct pollfd p[8];
+	(void)state;
+	assert_int_equal(nursery_poll_fds(n, p, 8), 1); /* the spare's pidfd */
+	nursery_refresh(n);
+	submit(n, 1, "echo", 5, 5);
+	drive(n, &s, 1);
+	assert_int_equal(s.v[0].end, NURSERY_REPLIED);
+	buf_release(&s.log);
+	nursery_close(n);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_job_gets_its_request_and_its_reply_and_its_log_come_back),
+		cmocka_unit_test(each_way_to_end_has_its_name_and_comes_in_time),
+		cmocka_unit_test(more_jobs_than_children_wait_their_turn_and_none_is_lost),
+		cmocka_unit_test(a_job_can_be_cancelled_waiting_or_running),
+		cmocka_unit_test(nothing_is_left_behind_after_many_jobs),
+		cmocka_unit_test(a_spare_that_dies_is_replaced),
+	};
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests_name("nursery", tests, NULL, NULL);
+}
