@@ -10,22 +10,30 @@
 
 #include <stdbool.h>
 
+#include "engine/chamfer.h"
 #include "engine/mesh.h"
+#include "engine/silhouette.h"
 #include "src/base/json.h"
 
-#define REFERENCE_MAX    4
-#define REFERENCE_POINTS 3000
-#define MASK_SIZE        512
-#define VIEW_COUNT       6 /* front back left right top isometric, in this order everywhere */
+#define REFERENCE_MAX        4
+#define REFERENCE_POINTS_MAX 65536 /* 3000 in the published ones */
 
-/* One folder of a reference set: reference.json, points.f32, six masks. Const once loaded. */
+/*
+ * One folder of a reference set. Const once loaded.
+ *     reference.json  {"weight": number, "normalized_bbox": {"xlen", "ylen", "zlen": number, ...}},
+ *                     and "name" where DIR itself is the reference
+ *     points.f32      x y z, float32, little endian, normalized units (height 1000)
+ *     front.png back.png left.png right.png top.png isometric.png
+ *                     512 x 512, 8-bit grey; what is not 0 belongs to the shape
+ */
 struct reference {
 	char name[32]; /* "ideal" or "glb" */
-	double weight; /* 0.6, 0.4; renormalized over what is there */
+	double weight; /* 0.6, 0.4 when both are there; those of a set sum to 1 */
 	double box[3]; /* normalized lengths x, y, z */
 	int n_points;
-	float *points;                    /* 3 * n_points, normalized units (height 1000) */
-	unsigned char *masks[VIEW_COUNT]; /* MASK_SIZE * MASK_SIZE bytes, 0 or 1; row 0 on top */
+	float *points;          /* 3 * n_points; NULL: a box alone */
+	struct mask *masks;     /* VIEW_COUNT of them; NULL: a box alone */
+	struct point_tree tree; /* over the points, built when they are loaded */
 };
 struct reference_set {
 	struct reference ref[REFERENCE_MAX];
@@ -35,9 +43,12 @@ struct reference_set {
 /* Loads DIR/ideal and DIR/glb (whichever are there; at least one), or DIR itself when it holds
  * reference.json. Errors name file, place, what was expected. */
 int reference_load(struct reference_set *out, const char *dir, struct err *e);
-/* A set of one "glb" reference with a box alone (no points, no masks): fast figures only. */
+/* A set of one "glb" reference with a box alone (no points, no masks): fast figures only. Lengths
+ * over the height, as a task's seed_reference gives them. */
 void reference_from_box(struct reference_set *out, const double box_over_height[3]);
 void reference_release(struct reference_set *r);
+/* True when every reference has points and masks, which full figures need. */
+bool reference_is_full(const struct reference_set *r);
 /* The bytes of WIRE_REFERENCE, and back (strict: they are checked as foreign bytes). */
 int reference_serialize(const struct reference_set *r, struct buf *out, struct err *e);
 int reference_parse(struct reference_set *out, const void *bytes, size_t len, struct err *e);
@@ -53,7 +64,8 @@ struct reference_figures {
 
 struct figures {
 	bool full;
-	/* mesh */
+	/* mesh (of the raw one in mm; counts are those of the normalized one, which has the same)
+	 */
 	long vertices, triangles, components, boundary_edges, non_manifold_edges, degenerate_faces;
 	bool watertight, winding_consistent;
 	double box_len_mm[3], box_min_mm[3], normalized_len[3];
@@ -70,7 +82,8 @@ struct figures {
 	int n_ref;
 };
 
-/* @refs may be NULL (no reference). 0, or -1: ERR_INPUT when no triangle is left. */
+/* @refs may be NULL (no reference). 0, or -1: ERR_INPUT when no triangle is left; ERR_USAGE when
+ * @full is asked of references that are boxes alone (reference_is_full). */
 int figures_measure(struct figures *out, const struct soup *s, const struct reference_set *refs,
                     bool full, struct err *e);
 cJSON *figures_to_json(const struct figures *f); /* exact: %.17g */

@@ -40,10 +40,19 @@ void mesh_release(struct mesh *m)
  * the least integer for what does not fit. */
 static int64_t grid_coordinate(double x)
 {
-	double r = rint(x * 1e8);
+	const double shift = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to whole numbers */
+	double g = x * 1e8;
 
-	if (r >= -9223372036854775808.0 && r < 9223372036854775808.0)
-		return (int64_t)r;
+	if (fabs(g) < 1125899906842624.0) {
+		double sum = g + shift;
+		int64_t bits, base;
+		memcpy(&bits, &sum, sizeof(bits));
+		memcpy(&base, &shift, sizeof(base));
+		return bits - base;
+	}
+	g = rint(g);
+	if (g >= -9223372036854775808.0 && g < 9223372036854775808.0)
+		return (int64_t)g;
 	return INT64_MIN;
 }
 
@@ -59,28 +68,73 @@ static uint64_t grid_hash(const int64_t k[3])
 struct merge {
 	int64_t (*keys)[3]; /* of vertex i */
 	uint32_t *slots;    /* vertex number + 1; 0 is free */
-	size_t mask;
+	size_t n_slots;     /* a power of 2, more than 4/3 of cap_vert */
+	size_t cap_vert;
 	struct mesh *m;
 };
 
-static uint32_t merge_vertex(struct merge *g, const float p[3])
+static uint32_t *find_slot(const struct merge *g, const int64_t k[3])
 {
-	int64_t k[3] = { grid_coordinate(p[0]), grid_coordinate(p[1]), grid_coordinate(p[2]) };
-	size_t i = grid_hash(k) & g->mask;
+	size_t mask = g->n_slots - 1, i = grid_hash(k) & mask;
 
 	while (g->slots[i]) {
-		uint32_t v = g->slots[i] - 1;
-		if (g->keys[v][0] == k[0] && g->keys[v][1] == k[1] && g->keys[v][2] == k[2])
-			return v;
-		i = (i + 1) & g->mask;
+		const int64_t *v = g->keys[g->slots[i] - 1];
+		if (v[0] == k[0] && v[1] == k[1] && v[2] == k[2])
+			break;
+		i = (i + 1) & mask;
+	}
+	return &g->slots[i];
+}
+
+/* Room for @cap vertices; those that are there keep their numbers. */
+static int merge_grow(struct merge *g, size_t cap, struct err *e)
+{
+	size_t n_slots = 64;
+
+	while (n_slots < cap + cap / 2)
+		n_slots *= 2;
+	void *keys = realloc(g->keys, cap * sizeof(*g->keys));
+	if (keys)
+		g->keys = keys;
+	void *v = realloc(g->m->v, cap * 3 * sizeof(*g->m->v));
+	if (v)
+		g->m->v = v;
+	uint32_t *slots = calloc(n_slots, sizeof(*slots));
+	if (!keys || !v || !slots) {
+		free(slots);
+		return err_set(e, ERR_MEM, "no memory for a mesh of %zu vertices", cap);
+	}
+	free(g->slots);
+	g->slots = slots;
+	g->n_slots = n_slots;
+	g->cap_vert = cap;
+	for (size_t i = 0; i < g->m->n_vert; i++)
+		*find_slot(g, g->keys[i]) = (uint32_t)i + 1;
+	return 0;
+}
+
+static int merge_vertex(struct merge *g, const float p[3], uint32_t *out, struct err *e)
+{
+	int64_t k[3] = { grid_coordinate(p[0]), grid_coordinate(p[1]), grid_coordinate(p[2]) };
+	uint32_t *slot = find_slot(g, k);
+
+	if (*slot) {
+		*out = *slot - 1;
+		return 0;
+	}
+	if (g->m->n_vert == g->cap_vert) {
+		if (merge_grow(g, 2 * g->cap_vert, e) < 0)
+			return -1;
+		slot = find_slot(g, k);
 	}
 	uint32_t v = (uint32_t)g->m->n_vert++;
-	g->slots[i] = v + 1;
+	*slot = v + 1;
 	for (int c = 0; c < 3; c++) {
 		g->keys[v][c] = k[c];
-		g->m->v[3 * v + c] = p[c];
+		g->m->v[3 * (size_t)v + c] = p[c];
 	}
-	return v;
+	*out = v;
+	return 0;
 }
 
 static bool finite9(const float *p)
@@ -95,7 +149,6 @@ int mesh_from_soup(struct mesh *out, const struct soup *s, struct err *e)
 {
 	struct mesh m = { 0 };
 	struct merge g = { .m = &m };
-	size_t corners = 3 * s->n_tri, cap = 64;
 	int rc = -1;
 
 	if (s->n_tri == 0)
@@ -103,23 +156,21 @@ int mesh_from_soup(struct mesh *out, const struct soup *s, struct err *e)
 	if (s->n_tri > UINT32_MAX / 6)
 		return err_set(e, ERR_INPUT, "%zu triangles are more than a mesh can hold",
 		               s->n_tri);
-	while (cap < corners + corners / 2)
-		cap *= 2;
-	g.mask = cap - 1;
-	g.slots = calloc(cap, sizeof(*g.slots));
-	g.keys = malloc(corners * sizeof(*g.keys));
-	m.v = malloc(corners * 3 * sizeof(*m.v));
-	m.t = malloc(corners * sizeof(*m.t));
-	if (!g.slots || !g.keys || !m.v || !m.t) {
+	m.t = malloc(3 * s->n_tri * sizeof(*m.t));
+	if (!m.t) {
 		err_set(e, ERR_MEM, "no memory for a mesh of %zu triangles", s->n_tri);
 		goto out;
 	}
+	/* A closed mesh has half as many vertices as triangles. */
+	if (merge_grow(&g, s->n_tri / 2 + 16, e) < 0)
+		goto out;
 	for (size_t i = 0; i < s->n_tri; i++) {
 		const float *p = s->xyz + 9 * i;
 		if (!finite9(p))
 			continue;
 		for (int c = 0; c < 3; c++)
-			m.t[3 * m.n_tri + c] = merge_vertex(&g, p + 3 * c);
+			if (merge_vertex(&g, p + 3 * c, &m.t[3 * m.n_tri + c], e) < 0)
+				goto out;
 		m.n_tri++;
 	}
 	if (m.n_tri == 0) {
