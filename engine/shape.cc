@@ -9,6 +9,7 @@
 #include <BRepAdaptor_Curve.hxx>
 #include <BRepAdaptor_Surface.hxx>
 #include <BRepBndLib.hxx>
+#include <BRepClass3d_SolidClassifier.hxx>
 #include <BRepCheck_Analyzer.hxx>
 #include <BRepExtrema_DistShapeShape.hxx>
 #include <BRepGProp.hxx>
@@ -68,9 +69,12 @@ namespace
 const int NESTING_MAX = 200;
 /* Walks of the tree visit a shared sub-shape once for each place it is used in. */
 const double OCCURRENCES_PER_FACE = 64;
-/* BRepExtrema takes about 2 us for each pair of sub-shapes (2026-11-22, one Xeon core): this is
- * under half a second. A count and not a clock, so that the same shape gets the same figures. */
-const double DISTANCE_WORK_MAX = 2.5e5;
+/* The search for the least distance is bounded by counts and not by a clock, so that the same shape
+ * gets the same figures. BRepExtrema takes half a millisecond for two plane faces and some ten for
+ * two curved ones (2026-11-22, one Xeon core). */
+const int DISTANCE_FACES_MAX = 300;
+const double DISTANCE_LOOKS_MAX = 2e7;
+const double DISTANCE_SLACK = 1e-7; /* mm; no engineer's gap is decided below it */
 const int DISTANCE_SOLIDS_MAX = 2000;
 /* A bore may have a slit; a half-pipe or a fillet is no bore. */
 const double HOLE_TURN_MIN = 0.9;
@@ -565,66 +569,131 @@ void measure_topology(const TopoDS_Shape &s, struct geometry *g)
 
 /* ---- distance ---- */
 
-struct distance_pair {
-	int a, b;
-	double gap;
+struct solid_parts {
+	box3 box;
+	std::vector<TopoDS_Face> faces;
+	std::vector<box3> boxes; /* of the faces, never too small */
 };
 
-double box_gap(const Bnd_Box &p, const Bnd_Box &q)
-{
-	double c[6], d[6], sum = 0;
+struct gap {
+	double d;
+	int a, b;
+	bool operator<(const gap &o) const
+	{
+		return std::tie(d, a, b) < std::tie(o.d, o.a, o.b);
+	}
+};
 
-	p.Get(c[0], c[1], c[2], c[3], c[4], c[5]);
-	q.Get(d[0], d[1], d[2], d[3], d[4], d[5]);
+double box_gap(const box3 &p, const box3 &q)
+{
+	double sum = 0;
+
 	for (int i = 0; i < 3; i++) {
-		double one = std::max({ 0.0, d[i] - c[i + 3], c[i] - d[i + 3] });
+		double one = std::max({ 0.0, q.lo[i] - p.hi[i], p.lo[i] - q.hi[i] });
 		sum += one * one;
 	}
 	return std::sqrt(sum);
 }
 
-/* Nearest boxes first; once the boxes are further apart than the best pair, so is all that is left.
- */
+bool box_within(const box3 &in, const box3 &out)
+{
+	for (int i = 0; i < 3; i++)
+		if (in.lo[i] < out.lo[i] || in.hi[i] > out.hi[i])
+			return false;
+	return true;
+}
+
+/* Is @inner, whose surface does not touch that of @outer, inside its material? */
+bool inside(const TopoDS_Shape &inner, const TopoDS_Shape &outer)
+{
+	TopExp_Explorer x(inner, TopAbs_VERTEX);
+
+	if (!x.More())
+		return false;
+	BRepClass3d_SolidClassifier c(outer, BRep_Tool::Pnt(TopoDS::Vertex(x.Current())),
+	                              Precision::Confusion());
+	return c.State() == TopAbs_IN;
+}
+
+/* Nearest boxes first, of solids and then of their faces: once the boxes are as far apart as the
+ * best pair, so is all that is left. Without that, 130 boxes in a grid take a second. */
 double min_distance(const TopoDS_Shape &s)
 {
 	TopTools_IndexedMapOfShape solids;
-	std::vector<Bnd_Box> boxes;
-	std::vector<double> parts;
-	std::vector<distance_pair> pairs;
-	double best = INFINITY, work = 0;
+	std::vector<solid_parts> parts;
+	std::vector<gap> pairs;
+	double best = INFINITY, looks = 0;
+	int measured = 0;
 
 	TopExp::MapShapes(s, TopAbs_SOLID, solids);
 	int n = solids.Extent();
 	if (n < 2 || n > DISTANCE_SOLIDS_MAX)
 		return NAN;
 	for (int i = 1; i <= n; i++) {
-		Bnd_Box b;
-		BRepBndLib::Add(solids(i), b, Standard_False);
-		if (b.IsVoid() || b.IsOpen())
+		solid_parts p;
+		if (!least_box(solids(i), p.box))
 			return NAN;
-		boxes.push_back(b);
-		parts.push_back(count(solids(i), TopAbs_FACE) + count(solids(i), TopAbs_EDGE) +
-		                count(solids(i), TopAbs_VERTEX));
+		for (TopExp_Explorer x(solids(i), TopAbs_FACE); x.More(); x.Next()) {
+			Bnd_Box b;
+			box3 c = { { INFINITY, INFINITY, INFINITY },
+				   { -INFINITY, -INFINITY, -INFINITY } };
+			BRepBndLib::Add(x.Current(), b, Standard_False);
+			if (b.IsVoid())
+				continue;
+			box_add(c, b);
+			for (int k = 0; k < 3; k++) {
+				c.lo[k] = std::max(c.lo[k], p.box.lo[k]);
+				c.hi[k] = std::min(c.hi[k], p.box.hi[k]);
+			}
+			p.faces.push_back(TopoDS::Face(x.Current()));
+			p.boxes.push_back(c);
+		}
+		parts.push_back(p);
 	}
 	for (int i = 0; i < n; i++)
 		for (int k = i + 1; k < n; k++)
-			pairs.push_back({ i, k,
-			                  box_gap(boxes[static_cast<size_t>(i)],
-			                          boxes[static_cast<size_t>(k)]) });
-	std::sort(pairs.begin(), pairs.end(), [](const distance_pair &p, const distance_pair &q) {
-		return std::tie(p.gap, p.a, p.b) < std::tie(q.gap, q.a, q.b);
-	});
-	for (const distance_pair &p : pairs) {
-		if (p.gap >= best || best <= 0)
+			pairs.push_back({ box_gap(parts[static_cast<size_t>(i)].box,
+			                          parts[static_cast<size_t>(k)].box),
+			                  i, k });
+	std::sort(pairs.begin(), pairs.end());
+	for (const gap &pair : pairs) {
+		const solid_parts &p = parts[static_cast<size_t>(pair.a)];
+		const solid_parts &q = parts[static_cast<size_t>(pair.b)];
+		std::vector<gap> near;
+
+		if (pair.d >= best - DISTANCE_SLACK)
 			break;
-		work += parts[static_cast<size_t>(p.a)] * parts[static_cast<size_t>(p.b)];
-		if (work > DISTANCE_WORK_MAX)
+		looks += static_cast<double>(p.faces.size()) * static_cast<double>(q.faces.size());
+		if (looks > DISTANCE_LOOKS_MAX)
 			return NAN;
-		BRepExtrema_DistShapeShape d(solids(p.a + 1), solids(p.b + 1), Extrema_ExtFlag_MIN);
-		if (!d.IsDone() || d.NbSolution() < 1)
-			return NAN;
-		double v = d.Value();
-		best = std::min(best, v < Precision::Confusion() ? 0.0 : v);
+		for (size_t i = 0; i < p.boxes.size(); i++) {
+			if (box_gap(p.boxes[i], q.box) >= best - DISTANCE_SLACK)
+				continue;
+			for (size_t k = 0; k < q.boxes.size(); k++) {
+				double d = box_gap(p.boxes[i], q.boxes[k]);
+				if (d < best - DISTANCE_SLACK)
+					near.push_back(
+						{ d, static_cast<int>(i), static_cast<int>(k) });
+			}
+		}
+		std::sort(near.begin(), near.end());
+		for (const gap &f : near) {
+			if (f.d >= best - DISTANCE_SLACK)
+				break;
+			if (++measured > DISTANCE_FACES_MAX)
+				return NAN;
+			BRepExtrema_DistShapeShape d(p.faces[static_cast<size_t>(f.a)],
+			                             q.faces[static_cast<size_t>(f.b)],
+			                             Extrema_ExtFlag_MIN);
+			if (!d.IsDone() || d.NbSolution() < 1)
+				return NAN;
+			best = std::min(best, d.Value());
+			if (best < Precision::Confusion())
+				return 0;
+		}
+		if ((box_within(p.box, q.box) && inside(solids(pair.a + 1), solids(pair.b + 1))) ||
+		    (box_within(q.box, p.box) && inside(solids(pair.b + 1), solids(pair.a + 1))))
+			return 0;
 	}
 	return best;
 }
@@ -1065,6 +1134,9 @@ void mesh_shape(const TopoDS_Shape &s, double linear, bool relative, double angu
 				throw std::bad_alloc();
 		}
 	}
+	if (out->n_tri == 0 && TopExp_Explorer(s, TopAbs_FACE).More())
+		give_up(SHAPE_EMPTY, ERR_INPUT,
+		        "no face of the shape could be meshed; look for a dimension that is NaN, infinite or 0");
 	if (out->n_tri == 0)
 		give_up(SHAPE_EMPTY, ERR_INPUT,
 		        "shape has no surface to mesh (points, curves or nothing); extrude it or combine solids");
