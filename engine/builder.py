@@ -1,0 +1,1209 @@
+"""What the builder does in Python: make CadQuery ready once, then, in a jailed child, run one program.
+
+Embedded in cadforge-builder as text; engine/python.c calls start() in the warm process, settle() in
+each spare child and job() in the child that got work. The module `_cadforge` is python.c's: refusals(),
+statements(ends) and memory() -> (bytes of address space in use, limit).
+
+Nothing here is a wall. The walls are the kernel's (engine/sandbox.c); the filter below only turns what
+would fail anyway into a sentence that names the line and the remedy.
+"""
+import sys
+from importlib.machinery import ModuleSpec
+
+PROGRAM = "program.py"
+
+# ---- what the lean install leaves out -------------------------------------------------------------
+
+LEFT_OUT = {
+    "vtkmodules": "VTK (pictures and VTK files)",
+    "OCP.IVtkOCC": "VTK (pictures and VTK files)",
+    "OCP.IVtkVTK": "VTK (pictures and VTK files)",
+    "ezdxf": "ezdxf (DXF files)",
+    "casadi": "casadi (Assembly.solve)",
+    "scipy": "scipy (NURBS fitting)",
+}
+
+
+class _Absent(type):
+    """A name of a package that is not installed: it may be passed around, not used."""
+
+    def __call__(cls, *args, **kwargs):
+        raise ImportError(f"{cls.__module__}.{cls.__name__}: {LEFT_OUT[cls._package]} is left out here")
+
+    def __getattr__(cls, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _absent(cls._package, cls.__module__, f"{cls.__name__}.{name}")
+
+
+def _absent(package, module, name):
+    return _Absent(name, (), {"__module__": module, "_package": package})
+
+
+class _LeftOut:
+    """Finder and loader of modules whose every name is absent."""
+
+    def __init__(self, packages):
+        self.packages = packages
+
+    def find_spec(self, name, path=None, target=None):
+        for package in self.packages:
+            if name == package or name.startswith(package + "."):
+                return ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        package = next(p for p in self.packages if (module.__name__ + ".").startswith(p + "."))
+
+        def getattr_(name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return _absent(package, module.__name__, name)
+
+        module.__getattr__ = getattr_
+
+
+# ---- the warm process -----------------------------------------------------------------------------
+
+
+def _fonts(path):
+    """One font for everybody: the volume of a text must not depend on the machine."""
+    import os
+    from OCP.Font import Font_FontMgr
+    from OCP.TCollection import TCollection_AsciiString
+
+    manager = Font_FontMgr.GetInstance_s()
+    manager.ClearFontDataBase()
+    if not os.path.exists(path):
+        return False
+    font = manager.CheckFont(path)
+    return font is not None and manager.RegisterFont(font, True)
+
+
+def _warm_up(cq, has_font):
+    """Takes every path that would otherwise load code or fill caches in the child."""
+    import codecs
+    import linecache
+    import traceback
+    import uuid
+    import warnings
+    from io import BytesIO
+
+    for name in ("utf-8", "ascii", "latin-1", "unicode_escape", "utf-16", "utf-8-sig", "idna"):
+        codecs.lookup(name)
+    "\ud800".encode("utf-8", "backslashreplace").decode()
+    uuid.uuid1()
+    uuid.uuid4()
+    linecache.getline(PROGRAM, 1)
+    try:
+        raise ValueError("warm-up")
+    except ValueError as e:
+        "".join(traceback.TracebackException.from_exception(e).format())
+    warnings.formatwarning("", UserWarning, PROGRAM, 1, "")
+
+    plate = cq.Workplane("XY").box(40, 30, 8).faces(">Z").workplane().hole(5)
+    plate = plate.cut(cq.Workplane("XY").cylinder(20, 3).translate((10, 8, 0)))
+    plate = plate.edges("|Z").fillet(2).union(cq.Workplane("XZ").circle(3).extrude(30))
+    if has_font:
+        plate = plate.union(cq.Workplane("XY").text("a", 5, 4))
+    whole = cq.Assembly().add(plate, loc=cq.Location(cq.Vector(1, 2, 3))).toCompound()
+    _brep(_shape_of(plate))
+    cq.Shape.importBin(BytesIO(_brep(whole).getbuffer()))
+    plate.val().Volume()
+    sketch = cq.Sketch().segment((0, 0), (0, 3.0), "s1").arc((0.0, 3.0), (1.5, 1.5), (0.0, 0.0), "a1")
+    sketch.constrain("s1", "Fixed", None).constrain("s1", "a1", "Coincident", None)
+    sketch.constrain("a1", "s1", "Coincident", None).solve().assemble()
+
+
+def start(font):
+    """Imports and warms up. Returns the versions of what is in use."""
+    import gc
+    import importlib.util
+    import time
+
+    t0 = time.perf_counter()
+    gc.disable()  # nothing that is imported here is garbage
+    absent = []
+    for package in LEFT_OUT:
+        if "." in package or importlib.util.find_spec(package) is None:
+            absent.append(package)
+    import OCP
+
+    for package in ("OCP.IVtkOCC", "OCP.IVtkVTK"):
+        if "vtkmodules" not in absent and importlib.util.find_spec(package) is not None:
+            absent.remove(package)
+    t1 = time.perf_counter()
+    sys.meta_path.insert(0, _LeftOut(tuple(absent)))
+
+    # before anything meshes or cuts: a warm pool's threads would not survive the fork
+    from OCP.OSD import OSD_ThreadPool
+
+    OSD_ThreadPool.DefaultPool_s().Init(1)
+    import numpy
+
+    t2 = time.perf_counter()
+    import cadquery as cq
+
+    t3 = time.perf_counter()
+    # what programs may import, and what reporting needs, so that no child has to open files
+    import ast, collections, dataclasses, difflib, enum, fractions, functools, io, itertools  # noqa
+    import json, math, random, re, statistics, string, tokenize, traceback, typing  # noqa
+    import numpy.random  # noqa
+    import cadquery.func  # noqa
+    from OCP.STEPControl import STEPControl_Reader, STEPControl_Writer  # noqa
+
+    has_font = _fonts(font)
+    _warm_up(cq, has_font)
+    _prepare_names()
+    sys.tracebacklimit = 60
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+    t4 = time.perf_counter()
+    version = {
+        "python": "%d.%d.%d" % sys.version_info[:3],
+        "cadquery": cq.__version__,
+        "ocp": OCP.__version__,
+        "numpy": numpy.__version__,
+        "left_out": sorted(absent),
+        "font": has_font,
+        "start_seconds": {"ocp": t1 - t0, "numpy": t2 - t1, "cadquery": t3 - t2, "warm_up": t4 - t3},
+    }
+    return json.dumps(version).encode()
+
+
+# ---- the spare child ------------------------------------------------------------------------------
+
+
+def settle():
+    """In the spare child: its own streams, and the same dice for every program."""
+    import random
+    import numpy
+
+    for fd, name in ((1, "stdout"), (2, "stderr")):
+        stream = open(
+            fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+        STATE[name] = stream
+    random.seed(0)
+    numpy.random.seed(0)
+
+
+STATE = {}
+
+
+# ---- dialects -------------------------------------------------------------------------------------
+
+FINAL_NAMES = ("fixture", "result", "model", "solid", "body", "part")
+NO_FINAL_OBJECT = (
+    "CadQuery code must assign the final object to fixture/result/model/solid/body/part "
+    "or call show_object(obj)."
+)
+SEED_DROPPED = ("import cadquery as cq", "from cadquery import exporters", "import math")
+SEED_BLOCKED = (
+    "__ open( exec( eval( compile( input( globals( getattr( setattr( delattr( subprocess socket "
+    "requests urllib shutil pickle pathlib os. sys."
+).split()
+SEED_BUILTINS = (
+    "abs bool dict enumerate float int len list max min pow range round set str sum tuple zip"
+).split()
+OPEN_MODULES = (
+    "cadquery math numpy random itertools functools typing dataclasses collections __future__"
+).split()
+OPEN_REFUSED = "open exec eval compile input breakpoint __import__".split()
+# attributes that lead from any object to the interpreter's insides
+INSIDES = frozenset(
+    "__subclasses__ __globals__ __builtins__ __bases__ __base__ __mro__ __code__ __closure__ __loader__ "
+    "__spec__ __import__ __getattribute__ __reduce__ __reduce_ex__ __self__ __func__ __wrapped__ "
+    "f_globals f_locals f_back f_builtins gi_frame cr_frame tb_frame tb_next co_code".split()
+)
+
+
+class Failure(Exception):
+    """An exception of a program or of the rules, with what is known beyond it."""
+
+    def __init__(self, exception, cause=None, line=None, column=None, remedy=None):
+        super().__init__(exception)
+        self.exception, self.cause, self.remedy = exception, cause, remedy
+        self.line, self.column = line, column
+
+
+class Text:
+    """A program: the text as it came, what is executed, and how lines of the latter map back."""
+
+    def __init__(self, source):
+        self.given = source
+        self.lines = None  # of the given text, made when first asked for
+        self.code = source
+        self.line_of = None  # executed line (from 0) -> given line (from 1); None: the same
+
+    def source(self, line):
+        if self.lines is None:
+            self.lines = self.given.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        if line is None or not 1 <= line <= len(self.lines):
+            return None
+        return self.lines[line - 1]
+
+    def given_line(self, line):
+        if self.line_of is None or line is None:
+            return line
+        if not self.line_of:
+            return 1
+        return self.line_of[min(max(line, 1), len(self.line_of)) - 1]
+
+
+def _clean_seed(text, filtered):
+    """The runner's cleaning (reward-seed.md, section 1 item 2), with a map of lines kept beside it."""
+    given = text.given
+    # each piece: (text without its ending, number of its line in the given text)
+    pieces, line = [], 1
+    for whole in given.splitlines(keepends=True):
+        bare = whole.rstrip("\r\n") if whole[-1] in "\r\n" else whole
+        if bare and bare[-1] in "\v\f\x1c\x1d\x1e\x85\u2028\u2029" and bare == whole:
+            bare = bare[:-1]
+        pieces.append((bare, line))
+        line += whole[-1:] in ("\n", "\r")
+    body = given.strip()
+    first = given[: len(given) - len(given.lstrip())].splitlines(keepends=True)
+    skip = sum(1 for w in first if w[-1] in "\v\f\x1c\x1d\x1e\x85\u2028\u2029\r\n")
+    lines = body.splitlines()
+    numbers = [n for _, n in pieces[skip : skip + len(lines)]]
+    if lines and lines[0].startswith("```"):
+        lead = lines[0][3:]
+        for word in ("python", "py"):
+            if lead.lower().startswith(word):
+                lead = lead[len(word) :]
+                break
+        lines[0] = lead.lstrip()
+    if lines and lines[-1].rstrip().endswith("```"):
+        lines[-1] = lines[-1].rstrip()[:-3]
+
+    kept = []
+    for content, number in zip(lines, numbers):
+        bare = content.strip()
+        if bare in SEED_DROPPED:
+            continue
+        if filtered and (bare.startswith("import ") or bare.startswith("from ")):
+            raise Failure(
+                ValueError(f"Unsupported import line: {bare}"),
+                "refused",
+                number,
+                len(content) - len(content.lstrip()) + 1,
+                "cadquery as cq, math and exporters are there already; delete the line",
+            )
+        kept.append((content, number))
+    while kept and not kept[0][0].strip():
+        kept.pop(0)
+    while kept and not kept[-1][0].strip():
+        kept.pop()
+    code = "\n".join(c for c, _ in kept).strip()
+    text.line_of = [n for _, n in kept]
+    if not filtered:
+        text.code = code
+        return
+    low = code.lower()
+    for token in SEED_BLOCKED:
+        at = low.find(token)
+        if at >= 0:
+            line = low.count("\n", 0, at)
+            raise Failure(
+                ValueError(f"Blocked Python token in CadQuery code: {token}"),
+                "refused",
+                text.given_line(line + 1),
+                at - low.rfind("\n", 0, at),
+                f"write it without {token!r}, which is refused in comments, names and strings too",
+            )
+    text.code = code
+
+
+def _settle_lines(text):
+    """Makes executed and given line numbers agree where that changes nothing: when the dropped lines
+    all stand before the first line that is kept, blank lines in front do it."""
+    offset = (text.line_of[0] - 1) if text.line_of else 0
+    if all(n == i + 1 + offset for i, n in enumerate(text.line_of or ())):
+        text.code = "\n" * offset + text.code
+        text.line_of = None
+
+
+def _parse(text):
+    import ast
+
+    try:
+        tree = compile(text.code, PROGRAM, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    except MemoryError:
+        # the parser's own stack; a text of this size cannot have used up the memory
+        raise Failure(
+            SyntaxError("too deeply nested: the parser's stack is full"),
+            "syntax",
+            None,
+            None,
+            "nest less deeply",
+        ) from None
+    if text.line_of is not None:
+        seen = set()
+        stack = [tree]
+        while stack:
+            node = stack.pop()
+            if hasattr(node, "lineno") and id(node) not in seen:
+                seen.add(id(node))
+                node.lineno = text.given_line(node.lineno)
+                node.end_lineno = text.given_line(node.end_lineno)
+                if node.end_lineno < node.lineno:
+                    node.end_lineno = node.lineno
+            stack.extend(ast.iter_child_nodes(node))
+    return tree
+
+
+def _open_filter(tree, source):
+    """What the open dialect refuses before it runs: ways into the interpreter's insides."""
+    import ast
+
+    if "_" not in source:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in INSIDES:
+            raise Failure(
+                AttributeError(f"attribute {node.attr!r} is refused in programs"),
+                "refused",
+                node.lineno,
+                node.end_col_offset - len(node.attr.encode()) + 1,
+                "a part needs CadQuery's own methods only; remove it",
+            )
+
+
+def _names_of(dialect, filtered, shown):
+    import builtins
+    import math
+    import cadquery as cq
+    from cadquery import exporters
+
+    def show_object(obj, *args, **kwargs):
+        shown.append(obj)
+
+    names = {
+        "cq": cq,
+        "Assembly": cq.Assembly,
+        "Color": cq.Color,
+        "exporters": exporters,
+        "math": math,
+        "show_object": show_object,
+    }
+    if dialect == "seed" and filtered:
+        own = {name: getattr(builtins, name) for name in SEED_BUILTINS}
+        own["locals"] = lambda: names
+        names["__builtins__"] = own
+        return names
+    own = dict(vars(builtins))
+    own["exit"] = own["quit"] = sys.exit
+    names["__name__"] = "__main__"
+    if filtered:
+        real_import = builtins.__import__
+
+        def checked_import(name, globals=None, locals=None, fromlist=(), level=0):
+            if level == 0 and name.partition(".")[0] not in OPEN_MODULES:
+                raise _mark(
+                    ImportError(f"import of {name!r} is refused in programs", name=name),
+                    "a program may import " + ", ".join(OPEN_MODULES[:-1]) + "; remove the line",
+                )
+            return real_import(name, globals, locals, fromlist, level)
+
+        def refused(name):
+            def call(*args, **kwargs):
+                raise _mark(
+                    NameError(f"{name}() is refused in programs", name=name),
+                    "a program builds its part from numbers alone; remove the call",
+                )
+
+            call.__name__ = call.__qualname__ = name
+            return call
+
+        for name in OPEN_REFUSED:
+            own[name] = refused(name)
+        own["__import__"] = checked_import
+    names["__builtins__"] = own
+    return names
+
+
+def _mark(exception, remedy):
+    exception.cadforge_remedy = remedy
+    return exception
+
+
+# ---- the final object -----------------------------------------------------------------------------
+
+
+def _compound(shapes):
+    """cadquery's compound(), which exporters.export uses; the fresh reference is taken at start()."""
+    return STATE["compound"](*shapes)
+
+
+def _prepare_names():
+    import cadquery as cq
+    from cadquery.occ_impl.exporters import compound
+    from OCP.BinTools import BinTools, BinTools_FormatVersion
+    from OCP.Bnd import Bnd_Box
+    from OCP.BRepBndLib import BRepBndLib
+    from OCP.TopAbs import TopAbs_ShapeEnum
+    from OCP.TopExp import TopExp_Explorer
+
+    STATE.update(
+        compound=compound,
+        Shape=cq.Shape,
+        BinTools=BinTools,
+        V4=BinTools_FormatVersion.BinTools_FormatVersion_CURRENT,
+        Bnd_Box=Bnd_Box,
+        BRepBndLib=BRepBndLib,
+        face=TopAbs_ShapeEnum.TopAbs_FACE,
+        edge=TopAbs_ShapeEnum.TopAbs_EDGE,
+        explorer=TopExp_Explorer,
+    )
+
+
+def _brep(shape):
+    """Binary BREP without triangles, as a BytesIO."""
+    from io import BytesIO
+
+    if "V4" not in STATE:
+        _prepare_names()
+    out = BytesIO()
+    STATE["BinTools"].Write_s(shape.wrapped, out, False, False, STATE["V4"])
+    return out
+
+
+def _shape_of(obj):
+    """Items 5 and 6 of reward-seed.md section 1: what exporters.export would have meshed."""
+    if "compound" not in STATE:
+        _prepare_names()
+    if hasattr(obj, "toCompound"):
+        obj = obj.toCompound()
+    return obj if isinstance(obj, STATE["Shape"]) else _compound(obj)
+
+
+def _flatten(obj, depth=0):
+    """The open dialect's lists: shapes, Workplanes and Assemblies, nested as they come."""
+    if depth > 20:
+        raise TypeError("lists are nested too deeply")
+    if hasattr(obj, "toCompound"):
+        return [obj.toCompound()]
+    if isinstance(obj, STATE["Shape"]):
+        return [obj]
+    if isinstance(obj, dict):
+        obj = obj.values()
+    if isinstance(obj, (str, bytes)):
+        raise TypeError(f"a {type(obj).__name__} is no shape")
+    if isinstance(obj, (list, tuple, set, frozenset)) or hasattr(obj, "__iter__"):
+        found = []
+        for member in obj:
+            found.extend(_flatten(member, depth + 1))
+        return found
+    raise TypeError(f"an object of type {type(obj).__name__} is no shape")
+
+
+def _box(shape):
+    box = STATE["Bnd_Box"]()
+    STATE["BRepBndLib"].Add_s(shape.wrapped, box, False)
+    return box
+
+
+def _has(shape, kind):
+    return STATE["explorer"](shape.wrapped, kind).More()
+
+
+def _final(obj, dialect):
+    """The shape, with the outcome that the published evaluator gives (items 6 and 7)."""
+    import math
+
+    try:
+        if dialect == "seed" or isinstance(obj, STATE["Shape"]):
+            shape = _shape_of(obj)
+        else:
+            shapes = _flatten(obj)
+            shape = shapes[0] if len(shapes) == 1 else _compound(shapes)
+        if shape.wrapped is None or shape.wrapped.IsNull():
+            raise ValueError("the final object holds a null shape")
+    except Exception as e:
+        raise Failure(
+            e,
+            "not_a_shape",
+            remedy="assign a Workplane, a Shape, an Assembly or a list of shapes to fixture",
+        )
+    if dialect == "seed":
+        try:
+            first = obj.toCompound() if hasattr(obj, "toCompound") else obj
+            first = first.val() if hasattr(first, "val") else first
+            measure = first.BoundingBox
+            if _box(first).IsVoid():
+                measure()  # raises as it does there
+        except Exception as e:
+            empty = "void" in str(e) or not _has(shape, STATE["edge"])
+            raise Failure(
+                e,
+                "empty_shape" if empty else "not_a_shape",
+                remedy="the final object holds nothing that has a size; look at its last cut or "
+                "intersection"
+                if empty
+                else "assign a Workplane, a Shape or an Assembly to fixture",
+            )
+    if not _has(shape, STATE["face"]):
+        if _has(shape, STATE["edge"]):
+            what, remedy = "edges and wires but no face", "extrude, revolve or loft it into a solid"
+        else:
+            what, remedy = "nothing", "look at the last cut or intersection: it leaves nothing"
+        raise Failure(
+            ValueError(f"the final object holds {what}, so it has no triangles"), "empty_shape", remedy=remedy
+        )
+    box = _box(shape)
+    if box.IsVoid() or not all(math.isfinite(v) and abs(v) < 1e50 for v in box.Get()):
+        raise Failure(
+            ValueError("the final object has a dimension that is NaN or infinite"),
+            "empty_shape",
+            remedy="check the divisions, roots and logarithms that its dimensions come from",
+        )
+    return shape
+
+
+# ---- telling what went wrong ----------------------------------------------------------------------
+
+REMEDIES = {
+    "syntax": "repair the text there; every bracket and quotation mark that is opened must be closed",
+    "name": "define the name before the line that uses it",
+    "attribute": "use a method that the object has",
+    "type": "check the number and the kinds of the arguments",
+    "value": "check the values that go into the call",
+    "kernel_error": "the CAD kernel could not make this shape: try smaller fillets, simpler profiles, "
+    "overlapping solids",
+    "memory_limit": "use fewer or simpler parts, or raise --memory",
+    "process_limit": "a program runs in one process and one thread: start none",
+    "refused": "a program has no files, no network and no other processes: remove what asks for them",
+    "no_final_object": "assign the part to fixture, or call show_object(part)",
+}
+
+
+def _say(text, limit=4000):
+    """A string that can be written as JSON and read as C: no lone surrogates, no NUL, bounded."""
+    if len(text) > limit:
+        text = text[: limit // 2] + " … " + text[-limit // 2 :]
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _message(e):
+    try:
+        text = str(e)
+    except BaseException as again:
+        text = f"<str() of the exception raised {type(again).__name__}>"
+    return text if isinstance(text, str) else repr(text)
+
+
+def _own_frames(tb):
+    """The traceback with nothing in it but the program's own frames, and its last one."""
+    frames = []
+    while tb is not None:
+        if tb.tb_frame.f_code.co_filename == PROGRAM:
+            frames.append(tb)
+        tb = tb.tb_next
+    if not frames:
+        return None, None, None
+    from types import TracebackType
+
+    chain = None
+    for item in reversed(frames):
+        chain = TracebackType(chain, item.tb_frame, item.tb_lasti, item.tb_lineno)
+    return chain, frames[-1], frames[0]
+
+
+def _place(tb):
+    """Line, and column from 0 in bytes or None, where a traceback item stands."""
+    from itertools import islice
+
+    line, column = tb.tb_lineno, None
+    try:
+        position = next(islice(tb.tb_frame.f_code.co_positions(), tb.tb_lasti // 2, None), None)
+        if position and position[0] == line:
+            column = position[2]
+    except Exception:
+        pass
+    return line, column
+
+
+def _traceback_text(e, text):
+    """As the interpreter itself prints it, with the program's frames alone and their source lines."""
+    from io import StringIO
+    import re
+
+    link, seen = e, 0
+    while link is not None and seen < 8:
+        trimmed, _, _ = _own_frames(link.__traceback__)
+        link.__traceback__ = trimmed
+        seen += 1
+        following = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        if seen == 8 and following is not None:
+            link.__cause__ = link.__context__ = None
+        link = following
+    buffer, kept = StringIO(), sys.stderr
+    sys.stderr = buffer
+    try:
+        STATE["excepthook"](type(e), e, e.__traceback__)
+    finally:
+        sys.stderr = kept
+    printed = buffer.getvalue()
+    if len(printed) > 60000:
+        printed = printed[:30000] + "\n…\n" + printed[-30000:]
+    out = []
+    lines = printed.split("\n")
+    for i, line in enumerate(lines):
+        found = re.match(r'  File "program\.py", line (\d+)(, in .*)?$', line)
+        if not found:
+            out.append(line)
+            continue
+        number = int(found[1])
+        if found[2] is None:  # of a SyntaxError: numbered in the executed text, source follows
+            number = text.given_line(number)
+            out.append(f'  File "program.py", line {number + text.offset}')
+            continue
+        out.append(f'  File "program.py", line {number + text.offset}{found[2]}')
+        source = text.source(number)
+        if source is not None and source.strip():
+            out.append("    " + source.strip()[:500])
+    result = "\n".join(out)
+    if not result.startswith(("Traceback", "  File")) and e.__traceback__ is None:
+        result = "Traceback (most recent call last):\n" + result
+    return result
+
+
+PROCESS_CALLS = {"clone", "clone3", "fork", "vfork", "execve", "execveat"}
+
+
+def _cause_of(e, refused, compiling):
+    names = {c.__name__ for c in type(e).__mro__}
+    if hasattr(e, "cadforge_remedy"):
+        return "refused"
+    if isinstance(e, MemoryError) or "Standard_OutOfMemory" in names:
+        return "memory_limit"
+    if isinstance(e, SyntaxError):
+        return "syntax" if compiling or e.filename == PROGRAM else "other_exception"
+    if isinstance(e, (OSError, RuntimeError)):
+        process = any(name in PROCESS_CALLS for name in refused)
+        if "can't start new thread" in _message(e):
+            return "process_limit"
+        if isinstance(e, OSError):
+            if process and isinstance(e, (PermissionError, BlockingIOError)):
+                return "process_limit"
+            if isinstance(e, PermissionError) or (refused and e.errno in (1, 13)):
+                return "refused"
+    module = type(e).__module__ or ""
+    if module == "OCP" or module.startswith("OCP."):
+        return "kernel_error"
+    if "out of memory" in _message(e).lower() or "bad_alloc" in _message(e):
+        return "memory_limit"
+    for kind, cause in (
+        (NameError, "name"),
+        (AttributeError, "attribute"),
+        (TypeError, "type"),
+        (ValueError, "value"),
+    ):
+        if isinstance(e, kind):
+            return cause
+    return "other_exception"
+
+
+def _nearest(e):
+    """The real name nearest to one that does not exist, in words, or an empty string."""
+    from difflib import get_close_matches
+
+    name = getattr(e, "name", None)
+    if not isinstance(name, str) or len(name) > 100:
+        return ""
+    try:
+        if isinstance(e, AttributeError):
+            known = [n for n in dir(e.obj) if not n.startswith("_")]
+        elif isinstance(e, NameError):
+            known = [n for n in STATE.get("names", ()) if not n.startswith("_")]
+        else:
+            return ""
+        found = get_close_matches(name, known[:5000], 1, 0.6)
+    except Exception:
+        return ""
+    return f"did you mean {found[0]!r}?" if found else ""
+
+
+def _column(source, byte_column):
+    """Column from 1, in characters, of a byte offset from 0."""
+    if byte_column is None:
+        return None
+    if source is None:
+        return byte_column + 1
+    return len(source.encode("utf-8", "surrogatepass")[:byte_column].decode("utf-8", "ignore")) + 1
+
+
+def _statements_done(tree, module_line, module_column):
+    done = 0
+    for node in tree.body:
+        if (node.end_lineno, node.end_col_offset) > (module_line, module_column or 0):
+            break
+        done += 1
+    return done
+
+
+def _report_failure(report, failure, text, tree, compiling):
+    e = failure.exception
+    report["ok"] = False
+    refused = report["refused"]
+    cause = failure.cause or _cause_of(e, refused, compiling)
+    line, column = failure.line, failure.column
+    if isinstance(e, SyntaxError) and (compiling or e.filename == PROGRAM):
+        if line is None and e.lineno:
+            line = text.given_line(e.lineno)
+            column = e.offset or None
+    elif line is None:
+        _, last, first = _own_frames(e.__traceback__)
+        if last is not None:
+            line, byte_column = _place(last)
+            column = _column(text.source(line), byte_column)
+            if tree is not None:
+                report["statements_done"] = _statements_done(tree, *_place(first))
+    source = text.source(line)
+    message = _message(e)
+    kind = type(e).__name__
+    trace = _traceback_text(e, text)
+    remedy = failure.remedy or getattr(e, "cadforge_remedy", None) or _nearest(e)
+    remedy = remedy or REMEDIES.get(cause, "")
+    shown_line = line + text.offset if line is not None else None
+    where = f"line {shown_line}: " if line is not None else ""
+    sentence = f"{where}{kind}" + (f": {message}" if message else "")
+    if refused and cause in ("refused", "process_limit"):
+        sentence += " (refused by the sandbox: " + ", ".join(sorted(refused)) + ")"
+    report.update(
+        cause=cause,
+        exception=_say(kind, 200),
+        error=_say(sentence + (f"; {remedy}" if remedy else ""), 1500),
+        line=shown_line,
+        column=column,
+        source=_say(source, 500) if source is not None else None,
+        traceback=_say(trace, 60000),
+    )
+    if cause == "memory_limit":
+        used, limit = STATE["c"].memory()
+        report["limit"] = {"name": "memory", "limit": limit / 1048576, "used": used / 1048576}
+    try:
+        STATE["stderr"].write(report["traceback"].rstrip("\n") + "\n")
+    except Exception:
+        pass
+
+
+# ---- static facts ---------------------------------------------------------------------------------
+
+
+def _cad_names(tree, aliases):
+    """Names that hold CAD objects as far as one can see without running: assigned from a chain that
+    begins at cadquery, or from a call of a function that returns one."""
+    import ast
+
+    names, makers = set(), set()
+
+    def is_cad(node):
+        while True:
+            if isinstance(node, ast.Call):
+                if isinstance(node.func, ast.Name) and node.func.id in makers:
+                    return True
+                node = node.func
+            elif isinstance(node, ast.Attribute):
+                if isinstance(node.value, ast.Name) and node.value.id in aliases:
+                    return node.attr[:1].isupper()
+                node = node.value
+            elif isinstance(node, ast.Name):
+                return node.id in names
+            else:
+                return False
+
+    assigns = [n for n in ast.walk(tree) if isinstance(n, (ast.Assign, ast.FunctionDef))]
+    returns = {
+        f: [r.value for r in ast.walk(f) if isinstance(r, ast.Return) and r.value is not None]
+        for f in assigns
+        if isinstance(f, ast.FunctionDef)
+    }
+    for _ in range(4):
+        before = len(names) + len(makers)
+        for node in assigns:
+            if isinstance(node, ast.FunctionDef):
+                values = returns[node]
+                if values and all(is_cad(v) for v in values):
+                    makers.add(node.name)
+            elif is_cad(node.value):
+                names.update(t.id for t in node.targets if isinstance(t, ast.Name))
+        if len(names) + len(makers) == before:
+            break
+    # a name that is also given something else may be that
+    for node in assigns:
+        if isinstance(node, ast.Assign) and not is_cad(node.value):
+            names.difference_update(t.id for t in node.targets if isinstance(t, ast.Name))
+    return names, makers
+
+
+def _unknown_methods(tree, aliases):
+    """Attributes of cadquery and of chains begun there that no class of its API has."""
+    import ast
+    import cadquery as cq
+    from difflib import get_close_matches
+
+    classes = [v for v in vars(cq).values() if isinstance(v, type)]
+    anything = frozenset(n for c in classes for n in dir(c))
+    anything |= {n for t in (list, tuple, str, dict, float) for n in dir(t)}
+    module = frozenset(dir(cq))
+    names, makers = _cad_names(tree, aliases)
+    returns_other = {
+        n
+        for n in dir(cq.Workplane)
+        if str(getattr(getattr(cq.Workplane, n), "__annotations__", {}).get("return", "T"))
+        not in ("T", "~T", "Self", "Workplane", "typing_extensions.Self", "typing.Self")
+    }
+    found = []
+
+    def kind_of(node):
+        """'module', 'workplane', 'cad' or None for what an expression is; None: cannot be said."""
+        if isinstance(node, ast.Name):
+            if node.id in aliases:
+                return "module"
+            return "cad" if node.id in names else None
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                return "cad" if node.func.id in makers else None
+            return kinds.get(node.func)
+        return kinds.get(node)
+
+    kinds = {}
+    # a chain's inner parts come first when taken by their end
+    attributes = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute)]
+    attributes.sort(key=lambda n: (n.end_lineno, n.end_col_offset))
+    for node in attributes:
+        kind = kind_of(node.value)
+        if kind is None:
+            continue
+        known, owner = anything, "CadQuery"
+        if kind == "module":
+            known, owner = module, "cadquery"
+            kinds[node] = "workplane" if node.attr == "Workplane" else "cad"
+            if node.attr in vars(cq) and not isinstance(vars(cq)[node.attr], type):
+                kinds[node] = None
+        elif kind == "workplane":
+            known, owner = frozenset(dir(cq.Workplane)), "Workplane"
+            kinds[node] = "cad" if node.attr in returns_other else "workplane"
+        else:
+            kinds[node] = "cad"
+        if node.attr in known:
+            continue
+        kinds[node] = None
+        near = get_close_matches(node.attr, [n for n in known if not n.startswith("_")], 1, 0.5)
+        found.append(
+            {
+                "name": _say(node.attr, 200),
+                "on": owner,
+                "line": node.end_lineno,
+                "nearest": near[0] if near else None,
+            }
+        )
+        if len(found) >= 200:
+            break
+    return found
+
+
+def _number(node):
+    import ast
+
+    sign = 1
+    while isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        sign = -sign if isinstance(node.op, ast.USub) else sign
+        node = node.operand
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        try:
+            return sign * float(node.value)
+        except OverflowError:
+            return sign * float("inf")
+    return None
+
+
+def _facts(tree, text):
+    """engine/wire.h, FACTS: what the syntax tree says; lines as in the given text."""
+    import ast
+    import math
+
+    aliases = {"cq", "cadquery"} if text.seed else set()
+    imports, functions, dimensions, loads, calls = [], [], [], {}, {}
+    nodes, numbers, stores = 0, 0, set()
+    for node in ast.walk(tree):
+        nodes += 1
+        if isinstance(node, ast.Constant):
+            numbers += type(node.value) in (int, float)
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                loads[node.id] = loads.get(node.id, 0) + 1
+            else:
+                stores.add(node.id)
+        elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                calls[node.func.id] = calls.get(node.func.id, 0) + 1
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                imports.append({"module": _say(alias.name, 200), "line": node.lineno + text.offset})
+                if alias.name == "cadquery":
+                    aliases.add(alias.asname or "cadquery")
+        elif isinstance(node, ast.ImportFrom):
+            imports.append({"module": _say(node.module or ".", 200), "line": node.lineno + text.offset})
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            a = node.args
+            functions.append(
+                {
+                    "name": _say(node.name, 200),
+                    "line": node.lineno + text.offset,
+                    "args": len(a.posonlyargs) + len(a.args) + len(a.kwonlyargs),
+                }
+            )
+    if not aliases:
+        aliases = {"cq", "cadquery"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            target = node.target
+        else:
+            continue
+        value = _number(node.value)
+        if value is None or not isinstance(target, ast.Name):
+            continue
+        dimensions.append(
+            {
+                "name": _say(target.id, 200),
+                "value": value if math.isfinite(value) else None,
+                "line": node.lineno + text.offset,
+                "column": node.col_offset + 1,
+                "uses": loads.get(target.id, 0),
+            }
+        )
+    for f in functions:
+        f["called"] = calls.get(f["name"], 0)
+    final = None
+    if "show_object" in calls:
+        final = "show_object"
+    else:
+        final = next((n for n in FINAL_NAMES if n in stores), None)
+    unknown = _unknown_methods(tree, aliases)
+    for u in unknown:
+        u["line"] += text.offset
+    return {
+        "syntax": {"ok": True},
+        "dimensions": dimensions[:500],
+        "functions": functions[:500],
+        "numbers": {"total": numbers, "named": len(dimensions)},
+        "nodes": nodes,
+        "statements": len(tree.body),
+        "imports": imports[:200],
+        "unknown_methods": unknown,
+        "final": final,
+    }
+
+
+# ---- jobs -----------------------------------------------------------------------------------------
+
+
+def _decode(blob):
+    try:
+        source = blob.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = blob.count(b"\n", 0, e.start) + 1
+        raise Failure(
+            e, "bad_input", line, remedy=f"the byte at offset {e.start} is no UTF-8: save the file as UTF-8"
+        )
+    at = blob.find(b"\0")
+    if at >= 0:
+        line = blob.count(b"\n", 0, at) + 1
+        raise Failure(
+            ValueError("source code string cannot contain null bytes"),
+            "bad_input",
+            line,
+            remedy=f"the byte at offset {at} is NUL: remove it",
+        )
+    return source
+
+
+def _build(request, blob, report):
+    dialect = request.get("dialect", "open")
+    filtered = request.get("filter", True)
+    text, tree, compiling = Text(""), None, True
+    text.offset = int(request.get("line_offset", 0))
+    text.seed = dialect == "seed"
+    c = STATE["c"]
+    try:
+        try:
+            text.given = text.code = _decode(blob)
+            if text.seed:
+                _clean_seed(text, filtered)
+                _settle_lines(text)
+            tree = _parse(text)
+            report["statements_all"] = len(tree.body)
+            if not text.seed and filtered:
+                _open_filter(tree, text.code)
+            if request.get("facts"):
+                # never the reason for a failure: a tree too deep to be walked has no facts
+                try:
+                    report["facts"] = _facts(tree, text)
+                except (RecursionError, MemoryError):
+                    pass
+            code = compile(tree, PROGRAM, "exec", dont_inherit=True)
+            c.statements([n.end_lineno for n in tree.body[:100000]], len(tree.body))
+            compiling = False
+            shown = []
+            names = STATE["names"] = _names_of(dialect, filtered, shown)
+            exec(code, names, names)
+            report["statements_done"] = len(tree.body)
+            if shown:
+                final = shown[-1]
+            else:
+                for name in FINAL_NAMES:
+                    if name in names:
+                        final = names[name]
+                        break
+                else:
+                    raise Failure(
+                        ValueError(NO_FINAL_OBJECT), "no_final_object", remedy=REMEDIES["no_final_object"]
+                    )
+            shape = _final(final, dialect)
+            brep = _brep(shape)
+            limit = int(request.get("brep_mib", 256)) << 20
+            size = brep.getbuffer().nbytes
+            if size > limit:
+                report["limit"] = {"name": "brep", "limit": limit / 1048576, "used": size / 1048576}
+                raise Failure(
+                    ValueError(f"the shape takes {size >> 20} MiB as BREP, at most {limit >> 20} are taken"),
+                    "shape_limit",
+                    remedy="use fewer faces",
+                )
+            report["ok"], report["cause"] = True, "ok"
+            return brep.getbuffer()
+        except Failure:
+            raise
+        except BaseException as e:
+            raise Failure(e) from None
+    except Failure as failure:
+        report["refused"] = c.refusals()
+        if compiling and isinstance(failure.exception, (RecursionError, MemoryError)):
+            failure = Failure(
+                SyntaxError(f"the program is nested too deeply ({type(failure.exception).__name__})"),
+                "syntax",
+                remedy="nest brackets and blocks less deeply",
+            )
+        _report_failure(report, failure, text, tree, compiling)
+        if report["cause"] == "empty_shape" and isinstance(failure.exception, ValueError):
+            report["no_triangles"] = True
+        if tree is None and request.get("facts"):
+            report["facts"] = {
+                "syntax": {
+                    "ok": False,
+                    "line": report["line"],
+                    "column": report["column"],
+                    "message": _say(_message(failure.exception), 500),
+                }
+            }
+        return b""
+
+
+def _only_facts(request, blob):
+    text = Text("")
+    text.offset = int(request.get("line_offset", 0))
+    text.seed = request.get("dialect", "open") == "seed"
+    try:
+        text.given = text.code = _decode(blob)
+        if text.seed:
+            _clean_seed(text, False)
+            _settle_lines(text)
+        tree = _parse(text)
+        return {"facts": _facts(tree, text), "error": None}
+    except BaseException as e:
+        failure = e if isinstance(e, Failure) else Failure(e)
+        e = failure.exception
+        line, column = failure.line, failure.column
+        if line is None and isinstance(e, SyntaxError):
+            line, column = text.given_line(e.lineno), e.offset
+        if line is not None:
+            line += text.offset
+        where = f"line {line}: " if line is not None else ""
+        message = _say(_message(e), 500)
+        return {
+            "facts": {"syntax": {"ok": False, "line": line, "column": column, "message": message}},
+            "error": _say(f"{where}{type(e).__name__}: {message}", 1500),
+        }
+
+
+def _convert(request, blob):
+    from io import BytesIO
+    import cadquery as cq
+    from OCP.IFSelect import IFSelect_ReturnStatus
+    from OCP.STEPControl import STEPControl_Reader, STEPControl_StepModelType, STEPControl_Writer
+
+    done = IFSelect_ReturnStatus.IFSelect_RetDone
+    try:
+        if request.get("to") == "step":
+            shape = cq.Shape.importBin(BytesIO(blob))
+            writer, out = STEPControl_Writer(), BytesIO()
+            if writer.Transfer(shape.wrapped, STEPControl_StepModelType.STEPControl_AsIs) != done:
+                raise ValueError("the shape cannot be expressed as STEP")
+            if writer.WriteStream(out) != done:
+                raise ValueError("the STEP file could not be written")
+            return {"ok": True, "error": None}, out.getbuffer()
+        reader = STEPControl_Reader()
+        if reader.ReadStream("file.step", BytesIO(blob)) != done:
+            raise ValueError("this is no STEP file, or it is damaged")
+        reader.TransferRoots()
+        if reader.NbShapes() == 0:
+            raise ValueError("the STEP file holds no shape")
+        shape = cq.Shape.cast(reader.OneShape())
+        return {"ok": True, "error": None}, _brep(shape).getbuffer()
+    except BaseException as e:
+        kind = type(e).__name__
+        return {"ok": False, "error": _say(f"{kind}: {_message(e)}", 500)}, b""
+
+
+def job(kind, request, blob):
+    """In the jailed child. kind: "build", "facts" or "convert". Returns (JSON, bytes)."""
+    import json
+
+    dumps = json.dumps
+    request = json.loads(request) if request else {}
+    answer = b""
+    if kind == "build":
+        report = dict(
+            ok=False,
+            cause="other_exception",
+            exception=None,
+            error=None,
+            line=None,
+            column=None,
+            source=None,
+            limit=None,
+            statements_done=0,
+            statements_all=0,
+            refused={},
+            traceback=None,
+            facts=None,
+        )
+        answer = _build(request, blob, report)
+        report["refused"] = STATE["c"].refusals()
+    elif kind == "facts":
+        report = _only_facts(request, blob)
+    else:
+        report, answer = _convert(request, blob)
+    for name in ("stdout", "stderr"):
+        try:
+            STATE[name].flush()
+        except BaseException:
+            pass
+    return dumps(report).encode(), answer
+
+
+def begin(c):
+    """First of all: the C side's functions, and the interpreter's own way to print an exception."""
+    STATE["c"] = c
+    STATE["excepthook"] = sys.__excepthook__

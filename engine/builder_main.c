@@ -1,0 +1,813 @@
+/*
+ * cadforge-builder: one warm Python with CadQuery, and a jailed child for every program.
+ *
+ *     cadforge-builder [--python-env DIR] [--gl-stubs DIR] [--jobs N] [--font FILE] [--unforked]
+ *
+ * Speaks frames (src/base/frame.h, engine/wire.h) on descriptor 3 and leaves when that is closed.
+ * By hand: `cadforge-builder 3<>SOCKET`, or any program that gives it a socket pair.
+ *
+ * This process runs no stranger's code: it neither parses programs nor shapes. It hands them to
+ * children (engine/nursery.h) and judges what came of them by what it sees from outside - replies,
+ * signals, clocks - and takes their word only for what concerns themselves.
+ *
+ * An heir (WIRE_HEIR) is a fork of this process that waits with its own socket; when this one is
+ * killed the asker goes on with the heir at once.
+ *
+ * --unforked is for the bench alone: builds run in this very process, one after the other, without
+ * jail or child, which is the kernel's own time. Never give it a stranger's program.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/nursery.h"
+#include "engine/python.h"
+#include "engine/sandbox.h"
+#include "engine/wire.h"
+#include "src/base/frame.h"
+#include "src/base/json.h"
+#include "src/base/utf8.h"
+
+#define ASKER_FD     3
+#define FONT_DEFAULT "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
+#define OUT_HIGH     (32u << 20) /* while this much waits to be taken, no log is read */
+#define POLL_MAX     512
+#define MIB          1048576.0
+#define LOG_KEPT     (256u << 10)
+
+extern char **environ;
+
+/* What is kept of a job while a child works on it: to name lines and limits if the child cannot. */
+struct known_job {
+	uint32_t id;
+	struct buf program;
+	int line_offset;
+	double wall_s, cpu_s, memory_mib, output_kib;
+	struct known_job *next;
+};
+
+struct builder {
+	struct python_options python;
+	struct sandbox *jail;
+	struct sandbox_layers layers;
+	struct nursery *nursery;
+	struct frame_reader in;
+	struct buf out;
+	struct known_job *jobs;
+	int jobs_max;
+	bool unforked;
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- what a request asks for ---- */
+
+struct request {
+	double wall_s, cpu_s, memory_mib, output_kib, brep_mib;
+	int line_offset;
+};
+
+static double between(const cJSON *o, const char *key, double def, double min, double max)
+{
+	return fmin(fmax(json_number_or(o, key, def), min), max);
+}
+
+static int request_read(struct request *r, const struct frame *f, struct err *e)
+{
+	cJSON *o = f->json_len ? json_parse(f->json, f->json_len, e) : cJSON_CreateObject();
+
+	if (!o)
+		return -1;
+	r->wall_s = between(o, "wall_s", f->type == WIRE_BUILD ? 45 : 20, 0.01, 86400);
+	r->cpu_s = between(o, "cpu_s", f->type == WIRE_BUILD ? 40 : 20, 0.01, 86400);
+	r->memory_mib = between(o, "memory_mib", 2048, 16, 1 << 20);
+	r->output_kib = between(o, "output_kib", 512, 1, 1 << 20);
+	r->brep_mib = between(o, "brep_mib", 256, 1, 900);
+	r->line_offset = (int)between(o, "line_offset", 0, 0, 1e8);
+	cJSON_Delete(o);
+	return 0;
+}
+
+/* ---- the child's side ---- */
+
+static enum python_job kind_of(uint32_t type)
+{
+	return type == WIRE_BUILD   ? PYTHON_BUILD
+	       : type == WIRE_FACTS ? PYTHON_FACTS
+	                            : PYTHON_CONVERT;
+}
+
+static void child_ready(void *ctx)
+{
+	(void)ctx;
+	python_settle();
+}
+
+static void child_run(void *ctx, const struct frame *f, const struct nursery_io *io)
+{
+	const struct builder *b = ctx;
+	struct buf json = { 0 }, blob = { 0 };
+	struct request r;
+	struct err e = { 0 };
+
+	if (request_read(&r, f, &e) < 0)
+		_exit(2);
+	unsigned long long memory = (unsigned long long)(r.memory_mib * MIB);
+	struct sandbox_limits limits = {
+		.memory_bytes = memory,
+		.cpu_s = r.cpu_s,
+		.file_bytes = (uint64_t)((r.brep_mib + 64) * MIB),
+	};
+	python_watch(io->place_fd, memory);
+	if (sandbox_enter(b->jail, &limits, &e) < 0) {
+		int k = snprintf(NULL, 0, "%s", e.text);
+		buf_printf(&json,
+		           "{\"ok\":false,\"cause\":\"builder_lost\",\"error\":\"the jail: %s\"}",
+		           k > 0 && !strpbrk(e.text, "\"\\") ? e.text : "refused");
+	} else if (python_run(kind_of(f->type), f->json, f->json_len, f->blob, f->blob_len, &json,
+	                      &blob) < 0) {
+		buf_release(&blob);
+		buf_release(&json);
+		buf_adds(&json,
+		         "{\"ok\":false,\"cause\":\"memory_limit\","
+		         "\"error\":\"the memory is used up: there is none left for the shape\"}");
+	}
+	if (nursery_reply(io, buf_str(&json), json.len, blob.data, blob.len) < 0) {
+		static const char over[] =
+			"{\"ok\":false,\"cause\":\"shape_limit\",\"error\":\"the shape is larger than its "
+			"limit\"}";
+		nursery_reply(io, over, sizeof(over) - 1, NULL, 0);
+	}
+	_exit(0);
+}
+
+/* ---- jobs ---- */
+
+static struct known_job **job_slot(struct builder *b, uint32_t id)
+{
+	struct known_job **p = &b->jobs;
+
+	while (*p && (*p)->id != id)
+		p = &(*p)->next;
+	return p;
+}
+
+static void job_forget(struct builder *b, uint32_t id)
+{
+	struct known_job **p = job_slot(b, id);
+	struct known_job *j = *p;
+
+	if (!j)
+		return;
+	*p = j->next;
+	buf_release(&j->program);
+	free(j);
+}
+
+static void jobs_forget_all(struct builder *b)
+{
+	while (b->jobs)
+		job_forget(b, b->jobs->id);
+}
+
+static void result_send(struct builder *b, uint32_t job, const cJSON *o, const void *blob,
+                        size_t len)
+{
+	struct buf text = { 0 };
+
+	json_print(&text, o);
+	frame_append(&b->out, WIRE_RESULT, job, buf_str(&text), text.len, blob, len);
+	buf_release(&text);
+}
+
+/* Copies line @n (from 1) of a program into the report, cleaned; nothing when it has no such line.
+ */
+static void add_source_line(cJSON *o, const struct buf *program, int n)
+{
+	const char *p = buf_str(program), *end = p + program->len;
+	struct buf line = { 0 };
+
+	for (int k = 1; k < n && p; k++) {
+		p = memchr(p, '\n', (size_t)(end - p));
+		p = p ? p + 1 : NULL;
+	}
+	if (n >= 1 && p) {
+		const char *stop = memchr(p, '\n', (size_t)(end - p));
+		size_t len = (size_t)((stop ? stop : end) - p);
+		utf8_clean(&line, p, len > 500 ? 500 : len);
+		cJSON_ReplaceItemInObjectCaseSensitive(o, "source",
+		                                       cJSON_CreateString(buf_str(&line)));
+	}
+	buf_release(&line);
+}
+
+struct place {
+	int line, module, done, all;
+	double space, room;
+};
+
+static double word(const char *text, const char *name)
+{
+	char key[24];
+
+	snprintf(key, sizeof(key), "%s=", name);
+	const char *p = strstr(text, key);
+	return p ? fmin(fmax(strtod(p + strlen(key), NULL), 0), 1e18) : 0;
+}
+
+static void place_read(struct place *p, const char *text)
+{
+	p->line = (int)fmin(word(text, "line"), 1e8);
+	p->module = (int)fmin(word(text, "module"), 1e8);
+	p->done = (int)fmin(word(text, "done"), 1e8);
+	p->all = (int)fmin(word(text, "all"), 1e8);
+	p->space = word(text, "space");
+	p->room = word(text, "room");
+}
+
+static cJSON *limit_object(const char *name, double limit, double used)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "name", name);
+	json_add_figure(o, "limit", limit);
+	json_add_figure(o, "used", used);
+	return o;
+}
+
+static const char *signal_words(int sig)
+{
+	const char *name = sigabbrev_np(sig);
+
+	return name ? name : "?";
+}
+
+/* The report on a child that could not tell itself: by what was seen from outside. */
+static cJSON *report_from_outside(const struct nursery_verdict *v, const struct known_job *j)
+{
+	static const struct buf nothing;
+	cJSON *o = cJSON_CreateObject(), *limit = NULL;
+	const char *cause = "crash", *remedy = "";
+	char what[300], where[40] = "", sentence[600];
+	struct place p;
+
+	place_read(&p, v->place);
+	int line = p.line ? p.line + (j ? j->line_offset : 0) : 0;
+	if (line)
+		snprintf(where, sizeof(where), "line %d: ", line);
+	/* within an eighth of the room, or what it asked for in vain was larger than the rest */
+	bool memory_gone = p.room > 0 && p.space > 0.875 * p.room;
+	switch (v->end) {
+	case NURSERY_WALL:
+		cause = "wall_limit";
+		snprintf(what, sizeof(what), "still running after %g s, the limit on wall time",
+		         j ? j->wall_s : 0);
+		remedy =
+			"make the program end sooner (a loop that never ends? too many booleans?) or "
+			"raise --wall";
+		limit = limit_object("wall", j ? j->wall_s : 0, v->wall_s);
+		break;
+	case NURSERY_CPU:
+		cause = "cpu_limit";
+		snprintf(what, sizeof(what), "%g s of CPU time are used up, the limit",
+		         j ? j->cpu_s : 0);
+		remedy =
+			"make the program do less (a loop that never ends? too many booleans?) or raise "
+			"--cpu";
+		limit = limit_object("cpu", j ? j->cpu_s : 0, v->cpu_s);
+		break;
+	case NURSERY_OUTPUT:
+		cause = "output_limit";
+		snprintf(what, sizeof(what), "it printed more than %g KiB, the limit on output",
+		         j ? j->output_kib : 0);
+		remedy = "print less";
+		limit = limit_object("output", j ? j->output_kib : 0, (double)v->log_bytes / 1024);
+		break;
+	case NURSERY_SIGNALLED:
+		if (v->status == SIGXCPU) {
+			cause = "cpu_limit";
+			snprintf(what, sizeof(what), "%g s of CPU time are used up, the limit",
+			         j ? j->cpu_s : 0);
+			limit = limit_object("cpu", j ? j->cpu_s : 0, v->cpu_s);
+			remedy = "make the program do less or raise --cpu";
+		} else if (memory_gone) {
+			cause = "memory_limit";
+			snprintf(
+				what, sizeof(what),
+				"the CAD kernel ended (SIG%s) when the memory was used up, limit %g MiB",
+				signal_words(v->status), p.room / MIB);
+			limit = limit_object("memory", p.room / MIB, p.space / MIB);
+			remedy = "use fewer or simpler parts, or raise --memory";
+		} else if (v->status == SIGSYS) {
+			cause = "refused";
+			snprintf(
+				what, sizeof(what),
+				"a system call was refused and the program had switched off its handler");
+			remedy = "remove what asks the system for files, network or processes";
+		} else {
+			snprintf(what, sizeof(what),
+			         "the CAD kernel or the interpreter crashed (SIG%s)",
+			         signal_words(v->status));
+			remedy = "build the shape of this line another way";
+		}
+		break;
+	case NURSERY_EXITED:
+		if (v->error[0])
+			snprintf(what, sizeof(what), "%s", v->error);
+		else
+			snprintf(what, sizeof(what),
+			         "the program ended its process (exit status %d) without a part",
+			         v->status);
+		remedy = "let the program run to its end";
+		break;
+	case NURSERY_CANCELLED:
+		cause = "builder_lost";
+		snprintf(what, sizeof(what), "cancelled");
+		cJSON_AddStringToObject(o, "end", "cancelled");
+		break;
+	case NURSERY_REPLIED:
+	case NURSERY_LOST:
+		cause = "builder_lost";
+		snprintf(what, sizeof(what), "the builder could not run the program: %.200s",
+		         v->error);
+		break;
+	}
+	snprintf(sentence, sizeof(sentence), "%s%s%s%s", where, what, *remedy ? "; " : "", remedy);
+	cJSON_AddBoolToObject(o, "ok", false);
+	cJSON_AddStringToObject(o, "cause", cause);
+	cJSON_AddNullToObject(o, "exception");
+	cJSON_AddStringToObject(o, "error", sentence);
+	json_add_figure(o, "line", line ? line : NAN);
+	cJSON_AddNullToObject(o, "column");
+	cJSON_AddNullToObject(o, "source");
+	add_source_line(o, j ? &j->program : &nothing, p.line);
+	cJSON_AddItemToObject(o, "limit", limit ? limit : cJSON_CreateNull());
+	cJSON_AddNumberToObject(o, "statements_done", p.done < p.all ? p.done : p.all);
+	cJSON_AddNumberToObject(o, "statements_all", p.all);
+	cJSON_AddItemToObject(o, "refused", cJSON_CreateObject());
+	cJSON_AddNullToObject(o, "traceback");
+	cJSON_AddNullToObject(o, "facts");
+	return o;
+}
+
+static bool reply_is_whole(const cJSON *o, const struct nursery_verdict *v)
+{
+	const cJSON *ok = cJSON_GetObjectItemCaseSensitive(o, "ok");
+
+	if (!cJSON_IsObject(o))
+		return false;
+	if (v->type == WIRE_FACTS)
+		return true;
+	return cJSON_IsBool(ok) && (!cJSON_IsTrue(ok) || v->reply.blob_len > 0);
+}
+
+static void put_number(cJSON *o, const char *key, double v)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(o, key);
+	json_add_figure(o, key, v);
+}
+
+static void job_done(void *ctx, const struct nursery_verdict *verdict)
+{
+	struct builder *b = ctx;
+	struct nursery_verdict v = *verdict;
+	const struct known_job *j = *job_slot(b, v.job);
+	struct err e = { 0 };
+	cJSON *o = NULL;
+
+	if (v.end == NURSERY_REPLIED) {
+		o = json_parse(v.reply.json, v.reply.json_len, &e);
+		if (!reply_is_whole(o, &v)) {
+			cJSON_Delete(o);
+			o = NULL;
+			v.end = NURSERY_EXITED;
+			snprintf(v.error, sizeof(v.error),
+			         "the program spoiled the report on itself: %.150s",
+			         e.text[0] ? e.text : "parts of it are missing");
+		}
+	}
+	bool told = o != NULL;
+	if (!told)
+		o = report_from_outside(&v, j);
+	if (!told && v.type == WIRE_FACTS)
+		cJSON_AddNullToObject(o, "facts");
+	put_number(o, "seconds", v.wall_s);
+	put_number(o, "cpu_s", v.cpu_s);
+	put_number(o, "peak_mib", (double)v.peak_kib / 1024);
+	put_number(o, "log_bytes", (double)v.log_bytes);
+	put_number(o, "log_dropped", (double)v.log_dropped);
+	bool ok = told &&
+	          (v.type == WIRE_FACTS || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "ok")));
+	result_send(b, v.job, o, ok ? v.reply.blob : NULL, ok ? v.reply.blob_len : 0);
+	cJSON_Delete(o);
+	job_forget(b, v.job);
+}
+
+static void job_log(void *ctx, uint32_t job, const char *stream, const void *bytes, size_t len)
+{
+	struct builder *b = ctx;
+	char json[40];
+	int k = snprintf(json, sizeof(json), "{\"stream\":\"%s\"}", stream);
+
+	frame_append(&b->out, WIRE_LOG, job, json, (size_t)k, bytes, len);
+}
+
+static void job_refuse(struct builder *b, uint32_t job, const char *cause, const char *why)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(o, "ok", false);
+	cJSON_AddStringToObject(o, "cause", cause);
+	cJSON_AddStringToObject(o, "error", why);
+	result_send(b, job, o, NULL, 0);
+	cJSON_Delete(o);
+}
+
+static void job_unforked(struct builder *b, const struct frame *f)
+{
+	struct buf json = { 0 }, blob = { 0 };
+	struct err e = { 0 };
+	double t0 = now_s();
+
+	python_run(kind_of(f->type), f->json, f->json_len, f->blob, f->blob_len, &json, &blob);
+	cJSON *o = json_parse(buf_str(&json), json.len, &e);
+	if (o) {
+		put_number(o, "seconds", now_s() - t0);
+		result_send(b, f->job, o, blob.data, blob.len);
+	} else {
+		job_refuse(b, f->job, "builder_lost", e.text);
+	}
+	cJSON_Delete(o);
+	buf_release(&json);
+	buf_release(&blob);
+}
+
+static void job_begin(struct builder *b, const struct frame *f)
+{
+	struct request r;
+	struct err e = { 0 };
+
+	if (request_read(&r, f, &e) < 0) {
+		job_refuse(b, f->job, "builder_lost", e.text);
+		return;
+	}
+	if (b->unforked) {
+		job_unforked(b, f);
+		return;
+	}
+	struct nursery_limits limits = {
+		.wall_s = r.wall_s,
+		.cpu_s = r.cpu_s,
+		.memory_bytes = (uint64_t)(r.memory_mib * MIB),
+		.file_bytes = (uint64_t)((r.brep_mib + 64) * MIB),
+		.log_kept_bytes = LOG_KEPT,
+		.log_max_bytes = (uint64_t)(r.output_kib * 1024),
+	};
+	struct known_job *j = calloc(1, sizeof(*j));
+	if (!j) {
+		job_refuse(b, f->job, "builder_lost", "the builder is out of memory");
+		return;
+	}
+	j->id = f->job;
+	j->line_offset = r.line_offset;
+	j->wall_s = r.wall_s;
+	j->cpu_s = r.cpu_s;
+	j->memory_mib = r.memory_mib;
+	j->output_kib = r.output_kib;
+	if (f->type == WIRE_BUILD)
+		buf_add(&j->program, f->blob, f->blob_len);
+	j->next = b->jobs;
+	b->jobs = j;
+	if (nursery_submit(b->nursery, f, &limits, &e) < 0) {
+		job_refuse(b, f->job, "builder_lost", e.text);
+		job_forget(b, f->job);
+	}
+}
+
+/* ---- the heir ---- */
+
+static int nursery_begin(struct builder *b, struct err *e)
+{
+	const struct nursery_ops ops = { .ctx = b,
+		                         .child_ready = child_ready,
+		                         .child_run = child_run,
+		                         .log = job_log,
+		                         .done = job_done };
+	struct sandbox_policy policy = { .read_only = python_read_only(&b->python), .max_fds = 32 };
+
+	b->jail = sandbox_prepare(&policy, e);
+	if (!b->jail)
+		return -1;
+	b->nursery = nursery_open(&ops, b->jail, b->jobs_max < 4 ? b->jobs_max : 4, b->jobs_max, e);
+	return b->nursery ? 0 : -1;
+}
+
+/* In the fork: everything of the old process's that is not shared memory is let go; then it waits,
+ * without children of its own, until somebody speaks to it. */
+static int heir_begin(struct builder *b, int socket_fd, struct err *e)
+{
+	struct pollfd p = { .fd = ASKER_FD, .events = POLLIN };
+
+	if (dup2(socket_fd, ASKER_FD) < 0 || syscall(SYS_close_range, ASKER_FD + 1, ~0u, 0) < 0)
+		return err_errno(e, ERR_IO, "the heir's socket");
+	fcntl(ASKER_FD, F_SETFL, fcntl(ASKER_FD, F_GETFL) | O_NONBLOCK);
+	/* the nursery and the jail of the old process are left as they are: their descriptors are
+	 * closed, their children are not ours, and freeing would only unshare pages */
+	b->nursery = NULL;
+	b->jail = NULL;
+	jobs_forget_all(b);
+	frame_reader_release(&b->in);
+	buf_release(&b->out);
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+	return nursery_begin(b, e);
+}
+
+static int send_heir(struct builder *b, pid_t pid, int fd, struct err *e)
+{
+	char json[40];
+	struct buf frame = { 0 };
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	int k = snprintf(json, sizeof(json), "{\"pid\":%d}", (int)pid), rc = -1;
+
+	frame_append(&frame, WIRE_HEIR, 0, json, (size_t)k, NULL, 0);
+	struct iovec iov = { .iov_base = frame.data, .iov_len = frame.len };
+	struct msghdr m = { .msg_iov = &iov,
+		            .msg_iovlen = 1,
+		            .msg_control = control.room,
+		            .msg_controllen = sizeof(control.room) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	/* not between the halves of another frame */
+	for (;;) {
+		int left = frame_flush(&b->out, ASKER_FD, e);
+		if (left < 0)
+			goto out;
+		if (left == 0) {
+			ssize_t n = sendmsg(ASKER_FD, &m, MSG_NOSIGNAL);
+			if (n == (ssize_t)frame.len) {
+				rc = 0;
+				goto out;
+			}
+			if (n >= 0 || (errno != EAGAIN && errno != EINTR)) {
+				err_errno(e, ERR_LOST, "sending the heir");
+				goto out;
+			}
+		}
+		struct pollfd p = { .fd = ASKER_FD, .events = POLLOUT };
+		poll(&p, 1, 1000);
+	}
+out:
+	buf_release(&frame);
+	return rc;
+}
+
+/* 0: this is still the old process; 1: this is the heir, at work. */
+static int heir_make(struct builder *b, struct err *e)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(e, ERR_IO, "a socket pair for the heir");
+	pid_t pid = fork();
+	if (pid == 0) {
+		signal(SIGCHLD, SIG_DFL);
+		if (heir_begin(b, pair[1], e) < 0) {
+			fprintf(stderr, "cadforge-builder: %s\n", e->text);
+			_exit(1);
+		}
+		return 1;
+	}
+	int rc = pid < 0 ? err_errno(e, ERR_LOST, "fork of the heir")
+	                 : send_heir(b, pid, pair[0], e);
+	close(pair[0]);
+	close(pair[1]);
+	return rc;
+}
+
+/* ---- the loop ---- */
+
+static int take_frames(struct builder *b, struct err *e)
+{
+	struct frame f;
+	int got;
+
+	while ((got = frame_next(&b->in, &f, e)) == 1) {
+		switch (f.type) {
+		case WIRE_BUILD:
+		case WIRE_FACTS:
+		case WIRE_CONVERT:
+			job_begin(b, &f);
+			break;
+		case WIRE_CANCEL:
+			if (b->nursery)
+				nursery_cancel(b->nursery, f.job);
+			break;
+		case WIRE_HEIR:
+			if (b->unforked)
+				break;
+			if (heir_make(b, e) < 0)
+				return -1;
+			break;
+		default:
+			return err_set(e, ERR_PROTOCOL, "message of unknown type %u", f.type);
+		}
+	}
+	return got;
+}
+
+static int serve(struct builder *b, struct err *e)
+{
+	struct pollfd fds[POLL_MAX];
+
+	for (;;) {
+		int left = frame_flush(&b->out, ASKER_FD, e);
+		if (left < 0)
+			return -1;
+		fds[0] = (struct pollfd){ .fd = ASKER_FD,
+			                  .events = (short)(POLLIN | (left ? POLLOUT : 0)) };
+		int n = 1, timeout = -1;
+		/* an asker that does not read holds up its own children, not our memory */
+		bool crowded = b->out.len > OUT_HIGH;
+		if (b->nursery && !crowded) {
+			n += nursery_poll_fds(b->nursery, fds + 1, POLL_MAX - 1);
+			timeout = nursery_timeout_ms(b->nursery);
+		}
+		if (poll(fds, (nfds_t)n, crowded ? 50 : timeout) < 0 && errno != EINTR)
+			return err_errno(e, ERR_IO, "poll");
+		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
+			ssize_t got = frame_fill(&b->in, ASKER_FD, e);
+			if (got == 0)
+				return 0;
+			if (got == -1 || (got > 0 && take_frames(b, e) < 0))
+				return -1;
+		}
+		if (b->nursery && !crowded)
+			nursery_step(b->nursery);
+	}
+}
+
+/* ---- start ---- */
+
+static cJSON *layers_json(const struct sandbox_layers *l)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(o, "no_new_privs", l->no_new_privs);
+	cJSON_AddBoolToObject(o, "seccomp", l->seccomp);
+	cJSON_AddBoolToObject(o, "rlimits", l->rlimits);
+	cJSON_AddBoolToObject(o, "own_uid", l->own_uid);
+	cJSON_AddBoolToObject(o, "landlock_fs", l->landlock_fs);
+	cJSON_AddBoolToObject(o, "landlock_net", l->landlock_net);
+	cJSON_AddBoolToObject(o, "landlock_scope", l->landlock_scope);
+	cJSON_AddBoolToObject(o, "pdeathsig", l->pdeathsig);
+	cJSON_AddNumberToObject(o, "landlock_abi", l->landlock_abi);
+	return o;
+}
+
+static int flush_all(struct builder *b)
+{
+	struct err e = { 0 };
+	int left;
+
+	while ((left = frame_flush(&b->out, ASKER_FD, &e)) == 1) {
+		struct pollfd p = { .fd = ASKER_FD, .events = POLLOUT };
+		poll(&p, 1, 1000);
+	}
+	return left;
+}
+
+static void say_ready(struct builder *b, const struct buf *versions, double seconds,
+                      const struct err *failed)
+{
+	cJSON *o = cJSON_CreateObject();
+	struct err ignored = { 0 };
+	struct buf text = { 0 };
+
+	cJSON_AddStringToObject(o, "program", "cadforge-builder");
+	cJSON_AddNumberToObject(o, "pid", getpid());
+	if (failed) {
+		cJSON_AddStringToObject(o, "error", failed->text);
+		cJSON_AddStringToObject(
+			o, "remedy",
+			"./quickstart build makes a Python environment with CadQuery; "
+			"--python-env DIR or CADFORGE_PYTHON_ENV names another one");
+	} else {
+		cJSON *v = json_parse(buf_str(versions), versions->len, &ignored);
+		cJSON_AddItemToObject(o, "versions", v ? v : cJSON_CreateObject());
+		cJSON_AddNumberToObject(o, "seconds", seconds);
+		cJSON_AddBoolToObject(o, "heir", !b->unforked);
+	}
+	cJSON_AddItemToObject(o, "jail", layers_json(&b->layers));
+	json_print(&text, o);
+	frame_append(&b->out, WIRE_READY, 0, buf_str(&text), text.len, NULL, 0);
+	flush_all(b);
+	buf_release(&text);
+	cJSON_Delete(o);
+}
+
+/* Children can read their whole image. What the environment held is wiped where it stands, since
+ * taking a name out of a list leaves the bytes. */
+static void forget_environment(void)
+{
+	for (char **v = environ; v && *v; v++)
+		memset(*v, 0, strlen(*v));
+	clearenv();
+	/* one thread: OpenBLAS would start its own, and they do not survive a fork */
+	setenv("OPENBLAS_NUM_THREADS", "1", 1);
+}
+
+static int options(struct builder *b, int argc, char **argv, struct err *e)
+{
+	b->python.font = FONT_DEFAULT;
+	b->jobs_max = 2;
+	for (int i = 1; i < argc; i++) {
+		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+		if (strcmp(argv[i], "--unforked") == 0) {
+			b->unforked = true;
+			continue;
+		}
+		if (!value)
+			return err_set(e, ERR_USAGE, "%s: unknown, or its value is missing",
+			               argv[i]);
+		if (strcmp(argv[i], "--python-env") == 0)
+			b->python.env_dir = value;
+		else if (strcmp(argv[i], "--gl-stubs") == 0)
+			b->python.gl_stubs = value;
+		else if (strcmp(argv[i], "--font") == 0)
+			b->python.font = value;
+		else if (strcmp(argv[i], "--jobs") == 0)
+			b->jobs_max = (int)fmin(fmax(strtod(value, NULL), 1), 64);
+		else
+			return err_set(e, ERR_USAGE, "unknown option %s", argv[i]);
+		i++;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct builder b = { 0 };
+	struct buf versions = { 0 };
+	struct err e = { 0 };
+	double t0 = now_s();
+
+	forget_environment();
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	if (options(&b, argc, argv, &e) < 0) {
+		fprintf(stderr, "cadforge-builder: %s\n", e.text);
+		return 2;
+	}
+	if (fcntl(ASKER_FD, F_GETFD) < 0) {
+		fprintf(stderr,
+		        "cadforge-builder: descriptor 3 is no socket: this program is started by "
+		        "cadforge\n");
+		return 2;
+	}
+	fcntl(ASKER_FD, F_SETFL, fcntl(ASKER_FD, F_GETFL) | O_NONBLOCK);
+	fcntl(ASKER_FD, F_SETFD, FD_CLOEXEC);
+	/* no descriptor of ours may be where the children keep theirs open by chance */
+	sandbox_probe(&b.layers);
+	int rc = python_start(&b.python, &versions, &e);
+	if (rc == 0 && !b.unforked)
+		rc = nursery_begin(&b, &e);
+	if (rc < 0) {
+		say_ready(&b, &versions, 0, &e);
+		buf_release(&versions);
+		return 3;
+	}
+	if (b.unforked)
+		python_settle();
+	say_ready(&b, &versions, now_s() - t0, NULL);
+	buf_release(&versions);
+	rc = serve(&b, &e);
+	if (rc < 0 && e.kind != ERR_LOST)
+		fprintf(stderr, "cadforge-builder: %s\n", e.text);
+	nursery_close(b.nursery);
+	/* no Py_Finalize, no frees: the process ends here and its pages with it */
+	_exit(rc < 0 ? 1 : 0);
+}
