@@ -1,0 +1,49 @@
+/*
+ * score_job.h - one shape from bytes to figures: read, measure, mesh, compare, export.
+ *
+ * Runs in the scorer's jailed child; the same sequence is called without child or jail by the
+ * tests, the fuzz targets and the bench. Needs shape_warm_up() once before.
+ */
+#ifndef ENGINE_SCORE_JOB_H
+#define ENGINE_SCORE_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/figures.h"
+#include "engine/shape.h"
+#include "src/base/buf.h"
+#include "src/base/json.h"
+
+enum score_format { SCORE_BREP, SCORE_STL, SCORE_GLB };
+enum score_figures { SCORE_FIGURES_NONE, SCORE_FIGURES_FAST, SCORE_FIGURES_FULL };
+
+/* The json of WIRE_SCORE. */
+struct score_request {
+	enum score_format format;
+	enum score_figures figures;
+	bool geometry, export_stl, export_glb;
+	uint32_t reference; /* 0: none */
+	double wall_s, memory_mib;
+	struct shape_limits limits;
+};
+
+/* 0, or -1 (ERR_INPUT naming the key). What is absent has engine.md's defaults. */
+int score_request_parse(struct score_request *out, const char *json, size_t len, struct err *e);
+
+/* Does the work and appends the json of WIRE_RESULT to @json and the exports to @blob. A shape that
+ * cannot be used is a RESULT with a cause, not an error. @refs may be NULL. 0, or -1 (ERR_MEM) when
+ * not even the RESULT could be written. */
+int score_job_run(const struct score_request *r, const void *bytes, size_t len,
+                  const struct reference_set *refs, struct buf *json, struct buf *blob,
+                  struct err *e);
+
+/* A RESULT without figures; @limit_name NULL when no limit was hit, @used NAN when not known. */
+cJSON *score_failure(const char *cause, const char *error, const char *limit_name, double limit,
+                     double used);
+
+/* As score --json names it in cli.md, and box_min_mm. */
+cJSON *geometry_to_json(const struct geometry *g);
+
+#endif

@@ -1,0 +1,525 @@
+/*
+ * cadforge-scorer: the CAD kernel without Python, and a jailed child for every shape.
+ *
+ *     cadforge-scorer [--jobs N] [--unforked]
+ *
+ * Speaks frames (src/base/frame.h, engine/wire.h) on descriptor 3 and leaves when that is closed.
+ * By hand: any program that gives it a socket pair.
+ *
+ * This process parses no stranger's bytes: shapes go to children (engine/nursery.h) as they came.
+ * It does parse references, which come from cadforge itself, so that children forked later find
+ * them in memory; spares forked before are let go.
+ *
+ * --unforked is for the bench alone: jobs run in this very process, one after the other, without
+ * jail or child, which is the kernel's own time. Never give it a stranger's shape.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/nursery.h"
+#include "engine/sandbox.h"
+#include "engine/score_job.h"
+#include "engine/wire.h"
+#include "src/base/frame.h"
+#include "src/base/json.h"
+
+#define ASKER_FD 3
+#define POLL_MAX 512
+#define OUT_HIGH (64u << 20) /* while this much waits to be taken, no child is listened to */
+#define JOBS_MAX 64
+#define LOG_KEPT (64u << 10)
+#define LOG_MAX  (1u << 20)
+#define REPLY_MAX                                                                                  \
+	(1200ull << 20) /* 5 million triangles as STL and GLB are 430 MB, and as much again while  \
+	                 * they are written */
+
+struct kept_reference {
+	uint32_t id;
+	struct reference_set set;
+	char error[200]; /* why it cannot be used; "" when it can */
+};
+
+/* What is kept of a job while a child works on it, to name the limit it hit. */
+struct known_job {
+	uint32_t id;
+	double wall_s, memory_mib;
+	struct known_job *next;
+};
+
+struct scorer {
+	struct sandbox *jail;
+	struct sandbox_layers layers;
+	struct nursery *nursery;
+	struct kept_reference *ref;
+	int n_ref;
+	struct known_job *jobs;
+	struct frame_reader in;
+	struct buf out;
+	int jobs_max;
+	bool unforked;
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void send_json(struct scorer *sc, enum wire_type type, uint32_t job, cJSON *o,
+                      const void *blob, size_t blob_len)
+{
+	struct buf text = { 0 };
+
+	json_print(&text, o);
+	frame_append(&sc->out, type, job, buf_str(&text), text.len, blob, blob_len);
+	buf_release(&text);
+	cJSON_Delete(o);
+}
+
+/* ---- references ---- */
+
+static const struct kept_reference *reference_find(const struct scorer *sc, uint32_t id)
+{
+	for (int i = 0; i < sc->n_ref; i++)
+		if (sc->ref[i].id == id)
+			return &sc->ref[i];
+	return NULL;
+}
+
+/* A reference that cannot be used is remembered with its error: the jobs that name it get that. */
+static void reference_take(struct scorer *sc, const struct frame *f)
+{
+	struct kept_reference k = { 0 };
+	struct err e = { 0 };
+	long long id = 0;
+
+	cJSON *o = json_parse(f->json, f->json_len, &e);
+	if (!o || json_get_int(o, "id", 1, UINT32_MAX, &id, &e) < 0) {
+		cJSON_Delete(o);
+		return; /* no job can name it */
+	}
+	cJSON_Delete(o);
+	k.id = (uint32_t)id;
+	if (reference_parse(&k.set, f->blob, f->blob_len, &e) < 0)
+		snprintf(k.error, sizeof(k.error), "reference %lld: %.150s", id, e.text);
+	int at = 0;
+	while (at < sc->n_ref && sc->ref[at].id != k.id)
+		at++;
+	if (at < sc->n_ref) {
+		reference_release(&sc->ref[at].set);
+	} else {
+		struct kept_reference *more =
+			realloc(sc->ref, sizeof(*more) * (size_t)(sc->n_ref + 1));
+		if (!more) {
+			reference_release(&k.set);
+			return;
+		}
+		sc->ref = more;
+		sc->n_ref++;
+	}
+	sc->ref[at] = k;
+	if (sc->nursery)
+		nursery_refresh(sc->nursery);
+}
+
+/* The set a job asks for (NULL: none), or -1 with @why. */
+static int reference_for(const struct scorer *sc, const struct score_request *r,
+                         const struct reference_set **out, char *why, size_t cap)
+{
+	*out = NULL;
+	if (r->reference == 0)
+		return 0;
+	const struct kept_reference *k = reference_find(sc, r->reference);
+	if (!k || k->error[0]) {
+		snprintf(why, cap, "%s", k ? k->error : "");
+		if (!k)
+			snprintf(why, cap, "reference %u was never sent to this scorer",
+			         r->reference);
+		return -1;
+	}
+	*out = &k->set;
+	return 0;
+}
+
+/* ---- the child's side ---- */
+
+static void child_run(void *ctx, const struct frame *f, const struct nursery_io *io)
+{
+	const struct scorer *sc = ctx;
+	const struct reference_set *refs;
+	struct score_request r;
+	struct buf json = { 0 }, blob = { 0 };
+	struct err e = { 0 };
+	char why[240];
+
+	if (score_request_parse(&r, f->json, f->json_len, &e) < 0 ||
+	    reference_for(sc, &r, &refs, why, sizeof(why)) < 0)
+		_exit(1); /* the parent looked at both before */
+	struct sandbox_limits limits = { .memory_bytes = (uint64_t)(r.memory_mib * 1048576.0),
+		                         .cpu_s = r.wall_s + 1,
+		                         .file_bytes = REPLY_MAX };
+	if (sc->jail && sandbox_enter(sc->jail, &limits, &e) < 0) {
+		fprintf(stderr, "the jail: %s\n", e.text);
+		fflush(stderr);
+		_exit(1);
+	}
+	if (score_job_run(&r, f->blob, f->blob_len, refs, &json, &blob, &e) < 0) {
+		static const char none[] =
+			"{\"ok\":false,\"cause\":\"memory_limit\",\"error\":\"out of memory for the result; use a simpler shape\","
+			"\"limit\":null,\"geometry\":null,\"figures\":null}";
+		nursery_reply(io, none, sizeof(none) - 1, NULL, 0);
+		return;
+	}
+	nursery_reply(io, json.data, json.len, blob.data, blob.len);
+	/* no frees: the process ends here */
+}
+
+/* ---- the parent's side ---- */
+
+static struct known_job **job_slot(struct scorer *sc, uint32_t id)
+{
+	struct known_job **p = &sc->jobs;
+
+	while (*p && (*p)->id != id)
+		p = &(*p)->next;
+	return p;
+}
+
+static cJSON *report_from_outside(const struct nursery_verdict *v, const struct known_job *j)
+{
+	double wall_s = j ? j->wall_s : NAN;
+	double memory_mib = j ? j->memory_mib : NAN;
+	char what[400];
+	cJSON *o;
+
+	switch (v->end) {
+	case NURSERY_WALL:
+	case NURSERY_CPU:
+		snprintf(
+			what, sizeof(what),
+			"the shape is too heavy: not measured after %g s, the limit; use fewer faces, fewer free-form "
+			"surfaces, or raise the limit",
+			wall_s);
+		return score_failure("shape_limit", what, "score wall", wall_s, v->wall_s);
+	case NURSERY_SIGNALLED:
+		/* a kill that was not ours is the system's, short of memory */
+		if (v->status == SIGKILL)
+			return score_failure(
+				"memory_limit",
+				"the system ended the scorer's child (SIGKILL), most likely for want of memory; use a simpler shape",
+				"memory", memory_mib, (double)v->peak_kib / 1024);
+		if (v->status == SIGXCPU)
+			return score_failure(
+				"shape_limit",
+				"the shape is too heavy: its CPU time is used up; use a simpler shape",
+				"score cpu", wall_s + 1, v->cpu_s);
+		snprintf(
+			what, sizeof(what),
+			"the CAD kernel crashed (signal %d, SIG%s) on this shape; it is damaged: build it another way or export "
+			"it again",
+			v->status, sigabbrev_np(v->status) ? sigabbrev_np(v->status) : "unknown");
+		return score_failure("crash", what, NULL, NAN, NAN);
+	case NURSERY_OUTPUT:
+		return score_failure(
+			"crash",
+			"the CAD kernel printed without end on this shape; it is damaged: export it again",
+			NULL, NAN, NAN);
+	case NURSERY_EXITED:
+		snprintf(
+			what, sizeof(what),
+			"the CAD kernel ended its process (status %d) on this shape; it is damaged: export it again%s%.150s",
+			v->status, v->error[0] ? ": " : "", v->error);
+		return score_failure("crash", what, NULL, NAN, NAN);
+	case NURSERY_CANCELLED:
+		o = score_failure("cancelled", "cancelled", NULL, NAN, NAN);
+		cJSON_AddStringToObject(o, "end", "cancelled");
+		return o;
+	case NURSERY_REPLIED:
+	case NURSERY_LOST:
+		break;
+	}
+	snprintf(what, sizeof(what), "the scorer could not run the job: %.240s", v->error);
+	return score_failure("builder_lost", what, NULL, NAN, NAN);
+}
+
+static void job_done(void *ctx, const struct nursery_verdict *v)
+{
+	struct scorer *sc = ctx;
+	struct known_job **slot = job_slot(sc, v->job), *j = *slot;
+
+	/* a child that was taken over by its shape can say anything in words; cadforge parses the
+	 * JSON strictly, and it is a whole frame or no reply at all */
+	if (v->end == NURSERY_REPLIED)
+		frame_append(&sc->out, WIRE_RESULT, v->job, v->reply.json, v->reply.json_len,
+		             v->reply.blob, v->reply.blob_len);
+	else
+		send_json(sc, WIRE_RESULT, v->job, report_from_outside(v, j), NULL, 0);
+	if (j) {
+		*slot = j->next;
+		free(j);
+	}
+}
+
+static void job_log(void *ctx, uint32_t job, const char *stream, const void *bytes, size_t len)
+{
+	struct scorer *sc = ctx;
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "stream", stream);
+	send_json(sc, WIRE_LOG, job, o, bytes, len);
+}
+
+static void refuse(struct scorer *sc, uint32_t job, const char *cause, const char *why)
+{
+	send_json(sc, WIRE_RESULT, job, score_failure(cause, why, NULL, NAN, NAN), NULL, 0);
+}
+
+static void score_here(struct scorer *sc, const struct frame *f, const struct score_request *r,
+                       const struct reference_set *refs)
+{
+	struct buf json = { 0 }, blob = { 0 };
+	struct err e = { 0 };
+
+	if (score_job_run(r, f->blob, f->blob_len, refs, &json, &blob, &e) < 0)
+		refuse(sc, f->job, "memory_limit", e.text);
+	else
+		frame_append(&sc->out, WIRE_RESULT, f->job, json.data, json.len, blob.data,
+		             blob.len);
+	buf_release(&json);
+	buf_release(&blob);
+}
+
+static void take_score(struct scorer *sc, const struct frame *f)
+{
+	const struct reference_set *refs;
+	struct score_request r;
+	struct err e = { 0 };
+	char why[240];
+
+	if (score_request_parse(&r, f->json, f->json_len, &e) < 0) {
+		refuse(sc, f->job, "bad_input", e.text);
+		return;
+	}
+	if (reference_for(sc, &r, &refs, why, sizeof(why)) < 0) {
+		refuse(sc, f->job, "bad_input", why);
+		return;
+	}
+	if (sc->unforked) {
+		score_here(sc, f, &r, refs);
+		return;
+	}
+	struct nursery_limits l = { .wall_s = r.wall_s,
+		                    .cpu_s = r.wall_s + 1,
+		                    .memory_bytes = (uint64_t)(r.memory_mib * 1048576.0),
+		                    .file_bytes = REPLY_MAX,
+		                    .log_kept_bytes = LOG_KEPT,
+		                    .log_max_bytes = LOG_MAX };
+	struct known_job *j = calloc(1, sizeof(*j));
+	if (j) {
+		*j = (struct known_job){ f->job, r.wall_s, r.memory_mib, sc->jobs };
+		sc->jobs = j;
+	}
+	if (nursery_submit(sc->nursery, f, &l, &e) < 0) {
+		if (j) {
+			sc->jobs = j->next;
+			free(j);
+		}
+		refuse(sc, f->job, "builder_lost", e.text);
+	}
+}
+
+static int take_frames(struct scorer *sc, struct err *e)
+{
+	struct frame f;
+	int more;
+
+	while ((more = frame_next(&sc->in, &f, e)) > 0) {
+		switch (f.type) {
+		case WIRE_SCORE:
+			take_score(sc, &f);
+			break;
+		case WIRE_REFERENCE:
+			reference_take(sc, &f);
+			break;
+		case WIRE_CANCEL:
+			if (sc->nursery)
+				nursery_cancel(sc->nursery, f.job);
+			break;
+		default:
+			return err_set(e, ERR_PROTOCOL, "a frame of type %u is not for the scorer",
+			               f.type);
+		}
+	}
+	return more;
+}
+
+static int serve(struct scorer *sc, struct err *e)
+{
+	struct pollfd fds[POLL_MAX];
+
+	for (;;) {
+		int left = frame_flush(&sc->out, ASKER_FD, e);
+		if (left < 0)
+			return -1;
+		fds[0] = (struct pollfd){ .fd = ASKER_FD,
+			                  .events = (short)(POLLIN | (left ? POLLOUT : 0)) };
+		int n = 1, timeout = -1;
+		/* an asker that does not read holds up its own children, not our memory */
+		bool crowded = sc->out.len > OUT_HIGH;
+		if (sc->nursery && !crowded) {
+			n += nursery_poll_fds(sc->nursery, fds + 1, POLL_MAX - 1);
+			timeout = nursery_timeout_ms(sc->nursery);
+		}
+		if (poll(fds, (nfds_t)n, crowded ? 50 : timeout) < 0 && errno != EINTR)
+			return err_errno(e, ERR_IO, "poll");
+		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
+			ssize_t got = frame_fill(&sc->in, ASKER_FD, e);
+			if (got == 0)
+				return 0;
+			if (got == -1 || (got > 0 && take_frames(sc, e) < 0))
+				return -1;
+		}
+		if (sc->nursery && !crowded)
+			nursery_step(sc->nursery);
+	}
+}
+
+/* ---- start ---- */
+
+static cJSON *layers_json(const struct sandbox_layers *l)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(o, "no_new_privs", l->no_new_privs);
+	cJSON_AddBoolToObject(o, "seccomp", l->seccomp);
+	cJSON_AddBoolToObject(o, "rlimits", l->rlimits);
+	cJSON_AddBoolToObject(o, "own_uid", l->own_uid);
+	cJSON_AddBoolToObject(o, "landlock_fs", l->landlock_fs);
+	cJSON_AddBoolToObject(o, "landlock_net", l->landlock_net);
+	cJSON_AddBoolToObject(o, "landlock_scope", l->landlock_scope);
+	cJSON_AddBoolToObject(o, "pdeathsig", l->pdeathsig);
+	cJSON_AddNumberToObject(o, "landlock_abi", l->landlock_abi);
+	return o;
+}
+
+static void say_ready(struct scorer *sc, double seconds, const struct err *failed)
+{
+	cJSON *o = cJSON_CreateObject();
+	struct err e = { 0 };
+
+	cJSON_AddStringToObject(o, "program", "cadforge-scorer");
+	cJSON_AddNumberToObject(o, "pid", getpid());
+	if (failed) {
+		cJSON_AddStringToObject(o, "error", failed->text);
+		cJSON_AddStringToObject(
+			o, "remedy",
+			"cadforge doctor says which layers of the jail this machine has");
+	} else {
+		cJSON_AddNumberToObject(o, "seconds", seconds);
+		cJSON *v = cJSON_AddObjectToObject(o, "versions");
+		cJSON_AddStringToObject(v, "occt", shape_kernel_version());
+	}
+	cJSON_AddItemToObject(o, "jail", layers_json(&sc->layers));
+	send_json(sc, WIRE_READY, 0, o, NULL, 0);
+	while (failed && frame_flush(&sc->out, ASKER_FD, &e) == 1) {
+		struct pollfd p = { .fd = ASKER_FD, .events = POLLOUT };
+		poll(&p, 1, 1000);
+	}
+}
+
+static int options(struct scorer *sc, int argc, char **argv, struct err *e)
+{
+	sc->jobs_max = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--unforked") == 0) {
+			sc->unforked = true;
+		} else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
+			sc->jobs_max = atoi(argv[++i]);
+			if (sc->jobs_max < 1 || sc->jobs_max > JOBS_MAX)
+				return err_set(e, ERR_USAGE, "--jobs %s: 1 to %d was expected",
+				               argv[i], JOBS_MAX);
+		} else {
+			return err_set(e, ERR_USAGE, "%s: not known; --jobs N and --unforked are",
+			               argv[i]);
+		}
+	}
+	if (sc->jobs_max < 1)
+		sc->jobs_max = 1;
+	if (sc->jobs_max > JOBS_MAX)
+		sc->jobs_max = JOBS_MAX;
+	return 0;
+}
+
+static int begin(struct scorer *sc, struct err *e)
+{
+	/* a child opens no file: libraries and locale are loaded by now */
+	static const char *const nothing[] = { NULL };
+	const struct nursery_ops ops = {
+		.ctx = sc, .child_run = child_run, .log = job_log, .done = job_done
+	};
+	const struct sandbox_policy policy = { .read_only = nothing, .max_fds = 32 };
+
+	if (shape_warm_up(e) < 0)
+		return -1;
+	if (sc->unforked)
+		return 0;
+	sc->jail = sandbox_prepare(&policy, e);
+	if (!sc->jail)
+		return -1;
+	sc->nursery =
+		nursery_open(&ops, sc->jail, sc->jobs_max < 4 ? sc->jobs_max : 4, sc->jobs_max, e);
+	return sc->nursery ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct scorer sc = { 0 };
+	struct err e = { 0 };
+	double t0 = now_s();
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* the asker decides when we leave */
+	if (options(&sc, argc, argv, &e) < 0) {
+		fprintf(stderr, "cadforge-scorer: %s\n", e.text);
+		return 2;
+	}
+	if (fcntl(ASKER_FD, F_GETFD) < 0) {
+		fprintf(stderr,
+		        "cadforge-scorer: descriptor 3 is no socket: this program is started by cadforge\n");
+		return 2;
+	}
+	fcntl(ASKER_FD, F_SETFL, fcntl(ASKER_FD, F_GETFL) | O_NONBLOCK);
+	fcntl(ASKER_FD, F_SETFD, FD_CLOEXEC);
+	sandbox_probe(&sc.layers);
+	if (begin(&sc, &e) < 0) {
+		say_ready(&sc, 0, &e);
+		return 3;
+	}
+	say_ready(&sc, now_s() - t0, NULL);
+	int rc = serve(&sc, &e);
+	if (rc < 0 && e.kind != ERR_LOST)
+		fprintf(stderr, "cadforge-scorer: %s\n", e.text);
+	nursery_close(sc.nursery);
+	for (int i = 0; i < sc.n_ref; i++)
+		reference_release(&sc.ref[i].set);
+	free(sc.ref);
+	while (sc.jobs) {
+		struct known_job *next = sc.jobs->next;
+		free(sc.jobs);
+		sc.jobs = next;
+	}
+	frame_reader_release(&sc.in);
+	buf_release(&sc.out);
+	sandbox_free(sc.jail);
+	return rc < 0 ? 1 : 0;
+}
