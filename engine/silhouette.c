@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LARGE 512 /* pixels of a triangle's box */
+
 static const struct {
 	const char *name;
 	double weight;
@@ -44,18 +46,15 @@ bool mask_get(const struct mask *m, int x, int y)
 }
 
 /* Bits from..to of a word, 0 <= from <= to <= 63. */
-static uint64_t bits(int from, int to)
+static inline uint64_t bits(int from, int to)
 {
 	return (~(uint64_t)0 << from) & (~(uint64_t)0 >> (63 - to));
 }
 
-static void span(struct mask *m, int y, int from, int to)
+/* Pixels from..to of a row, all within the mask; nothing when from > to. */
+static inline void span(struct mask *m, int y, int from, int to)
 {
-	if (from < 0)
-		from = 0;
-	if (to >= MASK_SIZE)
-		to = MASK_SIZE - 1;
-	if (from > to || y < 0 || y >= MASK_SIZE)
+	if (from > to)
 		return;
 	uint64_t *row = m->row[y];
 	int a = from / 64, b = to / 64;
@@ -70,11 +69,10 @@ static void span(struct mask *m, int y, int from, int to)
 }
 
 /* True when the whole box is painted already; then nothing in it can change. */
-static bool filled(const struct mask *m, int x0, int x1, int y0, int y1)
+static inline bool filled(const struct mask *m, int x0, int x1, int y0, int y1)
 {
-	if (x0 < 0 || y0 < 0 || x1 >= MASK_SIZE || y1 >= MASK_SIZE)
-		return false;
 	int a = x0 / 64, b = x1 / 64;
+
 	for (int y = y0; y <= y1; y++)
 		for (int w = a; w <= b; w++) {
 			uint64_t want = bits(w == a ? x0 % 64 : 0, w == b ? x1 % 64 : 63);
@@ -90,24 +88,34 @@ struct side {
 	float slope; /* columns a row */
 };
 
-static float crossing(const struct side *s, int y)
+static inline float crossing(const struct side *s, int y)
 {
 	return (float)(y - s->y) * s->slope + (float)s->x;
 }
 
-/* Pixels first and last of a span between two crossings. Positive values are what masks have;
- * the rest only keeps the rounding symmetric about zero. */
-static int first_pixel(float x)
+/* Pixels first and last of a span between two crossings, and the whole number nearest to one, half
+ * away from zero. Masks have no negative coordinates, which makes all three short. */
+static inline int first_pixel(float x)
 {
-	return x >= 0 ? (int)(x + 0.5f) : -(int)(fabsf(x) + 0.5f);
+	return (int)(x + 0.5f);
 }
 
-static int last_pixel(float x)
+static inline int last_pixel(float x)
 {
-	return x >= 0 ? (int)ceilf(x - 0.5f) : -(int)ceilf(fabsf(x) - 0.5f);
+	float f = x - 0.5f;
+	int whole = (int)f;
+
+	return whole + ((float)whole < f);
 }
 
-static bool ends_at(const struct side *s, int y)
+static inline float nearest(float x)
+{
+	int whole = (int)x;
+
+	return (float)(whole + (x - (float)whole >= 0.5f));
+}
+
+static inline bool ends_at(const struct side *s, int y)
 {
 	return y == s->top || y == s->bottom;
 }
@@ -120,15 +128,15 @@ static float corner_crossing(const struct side *sides, int i, int y, float x)
 
 	for (int k = 0; k < i; k++) {
 		const struct side *o = &sides[k];
-		if (!ends_at(o, y) || o->slope == 0 || roundf(x) != roundf(crossing(o, y)))
+		if (!ends_at(o, y) || o->slope == 0 || nearest(x) != nearest(crossing(o, y)))
 			continue;
 		if (next < o->top || next > o->bottom)
 			continue; /* the other side goes the other way: no tip */
 		float a = crossing(s, next), b = crossing(o, next);
 		if (x > a + 1 && x > b + 1)
-			return roundf(a > b ? a : b) + 1;
+			return nearest(a > b ? a : b) + 1;
 		if (x < a - 1 && x < b - 1)
-			return roundf(a < b ? a : b) - 1;
+			return nearest(a < b ? a : b) - 1;
 		return x;
 	}
 	return x;
@@ -164,14 +172,14 @@ static void corner_row(struct mask *m, const struct side *sides, int n, int y, i
 		span(m, y, first_pixel(x[i]), last_pixel(x[i + 1]));
 }
 
-static int least(const int v[3])
+static inline int least(const int v[3])
 {
 	int m = v[0] < v[1] ? v[0] : v[1];
 
 	return m < v[2] ? m : v[2];
 }
 
-static int most(const int v[3])
+static inline int most(const int v[3])
 {
 	int m = v[0] > v[1] ? v[0] : v[1];
 
@@ -183,6 +191,9 @@ void mask_triangle(struct mask *m, const int x[3], const int y[3])
 	struct side sides[3];
 	int n = 0, first = least(y), last = most(y);
 	int left = least(x), right = most(x);
+
+	if (left < 0 || first < 0 || right >= MASK_SIZE || last >= MASK_SIZE)
+		return;
 
 	if (first == last) {
 		span(m, first, left, right);
@@ -311,8 +322,11 @@ int silhouette_draw(struct mask *out, const struct mesh *mesh, int view, struct 
 	for (size_t i = 0; i < n; i++) {
 		project(view, mesh->v + 3 * i, iso, &at[2 * i], &at[2 * i + 1]);
 		for (int c = 0; c < 2; c++) {
-			min[c] = fmin(min[c], at[2 * i + c]);
-			max[c] = fmax(max[c], at[2 * i + c]);
+			double x = at[2 * i + c];
+			if (x < min[c])
+				min[c] = x;
+			if (x > max[c])
+				max[c] = x;
 		}
 	}
 	double size = fmax(fmax(max[0] - min[0], max[1] - min[1]), 1e-9);
@@ -321,11 +335,17 @@ int silhouette_draw(struct mask *out, const struct mesh *mesh, int view, struct 
 		px[i][0] = (int)((at[2 * i] - min[0]) * scale + margin);
 		px[i][1] = (int)(MASK_SIZE - ((at[2 * i + 1] - min[1]) * scale + margin));
 	}
-	for (size_t i = 0; i < mesh->n_tri; i++) {
-		const uint32_t *t = mesh->t + 3 * i;
-		mask_triangle(out, (int[3]){ px[t[0]][0], px[t[1]][0], px[t[2]][0] },
-		              (int[3]){ px[t[0]][1], px[t[1]][1], px[t[2]][1] });
-	}
+	/* The union does not depend on the order; with the large ones first, most of the small ones
+	 * find their place painted. */
+	for (int small = 0; small < 2; small++)
+		for (size_t i = 0; i < mesh->n_tri; i++) {
+			const uint32_t *t = mesh->t + 3 * i;
+			const int x[3] = { px[t[0]][0], px[t[1]][0], px[t[2]][0] };
+			const int y[3] = { px[t[0]][1], px[t[1]][1], px[t[2]][1] };
+			bool is_small = (most(x) - least(x)) * (most(y) - least(y)) < LARGE;
+			if (is_small == (small == 1))
+				mask_triangle(out, x, y);
+		}
 	free(at);
 	free(px);
 	return 0;

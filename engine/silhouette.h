@@ -23,7 +23,8 @@ struct mask {
 const char *view_name(int view); /* "front" ... */
 double view_weight(int view);    /* 0.18 ...; they sum to 1 */
 
-/* Fills one triangle with whole-number corners; what lies outside the mask is cut off. */
+/* Fills one triangle with whole-number corners. All corners lie in the mask; a triangle that
+ * reaches out of it is not painted (views are fitted into the mask, so none does). */
 void mask_triangle(struct mask *m, const int x[3], const int y[3]);
 long mask_count(const struct mask *m);
 bool mask_get(const struct mask *m, int x, int y);
