@@ -315,6 +315,11 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 				signal_words(v->status), p.room / MIB);
 			limit = limit_object("memory", p.room / MIB, p.space / MIB);
 			remedy = "use fewer or simpler parts, or raise --memory";
+		} else if (v->status == SIGKILL) {
+			/* the jail lets no program send it, and it was not we */
+			cause = "builder_lost";
+			snprintf(what, sizeof(what), "the child was killed from outside");
+			remedy = "run it again";
 		} else if (v->status == SIGSYS) {
 			cause = "refused";
 			snprintf(

@@ -195,6 +195,9 @@ int engine_jobs(const struct engine *en); /* in flight */
  * before. Borrowed. */
 const cJSON *engine_builder_info(const struct engine *en);
 const cJSON *engine_scorer_info(const struct engine *en);
+/* Process ids, 0 while not running. */
+int engine_builder_pid(const struct engine *en);
+int engine_scorer_pid(const struct engine *en);
 /* Times a program was started again after it died under us. */
 int engine_restarts(const struct engine *en);
 

@@ -446,8 +446,15 @@ static void ask_for_heir(struct program *p)
  * child by fork but by adoption (we are a subreaper), so helper_gone() can wait for it. */
 static bool take_heir(struct program *p)
 {
+	struct pollfd alive = { .fd = p->heir_fd, .events = POLLIN };
+
 	if (p->heir_fd < 0)
 		return false;
+	/* it never speaks before it is asked, so anything here is its end */
+	if (p->heir_pid <= 0 || poll(&alive, 1, 0) > 0) {
+		forget_heir(p);
+		return false;
+	}
 	program_reset(p);
 	p->helper.fd = p->heir_fd;
 	p->helper.pid = p->heir_pid;
@@ -459,8 +466,10 @@ static bool take_heir(struct program *p)
 	return true;
 }
 
-/* A program died, or must: its jobs go to its heir or to a new one, once. */
-static int program_lost(struct engine *en, struct program *p, const char *why, struct err *e)
+/* A program died, or must: its jobs go to its heir or to a new one, once. @read_jobs: it may have
+ * died of them, since what was sent had reached it. */
+static int program_lost(struct engine *en, struct program *p, const char *why, bool read_jobs,
+                        struct err *e)
 {
 	char how[64] = "";
 	bool was_ready = p->ready;
@@ -480,7 +489,7 @@ static int program_lost(struct engine *en, struct program *p, const char *why, s
 	struct job *gone = NULL, **gone_last = &gone;
 	for (struct job **at = &p->first; *at;) {
 		struct job *j = *at;
-		if (!j->sent || ++j->losses < 2) {
+		if (!j->sent || !read_jobs || ++j->losses < 2) {
 			j->sent = false;
 			buf_clear(&j->log);
 			buf_clear(&j->log_partial[0]);
@@ -492,8 +501,9 @@ static int program_lost(struct engine *en, struct program *p, const char *why, s
 		gone_last = &gone->next;
 	}
 	if (take_heir(p)) {
-		program_send_waiting(en, p);
+		/* first of all an heir of its own: the next blow may fall at once */
 		ask_for_heir(p);
+		program_send_waiting(en, p);
 	} else if ((was_ready || p->first) && program_start(en, p, e) < 0) {
 		return -1;
 	}
@@ -599,14 +609,14 @@ static int program_read(struct engine *en, struct program *p, struct err *e)
 		if (n == -2)
 			return 0;
 		if (n <= 0)
-			return program_lost(en, p, n == 0 ? "it died" : why.text, e);
+			return program_lost(en, p, n == 0 ? "it died" : why.text, true, e);
 		p->heard = now_s();
 		for (;;) {
 			int have = frame_next(&p->in, &f, &why);
 			if (have == 0)
 				break;
 			if (have < 0)
-				return program_lost(en, p, why.text, e);
+				return program_lost(en, p, why.text, true, e);
 			if (program_frame(en, p, &f, e) < 0)
 				return -1;
 			if (p->helper.pid != pid)
@@ -649,10 +659,10 @@ static int program_step(struct engine *en, struct program *p, struct err *e)
 	if (p->helper.fd < 0)
 		return p->first ? program_start(en, p, e) : 0;
 	if (p->out.len && frame_flush(&p->out, p->helper.fd, &why) < 0)
-		return program_lost(en, p, why.text, e);
+		return program_lost(en, p, why.text, false, e);
 	if (program_read(en, p, e) < 0)
 		return -1;
-	if (p->heir_fd >= 0) { /* it never speaks before it is asked, so anything here is its end */
+	if (p->heir_fd >= 0) {
 		struct pollfd x = { .fd = p->heir_fd, .events = POLLIN };
 		if (poll(&x, 1, 0) > 0) {
 			forget_heir(p);
@@ -660,17 +670,17 @@ static int program_step(struct engine *en, struct program *p, struct err *e)
 		}
 	}
 	if (p->out.len && p->helper.fd >= 0 && frame_flush(&p->out, p->helper.fd, &why) < 0)
-		return program_lost(en, p, why.text, e);
+		return program_lost(en, p, why.text, false, e);
 	if (p->helper.fd < 0)
 		return 0;
 	if (!p->ready && now > p->started + START_S)
-		return program_lost(en, p, "it was not ready after 60 s", e);
+		return program_lost(en, p, "it was not ready after 60 s", true, e);
 	if (p->ready && p->first) {
 		double longest = 0;
 		for (const struct job *j = p->first; j; j = j->next)
 			longest = fmax(longest, j->limit_s);
 		if (now > p->heard + longest + SILENCE_S)
-			return program_lost(en, p, "it gave no answer for too long", e);
+			return program_lost(en, p, "it gave no answer for too long", true, e);
 	}
 	return 0;
 }
@@ -941,4 +951,14 @@ const cJSON *engine_scorer_info(const struct engine *en)
 int engine_restarts(const struct engine *en)
 {
 	return en->restarts;
+}
+
+int engine_builder_pid(const struct engine *en)
+{
+	return en->builder.helper.pid;
+}
+
+int engine_scorer_pid(const struct engine *en)
+{
+	return en->scorer.helper.pid;
 }

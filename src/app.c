@@ -118,6 +118,19 @@ int app_number(const char *flag, const char *text, double min, double max, doubl
 	return 0;
 }
 
+int app_dialect(const char *text, enum dialect *out)
+{
+	if (strcmp(text, "seed") == 0) {
+		*out = DIALECT_SEED;
+	} else if (strcmp(text, "open") == 0) {
+		*out = DIALECT_OPEN;
+	} else {
+		app_tell("--dialect: 'seed' or 'open' was expected, got '%s'", text);
+		return -1;
+	}
+	return 0;
+}
+
 int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg)
 {
 	double v;
@@ -130,7 +143,8 @@ int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg)
 		a->quiet = true;
 		return 1;
 	case APP_HELP:
-		printf("usage: cadforge %s\n\n%s\n%s", self->usage, self->summary, self->help);
+		printf("usage: cadforge %s\n\n%s\n\n%s%s", self->usage, self->summary, self->help,
+		       self->engine ? app_limits_help : "");
 		return 2;
 	case APP_WALL:
 		if (app_number("--wall", arg, 0.05, 86400, &a->limits.wall_s) < 0)

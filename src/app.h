@@ -66,6 +66,9 @@ int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg);
 /* A number from a flag; tells what was expected and returns -1 when it is none or out of range. */
 int app_number(const char *flag, const char *text, double min, double max, double *out);
 
+/* --dialect's word; tells what was expected and returns -1 otherwise. */
+int app_dialect(const char *text, enum dialect *out);
+
 /* "cadforge: text" on stderr. */
 void app_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Tells the error and returns its exit status. */

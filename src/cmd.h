@@ -4,11 +4,14 @@
 #ifndef CMD_H
 #define CMD_H
 
+#include <stdbool.h>
+
 struct cmd {
 	const char *name;
 	const char *usage;   /* "build FILE.py [-o OUT]..." */
 	const char *summary; /* one line for the list of verbs */
-	const char *help;    /* the verb's flags and words, for --help */
+	const char *help;    /* the verb's own flags, for --help */
+	bool engine;         /* takes the flags of app_limits_help too */
 	/* argv[0] is the verb. Returns the exit status (cli.md). */
 	int (*run)(const struct cmd *self, int argc, char **argv);
 };

@@ -1,4 +1,97 @@
-int main(void)
+/*
+ * main.c - the verb table, and what comes before a verb runs: locale, --help, --version, which
+ * verb.
+ */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "src/app.h"
+#include "src/cmd.h"
+
+static const struct cmd *const verbs[] = { &cmd_build, &cmd_score, &cmd_bench, &cmd_doctor };
+enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
+
+static void print_help(FILE *f)
 {
-	return 0;
+	fputs("usage: cadforge VERB [ARGUMENTS]\n\n"
+	      "Builds and scores CadQuery programs safely. Verbs:\n\n",
+	      f);
+	for (int i = 0; i < N_VERBS; i++)
+		fprintf(f, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
+	fputs("\n'cadforge VERB --help' tells more; so does 'man cadforge'.\n"
+	      "Exit status: 0 done; 1 it ran and the answer is no; 2 wrong usage or unusable input;\n"
+	      "3 the environment lacks something; 130 interrupted.\n",
+	      f);
+}
+
+/* Letters that must be changed to make @b of @a (Levenshtein), for "did you mean". */
+static int distance(const char *a, const char *b)
+{
+	int row[32];
+	int n = (int)strlen(b);
+
+	if (n > 30)
+		return 99;
+	for (int j = 0; j <= n; j++)
+		row[j] = j;
+	for (int i = 1; a[i - 1]; i++) {
+		int diagonal = row[0];
+		row[0] = i;
+		for (int j = 1; j <= n; j++) {
+			int up = row[j];
+			int best = diagonal + (a[i - 1] != b[j - 1]);
+			if (up + 1 < best)
+				best = up + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+			diagonal = up;
+		}
+	}
+	return row[n];
+}
+
+int main(int argc, char **argv)
+{
+	const char *near = NULL;
+	int least = 3;
+
+	/* numbers keep their point whatever the locale: JSON and CadQuery know no other */
+	setlocale(LC_CTYPE, "");
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		print_help(stdout);
+		return fflush(stdout) ? EXIT_NO : EXIT_DONE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts(PACKAGE_STRING);
+		return EXIT_DONE;
+	}
+	for (int i = 0; i < N_VERBS; i++) {
+		if (strcmp(argv[1], verbs[i]->name) == 0) {
+			int rc = verbs[i]->run(verbs[i], argc - 1, argv + 1);
+			if (fflush(stdout) || ferror(stdout)) {
+				app_tell("standard output could not be written");
+				return rc ? rc : EXIT_NO;
+			}
+			return rc;
+		}
+		int d = distance(argv[1], verbs[i]->name);
+		if (d < least) {
+			least = d;
+			near = verbs[i]->name;
+		}
+	}
+	app_tell("'%.40s' is no verb%s%s%s", argv[1], near ? "; did you mean '" : "",
+	         near ? near : "", near ? "'?" : "");
+	fputs("'cadforge --help' lists them.\n", stderr);
+	return EXIT_USAGE;
 }

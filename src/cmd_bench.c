@@ -1,0 +1,731 @@
+/*
+ * cmd_bench.c - how fast, beside what bounds it and beside a peer, all measured in this one run.
+ *
+ * Peers: the CAD kernel itself (python/bench_kernel.py: one warm Python that runs and meshes each
+ * program, with no fork, no jail, no score) and one Python process per program, as the published
+ * evaluator works. The second is measured in the lean environment and with one process where the
+ * published one starts two, so the ratio printed is a lower bound; --peer names the Python of a
+ * full `pip install cadquery trimesh` to measure that instead.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/extract.h"
+#include "src/app.h"
+#include "src/pipeline.h"
+
+extern char **environ;
+
+enum { SETS_MAX = 8, FILES_MAX = 512 };
+
+struct program {
+	char path[1024];
+	struct buf text;
+	struct extract what;
+	bool builds;
+	double ours_s, kernel_s; /* least of the rounds; NAN when not measured */
+};
+
+struct set {
+	const char *name, *dir;
+	struct program *p;
+	int n;
+};
+
+struct bench {
+	struct app app;
+	struct set set[SETS_MAX];
+	int n_sets, rounds;
+	const char *peer_python;
+	char stubs[4200], python[4200], script[4200], where[300];
+	double last_s; /* of the pipeline's last item */
+	bool last_ok;
+	double *seconds; /* by item, for the rate runs */
+	bool *ok;
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *v, int n)
+{
+	if (n == 0)
+		return NAN;
+	qsort(v, (size_t)n, sizeof(*v), by_value);
+	return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
+}
+
+static void machine(char *out, size_t size)
+{
+	char cpu[128] = "unknown processor", line[256];
+	struct utsname u;
+	FILE *f = fopen("/proc/cpuinfo", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, "model name", 10) == 0 && strchr(line, ':')) {
+			snprintf(cpu, sizeof(cpu), "%s", strchr(line, ':') + 2);
+			cpu[strcspn(cpu, "\n")] = '\0';
+			break;
+		}
+	if (f)
+		fclose(f);
+	uname(&u);
+	snprintf(out, size, "%s, %ld cores, %s %.40s", cpu, sysconf(_SC_NPROCESSORS_ONLN),
+	         u.sysname, u.release);
+}
+
+/* One figure. @bound: what @value must reach; NAN where none is set. */
+static void figure(const struct bench *b, const char *name, double value, const char *unit,
+                   double bound, double peer, double ratio, const char *set)
+{
+	if (b->app.json) {
+		cJSON *o = cJSON_CreateObject();
+		struct buf t = { 0 };
+		cJSON_AddStringToObject(o, "name", name);
+		json_add_figure(o, "value", value);
+		cJSON_AddStringToObject(o, "unit", unit);
+		json_add_figure(o, "limit", bound);
+		json_add_figure(o, "peer", peer);
+		json_add_figure(o, "ratio", ratio);
+		json_add_text(o, "set", set);
+		cJSON_AddStringToObject(o, "where", b->where);
+		json_print(&t, o);
+		puts(buf_str(&t));
+		buf_release(&t);
+		cJSON_Delete(o);
+	} else {
+		char cell[4][32] = { "-", "-", "-", "-" };
+		const double v[4] = { value, bound, peer, ratio };
+		for (int i = 0; i < 4; i++)
+			if (isfinite(v[i]))
+				snprintf(cell[i], sizeof(cell[i]), "%.4g", v[i]);
+		printf("%-34s %-10s %10s %-5s %8s %10s %8s\n", name, set ? set : "", cell[0], unit,
+		       cell[1], cell[2], cell[3]);
+	}
+	fflush(stdout);
+}
+
+static void say(const struct bench *b, const char *what)
+{
+	if (!b->app.quiet)
+		fprintf(stderr, "bench: %s\n", what);
+}
+
+/* ---- the programs ---- */
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct program *)a)->path, ((const struct program *)b)->path);
+}
+
+static int load_set(struct set *s, struct err *e)
+{
+	DIR *d = opendir(s->dir);
+	struct dirent *x;
+
+	if (!d)
+		return err_errno(e, ERR_INPUT, "%s: cannot be read", s->dir);
+	s->p = calloc(FILES_MAX, sizeof(*s->p));
+	while (s->p && (x = readdir(d)) && s->n < FILES_MAX) {
+		size_t len = strlen(x->d_name);
+		struct program *p = &s->p[s->n];
+		if (len < 4 || strcmp(x->d_name + len - 3, ".py") != 0)
+			continue;
+		snprintf(p->path, sizeof(p->path), "%s/%s", s->dir, x->d_name);
+		p->ours_s = p->kernel_s = NAN;
+		if (buf_read_file(&p->text, p->path, 8u << 20, e) < 0) {
+			closedir(d);
+			return -1;
+		}
+		s->n++;
+	}
+	closedir(d);
+	if (!s->p)
+		return err_set(e, ERR_MEM, "out of memory");
+	if (s->n == 0)
+		return err_set(e, ERR_INPUT, "%s: no .py file in it", s->dir);
+	qsort(s->p, (size_t)s->n, sizeof(*s->p), by_path);
+	for (int i = 0; i < s->n; i++)
+		if (extract_program(&s->p[i].what, EXTRACT_FILE, buf_str(&s->p[i].text),
+		                    s->p[i].text.len, e) < 0)
+			return -1;
+	return 0;
+}
+
+static void set_item(struct pipeline_item *it, const struct program *p)
+{
+	*it = (struct pipeline_item){ .program = buf_str(&p->what.program),
+		                      .len = p->what.program.len,
+		                      .line_offset = p->what.line_offset };
+}
+
+static void on_done(void *ctx, size_t item, struct pipeline_item *it)
+{
+	struct bench *b = ctx;
+
+	b->last_s = it->seconds;
+	b->last_ok = it->build.ok && it->measured && it->shape.ok;
+	if (b->seconds) {
+		b->seconds[item] = it->seconds;
+		b->ok[item] = b->last_ok;
+	}
+}
+
+static struct pipeline *open_pipeline(struct bench *b, int jobs, struct err *e)
+{
+	struct pipeline_options o = {
+		.dialect = DIALECT_SEED,
+		.limits = b->app.limits,
+		.measure = true,
+		.geometry = true,
+		.figures = FIGURES_FAST,
+		.ctx = b,
+		.done = on_done,
+	};
+
+	b->app.jobs = jobs;
+	app_engine_options(&b->app, &o.engine);
+	struct pipeline *p = pipeline_open(&o, e);
+	if (p && pipeline_warm(p, e) < 0) {
+		pipeline_close(p);
+		return NULL;
+	}
+	return p;
+}
+
+/* ---- peers ---- */
+
+struct peer {
+	pid_t pid;
+	FILE *out;
+	int in;
+};
+
+static int peer_start(struct peer *p, char *const argv[], struct err *e)
+{
+	int out[2] = { -1, -1 }, in[2] = { -1, -1 };
+	posix_spawn_file_actions_t a;
+
+	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(in, O_CLOEXEC) < 0)
+		return err_errno(e, ERR_IO, "pipe");
+	posix_spawn_file_actions_init(&a);
+	posix_spawn_file_actions_adddup2(&a, in[0], 0);
+	posix_spawn_file_actions_adddup2(&a, out[1], 1);
+	int rc = posix_spawn(&p->pid, argv[0], &a, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&a);
+	close(out[1]);
+	close(in[0]);
+	if (rc) {
+		close(out[0]);
+		close(in[1]);
+		errno = rc;
+		return err_errno(e, ERR_LACKS, "%s cannot be started", argv[0]);
+	}
+	p->out = fdopen(out[0], "r");
+	p->in = in[1];
+	return 0;
+}
+
+static int peer_end(struct peer *p)
+{
+	int status = -1;
+
+	fclose(p->out);
+	close(p->in);
+	while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Writes the paths of every @step-th building program from @from on into a file for --list. */
+static int list_file(char *path, const struct set *s, int from, int step, struct err *e)
+{
+	strcpy(path, "/tmp/cadforge-bench-XXXXXX");
+	int fd = mkstemp(path);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+
+	if (!f)
+		return err_errno(e, ERR_IO, "%s", path);
+	for (int i = 0, k = 0; i < s->n; i++)
+		if (s->p[i].builds && k++ % step == from)
+			fprintf(f, "%s\n", s->p[i].path);
+	return fclose(f) ? err_errno(e, ERR_IO, "%s", path) : 0;
+}
+
+/* @n kernel processes share the set; returns the wall time from the common start to the last end,
+ * or NAN. */
+static double kernel_run(struct bench *b, struct set *s, int n, int repeats, struct err *e)
+{
+	struct peer p[8];
+	char list[8][64], rounds[16], *line = NULL;
+	size_t cap = 0;
+
+	snprintf(rounds, sizeof(rounds), "%d", repeats);
+	for (int i = 0; i < n; i++) {
+		char *argv[] = { b->python, b->script, b->stubs, rounds, "--list", list[i], NULL };
+		if (list_file(list[i], s, i, n, e) < 0 || peer_start(&p[i], argv, e) < 0)
+			return NAN;
+	}
+	for (int i = 0; i < n; i++)
+		if (getline(&line, &cap, p[i].out) < 0) {
+			err_set(e, ERR_LOST, "%s %s ended before it was ready", b->python,
+			        b->script);
+			return NAN;
+		}
+	double start = now_s();
+	for (int i = 0; i < n; i++)
+		if (write(p[i].in, "\n", 1) != 1)
+			return NAN;
+	for (int i = 0; i < n; i++) {
+		while (getline(&line, &cap, p[i].out) > 0) {
+			cJSON *o = json_parse(line, strlen(line), e);
+			const char *file = json_string_or(o, "file", "");
+			for (int k = 0; k < s->n; k++)
+				if (strcmp(s->p[k].path, file) == 0 && repeats > 1)
+					s->p[k].kernel_s = json_number_or(o, "seconds", NAN);
+			cJSON_Delete(o);
+		}
+		if (peer_end(&p[i]) != 0)
+			err_set(e, ERR_LOST, "%s failed", b->script);
+	}
+	double taken = now_s() - start;
+	for (int i = 0; i < n; i++)
+		unlink(list[i]);
+	free(line);
+	return e->kind ? NAN : taken;
+}
+
+/* One Python process per program, @n at a time. */
+static double cold_run(struct bench *b, struct set *s, int n, struct err *e)
+{
+	char *python = b->peer_python ? (char *)(uintptr_t)b->peer_python : b->python;
+	pid_t pid[8] = { 0 };
+	char out[8][64];
+	int next = 0, alive = 0;
+	double start = now_s();
+
+	for (;;) {
+		while (next < s->n && !s->p[next].builds)
+			next++;
+		if (alive == n || (next == s->n && alive > 0)) {
+			int status;
+			pid_t gone = waitpid(-1, &status, 0);
+			for (int i = 0; i < n; i++)
+				if (pid[i] == gone) {
+					pid[i] = 0;
+					alive--;
+					unlink(out[i]);
+				}
+			if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+				err_set(e, ERR_LOST, "%s does not run %s", python, b->script);
+			continue;
+		}
+		if (next == s->n)
+			break;
+		int i = 0;
+		while (pid[i])
+			i++;
+		snprintf(out[i], sizeof(out[i]), "/tmp/cadforge-bench-%d-%d.stl", (int)getpid(), i);
+		char *argv[] = { python, b->script,       "--cold", b->stubs,
+			         out[i], s->p[next].path, NULL };
+		int rc = posix_spawn(&pid[i], python, NULL, NULL, argv, environ);
+		if (rc) {
+			errno = rc;
+			err_errno(e, ERR_LACKS, "%s cannot be started", python);
+			return NAN;
+		}
+		alive++;
+		next++;
+	}
+	return e->kind ? NAN : now_s() - start;
+}
+
+/* ---- figures ---- */
+
+static int bench_ready(struct bench *b, struct err *e)
+{
+	double v[5];
+
+	say(b, "starting the builder, 5 times");
+	for (int i = 0; i < 5; i++) {
+		double start = now_s();
+		struct pipeline *p = open_pipeline(b, 1, e);
+		if (!p)
+			return -1;
+		v[i] = now_s() - start;
+		pipeline_close(p);
+	}
+	figure(b, "build.ready", median(v, 5), "s", 1.2, NAN, NAN, NULL);
+	return 0;
+}
+
+static int bench_overhead(struct bench *b, struct set *s, struct err *e)
+{
+	double *over = calloc((size_t)s->n, sizeof(*over)),
+	       *kernel = calloc((size_t)s->n, sizeof(*kernel));
+	int n = 0;
+	struct pipeline *p = over && kernel ? open_pipeline(b, 1, e) : NULL;
+
+	if (!p)
+		goto out;
+	say(b, "one at a time, warm");
+	for (int round = 0; round < b->rounds; round++)
+		for (int i = 0; i < s->n; i++) {
+			struct pipeline_item it;
+			set_item(&it, &s->p[i]);
+			b->seconds = NULL;
+			if (pipeline_run(p, &it, 1, NULL, e) < 0) {
+				pipeline_close(p);
+				goto out;
+			}
+			s->p[i].builds = b->last_ok;
+			if (b->last_ok)
+				s->p[i].ours_s =
+					fmin(b->last_s,
+				             isnan(s->p[i].ours_s) ? INFINITY : s->p[i].ours_s);
+		}
+	pipeline_close(p);
+	say(b, "the kernel alone, warm");
+	if (isnan(kernel_run(b, s, 1, b->rounds > 1 ? b->rounds : 2, e)))
+		goto out;
+	for (int i = 0; i < s->n; i++)
+		if (s->p[i].builds && isfinite(s->p[i].kernel_s)) {
+			over[n] = (s->p[i].ours_s - s->p[i].kernel_s) * 1e3;
+			kernel[n++] = s->p[i].kernel_s * 1e3;
+		}
+	double o = median(over, n), k = median(kernel, n);
+	figure(b, "build.overhead", o, "ms", 15, k, (o + k) / k, s->name);
+out:
+	free(over);
+	free(kernel);
+	return e->kind ? -1 : 0;
+}
+
+static int bench_rate(struct bench *b, struct set *s, struct err *e)
+{
+	struct pipeline_item *it = calloc((size_t)s->n, sizeof(*it));
+	double ours = NAN, kernel = NAN, cold = NAN;
+	char text[160];
+	int n = 0;
+
+	b->seconds = calloc((size_t)s->n, sizeof(*b->seconds));
+	b->ok = calloc((size_t)s->n, sizeof(*b->ok));
+	struct pipeline *p = it && b->seconds && b->ok ? open_pipeline(b, 2, e) : NULL;
+	if (!p)
+		goto out;
+	for (int i = 0; i < s->n; i++)
+		if (s->p[i].builds)
+			set_item(&it[n++], &s->p[i]);
+	snprintf(text, sizeof(text), "%d programs of %s, two at a time", n, s->name);
+	say(b, text);
+	for (int round = 0; round < b->rounds && !e->kind; round++) {
+		double start = now_s();
+		if (pipeline_run(p, it, (size_t)n, NULL, e) == 0)
+			ours = fmax(isnan(ours) ? 0 : ours, n / (now_s() - start));
+		say(b, "the kernel alone, two processes");
+		kernel = fmax(isnan(kernel) ? 0 : kernel, n / kernel_run(b, s, 2, 1, e));
+	}
+	pipeline_close(p);
+	if (e->kind)
+		goto out;
+	say(b, "one Python process a program, two at a time");
+	cold = n / cold_run(b, s, 2, e);
+	figure(b, "build.rate", ours, "1/s", NAN, cold, ours / cold, s->name);
+	figure(b, "build.rate_of_kernel", ours, "1/s", NAN, kernel, ours / kernel, s->name);
+out:
+	free(it);
+	free(b->seconds);
+	free(b->ok);
+	b->seconds = NULL;
+	b->ok = NULL;
+	return e->kind ? -1 : 0;
+}
+
+/* Private memory (KiB) of the child of @pid that has most of it; 0 when it cannot be read. */
+static long largest_child_kib(int pid)
+{
+	char path[64], line[256];
+	long best = 0, child;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	FILE *f = fopen(path, "re");
+	while (f && fscanf(f, "%ld", &child) == 1) {
+		long kib = 0, v;
+		snprintf(path, sizeof(path), "/proc/%ld/smaps_rollup", child);
+		FILE *m = fopen(path, "re");
+		while (m && fgets(line, sizeof(line), m))
+			if (sscanf(line, "Private_Dirty: %ld", &v) == 1 ||
+			    sscanf(line, "Private_Clean: %ld", &v) == 1 ||
+			    sscanf(line, "Swap: %ld", &v) == 1)
+				kib += v;
+		if (m)
+			fclose(m);
+		if (kib > best)
+			best = kib;
+	}
+	if (f)
+		fclose(f);
+	return best;
+}
+
+static void ignore_built(void *ctx, uint32_t job, struct build *built)
+{
+	(void)job;
+	(void)built;
+	(*(int *)ctx)++;
+}
+
+static void ignore_measured(void *ctx, uint32_t job, struct shape_report *r)
+{
+	(void)ctx;
+	(void)job;
+	(void)r;
+}
+
+/* A part is built and the program then waits, so that its memory can be read while it is in flight.
+ */
+static int bench_memory(struct bench *b, struct set *s, struct err *e)
+{
+	int built = 0, asked = 0;
+	const struct engine_ops ops = { .ctx = &built,
+		                        .built = ignore_built,
+		                        .measured = ignore_measured };
+	struct engine_options o;
+	double *mib = calloc((size_t)s->n, sizeof(*mib));
+	int n = 0;
+
+	say(b, "memory of a build in flight");
+	b->app.jobs = 1;
+	app_engine_options(&b->app, &o);
+	struct engine *en = mib ? engine_open(&o, &ops, e) : NULL;
+	if (!en || engine_warm_builder(en, e) < 0)
+		goto out;
+	while (!engine_builder_info(en))
+		if (engine_wait(en, 1000, e) < 0)
+			goto out;
+	int pid = engine_builder_pid(en);
+	for (int i = 0; i < s->n && n < 24; i++) {
+		struct buf text = { 0 };
+		struct build_request r = { .dialect = DIALECT_OPEN,
+			                   .no_filter = true,
+			                   .limits = b->app.limits };
+		double start = now_s();
+		long kib = 0;
+		uint32_t job;
+		if (!s->p[i].builds)
+			continue;
+		buf_add(&text, buf_str(&s->p[i].what.program), s->p[i].what.program.len);
+		buf_adds(&text, "\nimport time\ntime.sleep(1)\n");
+		r.program = buf_str(&text);
+		r.len = text.len;
+		int rc = engine_build(en, &r, &job, e);
+		buf_release(&text);
+		if (rc < 0)
+			goto out;
+		asked++;
+		while (built < asked) {
+			if (engine_wait(en, 50, e) < 0)
+				goto out;
+			long now = now_s() - start > 0.05 ? largest_child_kib(pid) : 0;
+			if (now > kib)
+				kib = now;
+		}
+		if (kib > 0)
+			mib[n++] = (double)kib / 1024;
+	}
+	figure(b, "build.memory_median", median(mib, n), "MiB", 60, NAN, NAN, s->name);
+	figure(b, "build.memory_most", n ? mib[n - 1] : NAN, "MiB", NAN, NAN, NAN, s->name);
+out:
+	engine_close(en);
+	free(mib);
+	return e->kind ? -1 : 0;
+}
+
+static int bench_verdict(struct bench *b, struct err *e)
+{
+	static const char loop[] = "while True:\n    pass\n";
+	double most_wall = 0, most_cpu = 0;
+
+	say(b, "verdicts after a limit");
+	for (int i = 0; i < 6; i++) {
+		struct limits kept = b->app.limits;
+		b->app.limits.wall_s = i % 2 ? 20 : 1;
+		b->app.limits.cpu_s = i % 2 ? 1 : 20;
+		struct pipeline *p = open_pipeline(b, 1, e);
+		b->app.limits = kept;
+		if (!p)
+			return -1;
+		struct pipeline_item it = { .program = loop, .len = sizeof(loop) - 1 };
+		b->seconds = NULL;
+		int rc = pipeline_run(p, &it, 1, NULL, e);
+		pipeline_close(p);
+		if (rc < 0)
+			return -1;
+		double *most = i % 2 ? &most_cpu : &most_wall;
+		*most = fmax(*most, b->last_s - 1);
+	}
+	figure(b, "build.verdict_after_wall_limit", most_wall, "s", 0.25, NAN, NAN, NULL);
+	figure(b, "build.verdict_after_cpu_limit", most_cpu, "s", 0.25, NAN, NAN, NULL);
+	return 0;
+}
+
+/* The time from kill -9 of the builder to the next answer. */
+static int bench_after_kill(struct bench *b, struct err *e)
+{
+	static const char box[] =
+		"import cadquery as cq\nfixture = cq.Workplane('XY').box(1, 2, 3)\n";
+	double v[5];
+	struct pipeline *p = open_pipeline(b, 1, e);
+
+	if (!p)
+		return -1;
+	say(b, "killing the builder, 5 times");
+	for (int i = 0; i < 5; i++) {
+		struct pipeline_item it = { .program = box, .len = sizeof(box) - 1 };
+		int pid = engine_builder_pid(pipeline_engine(p));
+		kill(pid, SIGKILL);
+		double start = now_s();
+		if (pipeline_run(p, &it, 1, NULL, e) < 0)
+			break;
+		v[i] = (now_s() - start) * 1e3;
+	}
+	pipeline_close(p);
+	if (e->kind)
+		return -1;
+	figure(b, "build.after_kill", median(v, 5), "ms", 1000, NAN, NAN, NULL);
+	return 0;
+}
+
+/* ---- the verb ---- */
+
+static int add_set(struct bench *b, const char *dir)
+{
+	const char *slash;
+	struct set *s = &b->set[b->n_sets];
+
+	if (b->n_sets == SETS_MAX)
+		return -1;
+	s->dir = dir;
+	slash = strrchr(dir, '/');
+	s->name = slash && slash[1] ? slash + 1 : dir;
+	b->n_sets++;
+	return 0;
+}
+
+static int run(const struct cmd *self, int argc, char **argv)
+{
+	static const struct option options[] = { APP_LONG_OPTIONS,
+		                                 { "set", required_argument, NULL, 's' },
+		                                 { "rounds", required_argument, NULL, 'r' },
+		                                 { "peer", required_argument, NULL, 'p' },
+		                                 { NULL, 0, NULL, 0 } };
+	struct bench b = { .rounds = 3 };
+	struct err e = { 0 };
+	char examples[4200];
+	double v;
+	int opt;
+
+	app_init(&b.app);
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "s:r:p:", options, NULL)) >= 0) {
+		int rc = app_flag(&b.app, self, opt, optarg);
+		if (rc == 2)
+			return EXIT_DONE;
+		if (rc < 0)
+			return EXIT_USAGE;
+		if (rc == 1)
+			continue;
+		if (opt == 's') {
+			if (add_set(&b, optarg) < 0)
+				return app_usage(self, "--set: at most %d", SETS_MAX);
+		} else if (opt == 'r') {
+			if (app_number("--rounds", optarg, 1, 100, &v) < 0)
+				return EXIT_USAGE;
+			b.rounds = (int)v;
+		} else if (opt == 'p') {
+			b.peer_python = optarg;
+		} else {
+			return app_usage(self, "%s is no flag of bench, or lacks its value",
+			                 argv[optind - 1]);
+		}
+	}
+	if (optind < argc &&
+	    (strcmp(argv[optind], "build") == 0 || strcmp(argv[optind], "score") == 0))
+		optind++;
+	if (optind < argc)
+		return app_usage(self, "'%s': 'build' is what can be measured", argv[optind]);
+	app_find(&b.app);
+	if (!b.app.python_env[0]) {
+		app_tell(
+			"no Python environment with CadQuery was found: run ./quickstart build, or name one with "
+			"--python-env");
+		return EXIT_LACKS;
+	}
+	if (b.n_sets == 0) {
+		snprintf(examples, sizeof(examples), "%s/examples", b.app.tasks);
+		add_set(&b, examples);
+	}
+	snprintf(b.python, sizeof(b.python), "%s/bin/python3", b.app.python_env);
+	snprintf(b.script, sizeof(b.script), "%s/bench_kernel.py", b.app.data);
+	snprintf(b.stubs, sizeof(b.stubs), "%s/gl", b.app.libexec);
+	machine(b.where, sizeof(b.where));
+	for (int i = 0; i < b.n_sets; i++)
+		if (load_set(&b.set[i], &e) < 0)
+			return app_fail(&e);
+	if (!b.app.json)
+		printf("%s\n\n%-34s %-10s %10s %-5s %8s %10s %8s\n", b.where, "figure", "set",
+		       "value", "", "limit", "peer", "ratio");
+	if (bench_ready(&b, &e) == 0)
+		for (int i = 0; i < b.n_sets && !e.kind; i++)
+			if (bench_overhead(&b, &b.set[i], &e) == 0)
+				bench_rate(&b, &b.set[i], &e);
+	if (!e.kind && bench_memory(&b, &b.set[b.n_sets - 1], &e) == 0 &&
+	    bench_verdict(&b, &e) == 0)
+		bench_after_kill(&b, &e);
+	for (int i = 0; i < b.n_sets; i++) {
+		for (int k = 0; k < b.set[i].n; k++) {
+			buf_release(&b.set[i].p[k].text);
+			extract_release(&b.set[i].p[k].what);
+		}
+		free(b.set[i].p);
+	}
+	return e.kind ? app_fail(&e) : EXIT_DONE;
+}
+
+const struct cmd cmd_bench = {
+	.name = "bench",
+	.usage = "bench [build] [--set DIR]... [--rounds N] [--peer PYTHON] [--json]",
+	.summary = "measure build and score beside the kernel's own time and a peer",
+	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
+		"  --rounds N        rounds of each measurement; the best counts (3)\n"
+		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's)\n"
+		"  --python-env DIR  virtual environment with CadQuery\n"
+		"  --json            an object a figure: {name, value, unit, limit, peer, ratio, set, where}\n"
+		"  --quiet           no progress on standard error\n"
+		"  --help            this text\n"
+		"\nPrograms of a set also run outside the jail, as the peer: name only sets you trust.\n",
+	.run = run,
+};

@@ -1,0 +1,244 @@
+/*
+ * cmd_build.c - one program, built in the jail and exported.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "engine/extract.h"
+#include "engine/failure.h"
+#include "src/app.h"
+#include "src/pipeline.h"
+#include "src/show.h"
+
+enum { OUTPUTS_MAX = 16, PROGRAM_MAX = 8 << 20 };
+
+struct work {
+	const struct app *app;
+	const char *file;
+	const char *output[OUTPUTS_MAX];
+	int n_outputs;
+	bool facts;
+	struct build build; /* taken from the pipeline */
+	struct shape_report shape;
+	bool measured;
+};
+
+static const char *ending(const char *path)
+{
+	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+
+	return dot && (!slash || dot > slash) ? dot + 1 : "";
+}
+
+static bool wants(const struct work *w, const char *a, const char *b)
+{
+	for (int i = 0; i < w->n_outputs; i++)
+		if (strcasecmp(ending(w->output[i]), a) == 0 ||
+		    strcasecmp(ending(w->output[i]), b) == 0)
+			return true;
+	return false;
+}
+
+static void on_log(void *ctx, size_t item, const char *stream, const char *text, size_t len)
+{
+	const struct work *w = ctx;
+
+	(void)item;
+	(void)stream;
+	if (!w->app->quiet)
+		fwrite(text, 1, len, stderr);
+}
+
+static void on_done(void *ctx, size_t item, struct pipeline_item *it)
+{
+	struct work *w = ctx;
+
+	(void)item;
+	w->build = it->build;
+	w->shape = it->shape;
+	w->measured = it->measured;
+	it->build = (struct build){ 0 };
+	it->shape = (struct shape_report){ 0 };
+}
+
+static int export_all(struct work *w, struct pipeline *p, cJSON *list, struct err *e)
+{
+	for (int i = 0; i < w->n_outputs; i++) {
+		const char *path = w->output[i], *x = ending(path);
+		struct buf step = { 0 };
+		const struct buf *what = strcasecmp(x, "brep") == 0  ? &w->build.brep
+		                         : strcasecmp(x, "stl") == 0 ? &w->shape.stl
+		                         : strcasecmp(x, "glb") == 0 ? &w->shape.glb
+		                                                     : &step;
+		int rc = 0;
+		if (what == &step)
+			rc = pipeline_convert(p, true, w->build.brep.data, w->build.brep.len, &step,
+			                      e);
+		if (rc == 0)
+			rc = file_write_atomic(path, buf_str(what), what->len, e);
+		if (rc == 0) {
+			cJSON *o = cJSON_CreateObject();
+			cJSON_AddStringToObject(o, "file", path);
+			cJSON_AddNumberToObject(o, "bytes", (double)what->len);
+			cJSON_AddItemToArray(list, o);
+			if (!w->app->json && !w->app->quiet)
+				printf("  wrote %s, %zu bytes\n", path, what->len);
+		}
+		buf_release(&step);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int report(struct work *w, struct pipeline *p, struct err *e)
+{
+	enum build_class cls = failure_class(w->build.cause, NAN, NAN);
+	cJSON *o = cJSON_CreateObject(), *list;
+	int rc = 0;
+
+	/* a shape that could not be measured is no part: the scorer's word goes before the
+	 * builder's */
+	if (w->build.ok && !(w->measured && w->shape.ok)) {
+		w->build.ok = false;
+		w->build.cause = w->shape.cause;
+		free(w->build.error);
+		w->build.error = w->shape.error;
+		w->shape.error = NULL;
+		w->build.limit = w->shape.limit;
+		cls = failure_class(w->build.cause, NAN, NAN);
+	}
+	cJSON_AddStringToObject(o, "file", w->file);
+	cJSON_AddItemToObject(o, "build", show_build_json(&w->build, cls));
+	cJSON_AddItemToObject(o, "geometry",
+	                      w->shape.geometry ? cJSON_Duplicate(w->shape.geometry, true)
+	                                        : cJSON_CreateNull());
+	if (w->facts)
+		cJSON_AddItemToObject(o, "facts",
+		                      w->build.facts ? cJSON_Duplicate(w->build.facts, true)
+		                                     : cJSON_CreateNull());
+	list = cJSON_AddArrayToObject(o, "outputs");
+	if (!w->app->json) {
+		if (w->build.ok) {
+			printf("%s: built in %.0f ms\n", w->file, w->build.seconds * 1e3);
+			show_geometry(stdout, w->shape.geometry);
+		} else {
+			show_build_failure(stdout, w->file, &w->build, cls);
+		}
+	}
+	if (w->build.ok)
+		rc = export_all(w, p, list, e);
+	if (w->app->json)
+		show_json_line(o);
+	cJSON_Delete(o);
+	return rc;
+}
+
+static int run(const struct cmd *self, int argc, char **argv)
+{
+	static const struct option options[] = { APP_LONG_OPTIONS,
+		                                 { "out", required_argument, NULL, 'o' },
+		                                 { "dialect", required_argument, NULL, 'd' },
+		                                 { "facts", no_argument, NULL, 'f' },
+		                                 { NULL, 0, NULL, 0 } };
+	struct app a;
+	struct work w = { .app = &a };
+	struct buf text = { 0 };
+	struct extract what = { 0 };
+	struct err e = { 0 };
+	enum dialect dialect = DIALECT_OPEN;
+	struct pipeline *p = NULL;
+	int opt, rc;
+
+	app_init(&a);
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "o:d:f", options, NULL)) >= 0) {
+		rc = app_flag(&a, self, opt, optarg);
+		if (rc == 2)
+			return EXIT_DONE;
+		if (rc < 0)
+			return EXIT_USAGE;
+		if (rc == 1)
+			continue;
+		switch (opt) {
+		case 'o':
+			if (w.n_outputs == OUTPUTS_MAX)
+				return app_usage(self, "-o: at most %d files", OUTPUTS_MAX);
+			w.output[w.n_outputs++] = optarg;
+			break;
+		case 'd':
+			if (app_dialect(optarg, &dialect) < 0)
+				return EXIT_USAGE;
+			break;
+		case 'f':
+			w.facts = true;
+			break;
+		default:
+			return app_usage(self, "%s is no flag of build, or lacks its value",
+			                 argv[optind - 1]);
+		}
+	}
+	if (argc - optind != 1)
+		return app_usage(self, argc == optind ? "a program is expected: FILE.py"
+		                                      : "one program at a time");
+	for (int i = 0; i < w.n_outputs; i++) {
+		static const char *const known[] = { "step", "stp", "stl", "brep", "glb" };
+		bool ok = false;
+		for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++)
+			ok = ok || strcasecmp(ending(w.output[i]), known[k]) == 0;
+		if (!ok)
+			return app_usage(self,
+			                 "-o %s: its name must end in .step, .stl, .brep or .glb",
+			                 w.output[i]);
+	}
+	w.file = argv[optind];
+	app_find(&a);
+	if (buf_read_file(&text, w.file, PROGRAM_MAX, &e) < 0)
+		return app_fail(&e);
+	if (extract_program(&what, EXTRACT_FILE, buf_str(&text), text.len, &e) < 0)
+		return app_fail(&e);
+	a.jobs = 1;
+	struct pipeline_options o = {
+		.dialect = dialect,
+		.limits = a.limits,
+		.no_filter = a.no_filter,
+		.facts = w.facts,
+		.geometry = true,
+		.measure = true,
+		.export_stl = wants(&w, "stl", "stl"),
+		.export_glb = wants(&w, "glb", "glb"),
+		.ctx = &w,
+		.log = on_log,
+		.done = on_done,
+	};
+	app_engine_options(&a, &o.engine);
+	struct pipeline_item it = { .program = buf_str(&what.program),
+		                    .len = what.program.len,
+		                    .line_offset = what.line_offset };
+	p = pipeline_open(&o, &e);
+	if (!p || pipeline_run(p, &it, 1, NULL, &e) < 0 || report(&w, p, &e) < 0)
+		rc = app_fail(&e);
+	else
+		rc = w.build.ok ? EXIT_DONE : EXIT_NO;
+	build_release(&w.build);
+	shape_report_release(&w.shape);
+	pipeline_close(p);
+	extract_release(&what);
+	buf_release(&text);
+	return rc;
+}
+
+const struct cmd cmd_build = {
+	.name = "build",
+	.usage =
+		"build FILE.py [-o OUT.step|.stl|.brep|.glb]... [--dialect seed|open] [--facts] [--json]",
+	.summary = "build one program in the jail, measure it, export it",
+	.help = "  -o, --out FILE    write the part; the ending says how: .step .stl .brep .glb; may be repeated\n"
+		"  --dialect D       open (default): all of Python's builtins and the usual imports;\n"
+		"                    seed: what the published environment allows\n"
+		"  --facts           static facts of the program's syntax tree, in the JSON object\n",
+	.engine = true,
+	.run = run,
+};

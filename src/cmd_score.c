@@ -1,0 +1,514 @@
+/*
+ * cmd_score.c - programs, built, measured and rewarded: lines in the order of the arguments.
+ */
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/extract.h"
+#include "engine/failure.h"
+#include "engine/reward_seed.h"
+#include "engine/task.h"
+#include "src/app.h"
+#include "src/pipeline.h"
+#include "src/show.h"
+
+enum { PROGRAM_MAX = 8 << 20 };
+
+enum profile { PROFILE_SEED_FAST, PROFILE_SEED_FULL, PROFILE_STRICT };
+
+static const char *const profile_names[] = { "seed-fast", "seed-full", "strict" };
+
+struct entry {
+	const char *file;
+	struct buf text;
+	struct extract what;
+	struct err unreadable; /* kind != ERR_NONE: no program could be read */
+	char *json_line, *plain;
+	bool done, ok;
+};
+
+struct work {
+	struct app app;
+	enum profile profile;
+	bool dialect_given;
+	enum dialect dialect;
+	const struct task *task;
+	struct reference_set reference;
+	bool has_reference;
+	struct entry *entry;
+	size_t n, shown;
+	size_t *of_item; /* entry of the pipeline's item */
+	struct err failed;
+};
+
+static volatile int interrupted;
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
+static void add_reward(cJSON *o, const struct reward *r)
+{
+	cJSON *x = cJSON_AddObjectToObject(o, "reward");
+
+	json_add_figure(x, "total", r->total);
+	json_add_figure(x, "build", r->build);
+	json_add_figure(x, "topology", r->topology);
+	json_add_figure(x, "contact", r->contact);
+	json_add_figure(x, "semantic_parts", r->semantic_parts);
+	json_add_figure(x, "reference_similarity", r->reference_similarity);
+	json_add_figure(x, "silhouette", r->silhouette);
+	json_add_figure(x, "editability", r->editability);
+	json_add_figure(x, "efficiency", r->efficiency);
+	json_add_figure(o, "strict", r->strict);
+	json_add_figure(o, "cheap", r->cheap);
+	json_add_figure(o, "shaped", r->shaped);
+}
+
+/* ---- one program's answer ---- */
+
+static void note_all(cJSON *o, const struct notes *n)
+{
+	cJSON *a = cJSON_AddArrayToObject(o, "notes");
+
+	for (int i = 0; i < n->n; i++)
+		cJSON_AddItemToArray(a, cJSON_CreateString(n->text[i]));
+}
+
+/* The scorer's word goes before the builder's: a shape that cannot be measured is no part. */
+static void adopt_shape_failure(struct build *b, struct shape_report *s)
+{
+	b->ok = false;
+	b->cause = s->cause;
+	free(b->error);
+	b->error = s->error;
+	s->error = NULL;
+	b->limit = s->limit;
+}
+
+static enum build_class classify(const struct work *w, const struct entry *en,
+                                 const struct build *b, enum seed_outcome outcome,
+                                 const struct reward *r, struct text_ref errors)
+{
+	if (b->dialect == DIALECT_OPEN)
+		return failure_class(b->cause, r->editability, r->semantic_parts);
+	struct seed_failure_input in = {
+		.built = outcome == SEED_BUILT,
+		.editability = r->editability,
+		.semantic_parts = r->semantic_parts,
+		.errors = errors,
+		.completion = { buf_str(&en->text), en->text.len },
+		.code = { buf_str(&en->what.program), en->what.program.len },
+	};
+	(void)w;
+	if (outcome == SEED_EVALUATOR_CRASH)
+		in.error = (struct text_ref){ SEED_CRASH_TEXT, sizeof(SEED_CRASH_TEXT) - 1 };
+	return seed_failure_class(&in);
+}
+
+static void plain_terms(FILE *f, const struct reward *r)
+{
+	const struct {
+		const char *name;
+		double v;
+	} t[] = { { "build", r->build },
+		  { "topology", r->topology },
+		  { "contact", r->contact },
+		  { "semantic parts", r->semantic_parts },
+		  { "reference similarity", r->reference_similarity },
+		  { "silhouette", r->silhouette },
+		  { "editability", r->editability },
+		  { "efficiency", r->efficiency } };
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		char bar[21] = "....................";
+		if (!isfinite(t[i].v)) {
+			fprintf(f, "  %-22s -\n", t[i].name);
+			continue;
+		}
+		for (int k = 0; k < 20 && k < (int)lround(t[i].v * 20); k++)
+			bar[k] = '#';
+		fprintf(f, "  %-22s %6.3f  %s\n", t[i].name, t[i].v, bar);
+	}
+}
+
+static void plain_score(FILE *f, const struct work *w, const char *file, const struct build *b,
+                        enum build_class cls, const struct reward *r, const struct notes *notes,
+                        const struct pipeline_item *it)
+{
+	const char *task = w->task ? w->task->id : "no task";
+
+	if (b->ok) {
+		fprintf(f, "%s: total %.4f (%s, %s), %s\n", file, r->total,
+		        profile_names[w->profile], task, build_class_name(cls));
+		plain_terms(f, r);
+		show_geometry(f, it->shape.geometry);
+	} else {
+		show_build_failure(f, file, b, cls);
+		if (isfinite(r->total))
+			fprintf(f, "  total %.4f (%s, %s)\n", r->total, profile_names[w->profile],
+			        task);
+		else
+			fprintf(f,
+			        "  no total: the published evaluator has none for this (%s, %s)\n",
+			        profile_names[w->profile], task);
+	}
+	for (int i = 0; i < notes->n; i++)
+		fprintf(f, "  note: %s\n", notes->text[i]);
+	fprintf(f, "  build %.0f ms, measure and score %.0f ms\n", b->seconds * 1e3,
+	        it->shape.seconds * 1e3);
+}
+
+static int score_item(struct work *w, struct entry *en, struct pipeline_item *it, struct err *e)
+{
+	struct build *b = &it->build;
+	struct shape_report *s = &it->shape;
+	struct reward r;
+	struct notes notes = { 0 };
+	struct buf errors = { 0 }, line = { 0 };
+	int rc = -1;
+
+	if (b->ok && !(it->measured && s->ok))
+		adopt_shape_failure(b, s);
+	enum seed_outcome outcome = seed_outcome_of(b->cause, s->has_figures);
+	if (!b->ok)
+		seed_stderr(&errors, b->exception, b->error, b->traceback);
+	struct seed_input in = {
+		.outcome = outcome,
+		.full = w->profile == PROFILE_SEED_FULL,
+		.figures = s->has_figures ? &s->figures : NULL,
+		.task = w->task,
+		.code = { buf_str(&en->what.program), en->what.program.len },
+		.raw = { buf_str(&en->text), en->text.len },
+		.stderr_text = { buf_str(&errors), errors.len },
+	};
+	if (reward_seed(&r, NULL, &notes, &in, e) < 0)
+		goto out;
+	enum build_class cls = classify(w, en, b, outcome, &r, in.stderr_text);
+	if (w->profile == PROFILE_STRICT)
+		r.total = r.strict;
+
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "file", en->file);
+	json_add_text(o, "task", w->task ? w->task->id : NULL);
+	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
+	cJSON_AddItemToObject(o, "build", show_build_json(b, cls));
+	add_reward(o, &r);
+	cJSON_AddItemToObject(o, "geometry",
+	                      s->geometry ? cJSON_Duplicate(s->geometry, true)
+	                                  : cJSON_CreateNull());
+	cJSON_AddItemToObject(o, "mesh", show_mesh_json(s->has_figures ? &s->figures : NULL));
+	cJSON_AddItemToObject(o, "contact", show_contact_json(s->has_figures ? &s->figures : NULL));
+	cJSON_AddArrayToObject(o, "checks");
+	note_all(o, &notes);
+	cJSON_AddNullToObject(o, "delta");
+	cJSON *t = cJSON_AddObjectToObject(o, "seconds");
+	json_add_figure(t, "build", b->seconds);
+	json_add_figure(t, "read", it->measured ? s->read_s : NAN);
+	json_add_figure(t, "measure", it->measured ? s->measure_s : NAN);
+	json_add_figure(t, "mesh", it->measured ? s->mesh_s : NAN);
+	json_add_figure(t, "score", it->measured ? s->score_s : NAN);
+	json_add_figure(t, "render", NAN);
+	json_print(&line, o);
+	cJSON_Delete(o);
+	en->json_line = buf_take(&line, NULL);
+	if (!w->app.json) {
+		char *text = NULL;
+		size_t len = 0;
+		FILE *f = open_memstream(&text, &len);
+		if (f) {
+			plain_score(f, w, en->file, b, cls, &r, &notes, it);
+			fclose(f);
+			en->plain = text;
+		}
+	}
+	en->ok = b->ok;
+	rc = 0;
+out:
+	buf_release(&errors);
+	notes_release(&notes);
+	return rc;
+}
+
+/* A file that could not be read still gets its line. */
+static void answer_unreadable(struct work *w, struct entry *en)
+{
+	struct build b = { .cause = CAUSE_BAD_INPUT, .error = en->unreadable.text };
+	struct reward r = { NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
+	struct buf line = { 0 };
+	cJSON *o = cJSON_CreateObject();
+
+	b.dialect = w->dialect;
+	cJSON_AddStringToObject(o, "file", en->file);
+	json_add_text(o, "task", w->task ? w->task->id : NULL);
+	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
+	cJSON_AddItemToObject(o, "build", show_build_json(&b, CLASS_UNKNOWN_BUILD_FAILURE));
+	add_reward(o, &r);
+	cJSON_AddNullToObject(o, "geometry");
+	cJSON_AddItemToObject(o, "mesh", show_mesh_json(NULL));
+	cJSON_AddItemToObject(o, "contact", show_contact_json(NULL));
+	cJSON_AddArrayToObject(o, "checks");
+	cJSON_AddArrayToObject(o, "notes");
+	cJSON_AddNullToObject(o, "delta");
+	json_print(&line, o);
+	cJSON_Delete(o);
+	en->json_line = buf_take(&line, NULL);
+	app_tell("%s", en->unreadable.text);
+	en->done = true;
+}
+
+static void show_what_is_due(struct work *w)
+{
+	while (w->shown < w->n && w->entry[w->shown].done) {
+		struct entry *en = &w->entry[w->shown++];
+		if (w->app.json && en->json_line)
+			puts(en->json_line);
+		else if (!w->app.json && en->plain)
+			fputs(en->plain, stdout);
+		free(en->json_line);
+		free(en->plain);
+		en->json_line = en->plain = NULL;
+	}
+	fflush(stdout);
+}
+
+static void on_done(void *ctx, size_t item, struct pipeline_item *it)
+{
+	struct work *w = ctx;
+	struct entry *en = &w->entry[w->of_item[item]];
+	struct err e = { 0 };
+
+	if (score_item(w, en, it, &e) < 0 && !w->failed.kind) {
+		w->failed = e;
+		err_wrap(&w->failed, "%s", en->file);
+	}
+	en->done = true;
+	show_what_is_due(w);
+}
+
+/* With one program what it prints is shown as it comes; with many nobody could tell whose it is. */
+static void on_log(void *ctx, size_t item, const char *stream, const char *text, size_t len)
+{
+	const struct work *w = ctx;
+
+	(void)item;
+	(void)stream;
+	if (!w->app.quiet && w->n == 1)
+		fwrite(text, 1, len, stderr);
+}
+
+/* ---- the verb ---- */
+
+static int load_reference(struct work *w, const char *what, struct err *e)
+{
+	if (strcmp(what, "none") == 0)
+		return 0;
+	if (strcmp(what, "seed-task") == 0) {
+		if (!w->task)
+			return err_set(e, ERR_USAGE,
+			               "--reference seed-task needs a task: give --task ID");
+		if (w->profile == PROFILE_SEED_FULL)
+			return err_set(
+				e, ERR_USAGE,
+				"--reference seed-task has a box alone, and seed-full needs points and masks: "
+				"use seed-fast, or name a folder");
+		reference_from_box(&w->reference, w->task->seed_box_over_height);
+	} else if (reference_load(&w->reference, what, e) < 0) {
+		return err_wrap(e, "--reference");
+	}
+	w->has_reference = true;
+	if (w->profile == PROFILE_SEED_FULL && !reference_is_full(&w->reference))
+		return err_set(e, ERR_USAGE,
+		               "--reference %s: seed-full needs points and masks in it", what);
+	return 0;
+}
+
+static int parse_profile(const char *text, enum profile *out)
+{
+	for (size_t i = 0; i < sizeof(profile_names) / sizeof(*profile_names); i++)
+		if (strcmp(text, profile_names[i]) == 0) {
+			*out = (enum profile)i;
+			return 0;
+		}
+	app_tell("--profile: seed-fast, seed-full or strict was expected, got '%s'", text);
+	return -1;
+}
+
+static int score_all(struct work *w, struct err *e)
+{
+	struct pipeline_item *items = calloc(w->n, sizeof(*items));
+	struct pipeline_options o = {
+		.dialect = w->dialect,
+		.limits = w->app.limits,
+		.no_filter = w->app.no_filter,
+		.measure = true,
+		.geometry = true,
+		.figures = w->profile == PROFILE_SEED_FULL ? FIGURES_FULL : FIGURES_FAST,
+		.reference = w->has_reference ? &w->reference : NULL,
+		.ctx = w,
+		.log = on_log,
+		.done = on_done,
+	};
+	size_t n = 0;
+	int rc = -1;
+
+	w->of_item = calloc(w->n, sizeof(*w->of_item));
+	if (!items || !w->of_item) {
+		free(items);
+		return err_set(e, ERR_MEM, "out of memory for %zu programs", w->n);
+	}
+	for (size_t i = 0; i < w->n; i++) {
+		struct entry *en = &w->entry[i];
+		if (en->unreadable.kind) {
+			answer_unreadable(w, en);
+			continue;
+		}
+		w->of_item[n] = i;
+		items[n++] = (struct pipeline_item){ .program = buf_str(&en->what.program),
+			                             .len = en->what.program.len,
+			                             .line_offset = en->what.line_offset };
+	}
+	show_what_is_due(w);
+	struct pipeline *p = NULL;
+	if (n) {
+		app_engine_options(&w->app, &o.engine);
+		if (o.engine.jobs > (int)n)
+			o.engine.jobs = (int)n;
+		p = pipeline_open(&o, e);
+		rc = p ? pipeline_run(p, items, n, &interrupted, e) : -1;
+		pipeline_close(p);
+	} else {
+		rc = 0;
+	}
+	if (rc == 0 && w->failed.kind) {
+		*e = w->failed;
+		rc = -1;
+	}
+	free(items);
+	return rc;
+}
+
+static int run(const struct cmd *self, int argc, char **argv)
+{
+	static const struct option options[] = {
+		APP_LONG_OPTIONS,
+		{ "task", required_argument, NULL, 't' },
+		{ "profile", required_argument, NULL, 'p' },
+		{ "reference", required_argument, NULL, 'r' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "dialect", required_argument, NULL, 'd' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct work w = { .profile = PROFILE_SEED_FAST, .dialect = DIALECT_SEED };
+	struct task_pack pack = { 0 };
+	struct err e = { 0 };
+	const char *task = NULL, *reference = "none";
+	int opt, rc = EXIT_USAGE;
+	double v;
+
+	app_init(&w.app);
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "t:p:r:j:d:", options, NULL)) >= 0) {
+		int f = app_flag(&w.app, self, opt, optarg);
+		if (f == 2)
+			return EXIT_DONE;
+		if (f < 0)
+			return EXIT_USAGE;
+		if (f == 1)
+			continue;
+		switch (opt) {
+		case 't':
+			task = optarg;
+			break;
+		case 'p':
+			if (parse_profile(optarg, &w.profile) < 0)
+				return EXIT_USAGE;
+			break;
+		case 'r':
+			reference = optarg;
+			break;
+		case 'j':
+			if (app_number("--jobs", optarg, 1, 64, &v) < 0)
+				return EXIT_USAGE;
+			w.app.jobs = (int)v;
+			break;
+		case 'd':
+			if (app_dialect(optarg, &w.dialect) < 0)
+				return EXIT_USAGE;
+			break;
+		default:
+			return app_usage(self, "%s is no flag of score, or lacks its value",
+			                 argv[optind - 1]);
+		}
+	}
+	if (optind == argc)
+		return app_usage(self, "a program is expected: FILE.py");
+	if (!task)
+		return app_usage(self, "--task ID is expected, or --task none");
+	app_find(&w.app);
+	if (strcmp(task, "none") != 0) {
+		if (task_pack_load(&pack, w.app.tasks, &e) < 0 ||
+		    !(w.task = task_find(&pack, task, &e)))
+			goto fail;
+	}
+	if (load_reference(&w, reference, &e) < 0)
+		goto fail;
+	w.n = (size_t)(argc - optind);
+	w.entry = calloc(w.n, sizeof(*w.entry));
+	if (!w.entry) {
+		err_set(&e, ERR_MEM, "out of memory for %zu programs", w.n);
+		goto fail;
+	}
+	bool unreadable = false;
+	for (size_t i = 0; i < w.n; i++) {
+		struct entry *en = &w.entry[i];
+		en->file = argv[optind + (int)i];
+		if (buf_read_file(&en->text, en->file, PROGRAM_MAX, &en->unreadable) < 0 ||
+		    extract_program(&en->what, EXTRACT_FILE, buf_str(&en->text), en->text.len,
+		                    &en->unreadable) < 0)
+			unreadable = true;
+	}
+	struct sigaction on = { .sa_handler = on_interrupt };
+	sigaction(SIGINT, &on, NULL);
+	sigaction(SIGTERM, &on, NULL);
+	if (score_all(&w, &e) < 0)
+		goto fail;
+	rc = unreadable ? EXIT_USAGE : EXIT_DONE;
+	for (size_t i = 0; i < w.n && rc == EXIT_DONE; i++)
+		if (!w.entry[i].ok)
+			rc = EXIT_NO;
+	goto out;
+fail:
+	rc = app_fail(&e);
+out:
+	for (size_t i = 0; w.entry && i < w.n; i++) {
+		buf_release(&w.entry[i].text);
+		extract_release(&w.entry[i].what);
+		free(w.entry[i].json_line);
+		free(w.entry[i].plain);
+	}
+	free(w.entry);
+	free(w.of_item);
+	reference_release(&w.reference);
+	task_pack_release(&pack);
+	return rc;
+}
+
+const struct cmd cmd_score = {
+	.name = "score",
+	.usage = "score FILE.py... --task ID|none [--profile P] [--reference R] [-j N] [--json]",
+	.summary = "build and score programs",
+	.help = "  --task ID         the task they were written for, or none\n"
+		"  --profile P       seed-fast (default), seed-full: the published reward;\n"
+		"                    strict: its build gate over seed-fast\n"
+		"  --reference R     a reference folder; seed-task: the box of the task's published reference;\n"
+		"                    none (default)\n"
+		"  -j, --jobs N      programs at once (default: the number of cores)\n"
+		"  --dialect D       seed (default): what the published environment allows; open: see build\n",
+	.engine = true,
+	.run = run,
+};

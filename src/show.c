@@ -1,0 +1,177 @@
+#include "src/show.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "src/base/utf8.h"
+
+cJSON *show_build_json(const struct build *b, enum build_class cls)
+{
+	cJSON *o = cJSON_CreateObject(), *limit;
+
+	cJSON_AddBoolToObject(o, "ok", b->ok);
+	json_add_text(o, "class", cls < CLASS_COUNT ? build_class_name(cls) : NULL);
+	cJSON_AddStringToObject(o, "cause", build_cause_name(b->cause));
+	json_add_text(o, "error", b->error);
+	json_add_text(o, "exception", b->exception);
+	json_add_figure(o, "line", b->line > 0 ? b->line : NAN);
+	json_add_figure(o, "column", b->column > 0 ? b->column : NAN);
+	json_add_text(o, "source", b->source);
+	if (b->limit.name[0]) {
+		limit = cJSON_AddObjectToObject(o, "limit");
+		cJSON_AddStringToObject(limit, "name", b->limit.name);
+		json_add_figure(limit, "limit", b->limit.limit);
+		json_add_figure(limit, "used", b->limit.used);
+	} else {
+		cJSON_AddNullToObject(o, "limit");
+	}
+	cJSON_AddStringToObject(o, "dialect", b->dialect == DIALECT_SEED ? "seed" : "open");
+	json_add_figure(o, "seconds", b->seconds);
+	json_add_figure(o, "cpu_seconds", b->cpu_s);
+	json_add_figure(o, "peak_mib", b->peak_mib > 0 ? b->peak_mib : NAN);
+	json_add_figure(o, "statements_done", b->statements_all > 0 ? b->statements_done : NAN);
+	json_add_figure(o, "statements_all", b->statements_all > 0 ? b->statements_all : NAN);
+	json_add_text(o, "log", buf_str(&b->log));
+	json_add_figure(o, "log_bytes_dropped", (double)b->log_dropped);
+	cJSON_AddItemToObject(o, "refused",
+	                      b->refused ? cJSON_Duplicate(b->refused, true)
+	                                 : cJSON_CreateObject());
+	return o;
+}
+
+static void add_count(cJSON *o, const char *key, const struct figures *f, long v)
+{
+	json_add_figure(o, key, f ? (double)v : NAN);
+}
+
+static void add_bool(cJSON *o, const char *key, const struct figures *f, bool v)
+{
+	if (f)
+		cJSON_AddBoolToObject(o, key, v);
+	else
+		cJSON_AddNullToObject(o, key);
+}
+
+cJSON *show_mesh_json(const struct figures *f)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	add_count(o, "vertices", f, f ? f->vertices : 0);
+	add_count(o, "triangles", f, f ? f->triangles : 0);
+	add_count(o, "components", f, f ? f->components : 0);
+	add_count(o, "boundary_edges", f, f ? f->boundary_edges : 0);
+	add_count(o, "non_manifold_edges", f, f ? f->non_manifold_edges : 0);
+	add_count(o, "degenerate_faces", f, f ? f->degenerate_faces : 0);
+	add_bool(o, "watertight", f, f && f->watertight);
+	add_bool(o, "winding_consistent", f, f && f->winding_consistent);
+	return o;
+}
+
+cJSON *show_contact_json(const struct figures *f)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	add_count(o, "components_checked", f, f ? f->components_checked : 0);
+	json_add_figure(o, "mean_gap_ratio", f ? f->mean_gap_ratio : NAN);
+	json_add_figure(o, "max_gap_ratio", f ? f->max_gap_ratio : NAN);
+	add_count(o, "large_gap_components", f, f ? f->large_gap_components : 0);
+	return o;
+}
+
+void show_build_failure(FILE *out, const char *file, const struct build *b, enum build_class cls)
+{
+	fprintf(out, "%s: not built: %s", file, build_cause_label(b->cause));
+	if (cls < CLASS_COUNT)
+		fprintf(out, " (%s)", build_class_name(cls));
+	fputc('\n', out);
+	fprintf(out, "  %s", file);
+	if (b->line > 0)
+		fprintf(out, ":%d", b->line);
+	if (b->line > 0 && b->column > 0)
+		fprintf(out, ":%d", b->column);
+	fprintf(out, ": %s%s%s\n", b->exception ? b->exception : "", b->exception ? ": " : "",
+	        b->error ? b->error : build_cause_label(b->cause));
+	if (b->source && *b->source) {
+		fprintf(out, "    %s\n", b->source);
+		if (b->column > 0 && b->column < 200) {
+			/* tabs stay tabs, so that the mark stands under its letter */
+			fputs("    ", out);
+			const char *p = b->source;
+			size_t left = strlen(p);
+			for (int i = 1; i < b->column && left > 0; i++) {
+				uint32_t c;
+				int n = utf8_decode(p, left, &c);
+				fputc(*p == '\t' ? '\t' : ' ', out);
+				p += n > 0 ? n : 1;
+				left -= (size_t)(n > 0 ? n : 1);
+			}
+			fputs("^\n", out);
+		}
+	}
+	if (b->limit.name[0]) {
+		fprintf(out, "  limit %s: %g", b->limit.name, b->limit.limit);
+		if (isfinite(b->limit.used))
+			fprintf(out, ", used %.4g", b->limit.used);
+		fputc('\n', out);
+	}
+	const cJSON *x;
+	cJSON_ArrayForEach(x, b->refused)
+		fprintf(out, "  the jail refused %s, %.0f time%s\n", x->string, x->valuedouble,
+	                x->valuedouble == 1 ? "" : "s");
+}
+
+static double at(const cJSON *array, int i)
+{
+	const cJSON *v = cJSON_GetArrayItem(array, i);
+
+	return cJSON_IsNumber(v) ? v->valuedouble : NAN;
+}
+
+static void count(FILE *out, const cJSON *g, const char *key, const char *one, const char *many,
+                  const char *sep)
+{
+	double n = json_number_or(g, key, NAN);
+
+	if (isfinite(n))
+		fprintf(out, "%s%.0f %s", sep, n, n == 1 ? one : many);
+}
+
+void show_geometry(FILE *out, const cJSON *g)
+{
+	const cJSON *box = cJSON_GetObjectItemCaseSensitive(g, "bbox_mm");
+	const cJSON *holes = cJSON_GetObjectItemCaseSensitive(g, "holes"), *h;
+
+	if (!g)
+		return;
+	count(out, g, "solids", "solid", "solids", "  ");
+	count(out, g, "faces", "face", "faces", ", ");
+	count(out, g, "edges", "edge", "edges", ", ");
+	fprintf(out, "; %s, %s\n", json_bool_or(g, "valid", false) ? "valid" : "NOT valid",
+	        json_bool_or(g, "closed", false) ? "closed" : "NOT closed");
+	fprintf(out, "  box %.2f x %.2f x %.2f mm, volume %.1f mm3, area %.1f mm2\n", at(box, 0),
+	        at(box, 1), at(box, 2), json_number_or(g, "volume_mm3", NAN),
+	        json_number_or(g, "area_mm2", NAN));
+	double gap = json_number_or(g, "min_distance_mm", NAN);
+	if (isfinite(gap))
+		fprintf(out, "  least distance between solids %.3f mm\n", gap);
+	cJSON_ArrayForEach(h, holes)
+	{
+		const cJSON *axis = cJSON_GetObjectItemCaseSensitive(h, "axis");
+		const cJSON *c = cJSON_GetObjectItemCaseSensitive(h, "center_mm");
+		fprintf(out,
+		        "  hole diameter %.2f mm, depth %.2f mm, %s, along (%.2g %.2g %.2g) at (%.2f %.2f %.2f)\n",
+		        json_number_or(h, "diameter_mm", NAN), json_number_or(h, "depth_mm", NAN),
+		        json_bool_or(h, "through", false) ? "through" : "blind", at(axis, 0),
+		        at(axis, 1), at(axis, 2), at(c, 0), at(c, 1), at(c, 2));
+	}
+}
+
+void show_json_line(const cJSON *o)
+{
+	struct buf b = { 0 };
+
+	json_print(&b, o);
+	puts(buf_str(&b));
+	fflush(stdout);
+	buf_release(&b);
+}

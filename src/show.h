@@ -1,0 +1,27 @@
+/*
+ * show.h - builds and scores as JSON (cli.md, "The object of score --json") and as plain text for
+ * people.
+ */
+#ifndef SHOW_H
+#define SHOW_H
+
+#include <stdio.h>
+
+#include "engine/engine.h"
+
+/* The object under "build". @cls: CLASS_COUNT writes null. */
+cJSON *show_build_json(const struct build *b, enum build_class cls);
+/* The object under "mesh" and under "contact"; all null when @f is NULL. */
+cJSON *show_mesh_json(const struct figures *f);
+cJSON *show_contact_json(const struct figures *f);
+
+/* What went wrong, in the form that editors jump to: FILE:LINE:COLUMN: message, the source line, a
+ * mark under the column, the limit, what the jail refused. */
+void show_build_failure(FILE *out, const char *file, const struct build *b, enum build_class cls);
+/* "2 solids, 14 faces; 480.0 x 480.0 x 900.0 mm; volume 20071680 mm3; ..." and the holes. */
+void show_geometry(FILE *out, const cJSON *geometry);
+
+/* One line to stdout. */
+void show_json_line(const cJSON *o);
+
+#endif
