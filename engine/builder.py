@@ -104,11 +104,12 @@ def _warm_up(cq, has_font):
         "".join(traceback.TracebackException.from_exception(e).format())
     warnings.formatwarning("", UserWarning, PROGRAM, 1, "")
 
-    plate = cq.Workplane("XY").box(40, 30, 8).faces(">Z").workplane().hole(5)
-    plate = plate.cut(cq.Workplane("XY").cylinder(20, 3).translate((10, 8, 0)))
-    plate = plate.edges("|Z").fillet(2).union(cq.Workplane("XZ").circle(3).extrude(30))
+    # what is taken here a second time costs as much as the first: code that is warm is warm. So one
+    # of each kind of path is enough, and the cheapest will do.
+    plate = cq.Workplane("XY").box(40, 30, 8).cut(cq.Workplane("XY").cylinder(20, 3))
+    plate = plate.edges("|Z").fillet(2)
     if has_font:
-        plate = plate.union(cq.Workplane("XY").text("a", 5, 4))
+        cq.Workplane("XY").text("i", 5, 1)
     whole = cq.Assembly().add(plate, loc=cq.Location(cq.Vector(1, 2, 3))).toCompound()
     _brep(_shape_of(plate))
     cq.Shape.importBin(BytesIO(_brep(whole).getbuffer()))
@@ -159,9 +160,9 @@ def start(font):
     _warm_up(cq, has_font)
     _prepare_names()
     sys.tracebacklimit = 60
-    gc.enable()
-    gc.collect()
+    # frozen without a collection: there is little garbage, and looking for it touches every object
     gc.freeze()
+    gc.enable()
     t4 = time.perf_counter()
     version = {
         "python": "%d.%d.%d" % sys.version_info[:3],
@@ -336,8 +337,9 @@ def _parse(text):
     try:
         tree = compile(text.code, PROGRAM, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
     except MemoryError:
-        # the parser's own stack; a text of this size cannot have used up the memory
-        raise Failure(
+        if _memory_is_gone():
+            raise
+        raise Failure(  # the parser's own stack is full
             SyntaxError("too deeply nested: the parser's stack is full"),
             "syntax",
             None,
@@ -357,6 +359,11 @@ def _parse(text):
                     node.end_lineno = node.lineno
             stack.extend(ast.iter_child_nodes(node))
     return tree
+
+
+def _memory_is_gone():
+    used, limit = STATE["c"].memory()
+    return used > limit / 2
 
 
 def _open_filter(tree, source):
@@ -693,6 +700,8 @@ def _cause_of(e, refused, compiling):
         if isinstance(e, OSError):
             if process and isinstance(e, (PermissionError, BlockingIOError)):
                 return "process_limit"
+            if e.errno == 1 and not refused:  # clone3 and vfork are refused without being counted
+                return "process_limit"
             if isinstance(e, PermissionError) or (refused and e.errno in (1, 13)):
                 return "refused"
     module = type(e).__module__ or ""
@@ -725,7 +734,7 @@ def _nearest(e):
             known = [n for n in STATE.get("names", ()) if not n.startswith("_")]
         else:
             return ""
-        found = get_close_matches(name, known[:5000], 1, 0.6)
+        found = get_close_matches(name, known[:5000], 1, 0.72)
     except Exception:
         return ""
     return f"did you mean {found[0]!r}?" if found else ""
@@ -738,6 +747,22 @@ def _column(source, byte_column):
     if source is None:
         return byte_column + 1
     return len(source.encode("utf-8", "surrogatepass")[:byte_column].decode("utf-8", "ignore")) + 1
+
+
+def _assigned_at(tree, name):
+    """Line of the last top-level statement that gives @name (or shows an object, for None)."""
+    import ast
+
+    for node in reversed(tree.body):
+        if name is None:
+            value = node.value if isinstance(node, ast.Expr) else None
+            if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "show_object":
+                return node.lineno
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            return node.lineno
+    return None
 
 
 def _statements_done(tree, module_line, module_column):
@@ -768,6 +793,8 @@ def _report_failure(report, failure, text, tree, compiling):
                 report["statements_done"] = _statements_done(tree, *_place(first))
     source = text.source(line)
     message = _message(e)
+    if isinstance(e, SyntaxError) and isinstance(e.msg, str):
+        message = e.msg  # str() adds the place, which is told already
     kind = type(e).__name__
     trace = _traceback_text(e, text)
     remedy = failure.remedy or getattr(e, "cadforge_remedy", None) or _nearest(e)
@@ -1070,7 +1097,11 @@ def _build(request, blob, report):
                     raise Failure(
                         ValueError(NO_FINAL_OBJECT), "no_final_object", remedy=REMEDIES["no_final_object"]
                     )
-            shape = _final(final, dialect)
+            try:
+                shape = _final(final, dialect)
+            except Failure as failure:
+                failure.line = _assigned_at(tree, None if shown else name)
+                raise
             brep = _brep(shape)
             limit = int(request.get("brep_mib", 256)) << 20
             size = brep.getbuffer().nbytes
@@ -1089,7 +1120,10 @@ def _build(request, blob, report):
             raise Failure(e) from None
     except Failure as failure:
         report["refused"] = c.refusals()
-        if compiling and isinstance(failure.exception, (RecursionError, MemoryError)):
+        if compiling and (
+            isinstance(failure.exception, RecursionError)
+            or (isinstance(failure.exception, MemoryError) and not _memory_is_gone())
+        ):
             failure = Failure(
                 SyntaxError(f"the program is nested too deeply ({type(failure.exception).__name__})"),
                 "syntax",

@@ -237,13 +237,18 @@ static int filter_rules(scmp_filter_ctx ctx)
 		rc = rule(ctx, SCMP_ACT_ALLOW, "prlimit64", 2,
 		          (struct scmp_arg_cmp[]){ SCMP_A0(SCMP_CMP_EQ, 0),
 		                                   SCMP_A2(SCMP_CMP_EQ, 0) });
-	/* a signal to oneself, so that abort() ends as SIGABRT */
+	/* abort(), and no other signal even to oneself: a child that ends by SIGKILL was ended by
+	 * somebody else */
 	if (!rc)
-		rc = rule(ctx, SCMP_ACT_ALLOW, "tgkill", 1,
-		          (struct scmp_arg_cmp[]){ SCMP_A0(SCMP_CMP_EQ, OWN_PID) });
+		rc = rule(ctx, SCMP_ACT_ALLOW, "tgkill", 2,
+		          (struct scmp_arg_cmp[]){ SCMP_A0(SCMP_CMP_EQ, OWN_PID),
+		                                   SCMP_A2(SCMP_CMP_EQ, SIGABRT) });
+	/* libc blocks all signals around these two, and SIGSYS while blocked kills: a plain EPERM,
+	 * uncounted, lets the program hear of it */
 	if (!rc)
-		rc = rule(ctx, SCMP_ACT_ALLOW, "kill", 1,
-		          (struct scmp_arg_cmp[]){ SCMP_A0(SCMP_CMP_EQ, OWN_PID) });
+		rc = rule(ctx, SCMP_ACT_ERRNO(EPERM), "clone3", 0, NULL);
+	if (!rc)
+		rc = rule(ctx, SCMP_ACT_ERRNO(EPERM), "vfork", 0, NULL);
 	/* "is it a terminal?", asked whenever Python opens a file: no, and not worth counting */
 	if (!rc)
 		rc = rule(ctx, SCMP_ACT_ERRNO(ENOTTY), "ioctl", 1,

@@ -1,0 +1,3 @@
+# expect: refused
+# expect-nofilter: refused
+print("BREACH", open("@CANARY@").read())

@@ -1,0 +1,4 @@
+# expect: refused
+# expect-nofilter: no_final_object
+# contains: exec
+exec("x = 1")

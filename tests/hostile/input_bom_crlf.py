@@ -1,0 +1,3 @@
+﻿# expect: ok
+import cadquery as cq
+fixture = cq.Workplane().box(1, 1, 1)

@@ -1,0 +1,4 @@
+# expect: bad_input
+# contains: offset
+import cadquery as cq
+name = "ÿşÀ€"

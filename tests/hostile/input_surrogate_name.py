@@ -1,0 +1,2 @@
+# expect: name
+fixture = Åé

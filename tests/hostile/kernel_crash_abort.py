@@ -1,0 +1,6 @@
+# expect: refused
+# expect-nofilter: crash
+# contains-nofilter: SIGABRT
+import os
+
+os.abort()

@@ -1,0 +1,5 @@
+# expect: refused
+# expect-nofilter: crash
+import os
+
+os._exit(0)

@@ -1,0 +1,7 @@
+# expect: memory_limit
+# memory: 256
+import cadquery as cq
+
+rows = []
+while True:
+    rows.append([0] * 10000)

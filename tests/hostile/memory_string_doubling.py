@@ -1,0 +1,5 @@
+# expect: memory_limit
+# memory: 256
+text = "x"
+while True:
+    text += text

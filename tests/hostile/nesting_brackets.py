@@ -1,0 +1,3 @@
+# expect: syntax
+# repeat: ( 100000
+x =

@@ -1,0 +1,3 @@
+# expect: syntax
+# repeat: [ 3000
+x =

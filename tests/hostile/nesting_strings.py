@@ -1,0 +1,3 @@
+# expect: syntax
+# repeat: f"{ 2000
+x =

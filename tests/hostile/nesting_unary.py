@@ -1,0 +1,3 @@
+# expect: syntax|other_exception|crash|type|memory_limit
+# repeat: - 100000
+x = 1

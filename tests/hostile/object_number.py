@@ -1,0 +1,2 @@
+# expect: not_a_shape
+fixture = 42
