@@ -1095,6 +1095,7 @@ void mesh_shape(const TopoDS_Shape &s, double linear, bool relative, double angu
                 long triangles_max, struct soup *out)
 {
 	struct err e = {};
+	std::vector<gp_Pnt> placed;
 	size_t total = 0;
 
 	BRepMesh_IncrementalMesh mesher(s, linear, relative, angular, Standard_False);
@@ -1114,9 +1115,14 @@ void mesh_shape(const TopoDS_Shape &s, double linear, bool relative, double angu
 			        "mesh has more than %ld triangles; use fewer curved features or less detail",
 			        triangles_max);
 		const gp_Trsf &move = where.Transformation();
-		if (!where.IsIdentity())
-			for (int i = nodes->Lower(); i <= nodes->Upper(); i++)
-				nodes->ChangeValue(i).Transform(move);
+		/* a copy: the array is the triangulation's own, which other places of the same
+		 * face share */
+		placed.resize(static_cast<size_t>(nodes->Length()) + 1);
+		for (int i = 1; i <= nodes->Length(); i++) {
+			placed[static_cast<size_t>(i)] = nodes->Value(nodes->Lower() + i - 1);
+			if (!where.IsIdentity())
+				placed[static_cast<size_t>(i)].Transform(move);
+		}
 		bool reversed = x.Current().Orientation() == TopAbs_REVERSED;
 		for (int i = corners->Lower(); i <= corners->Upper(); i++) {
 			int n[3];
@@ -1126,7 +1132,7 @@ void mesh_shape(const TopoDS_Shape &s, double linear, bool relative, double angu
 				std::swap(n[1], n[2]);
 			for (int k = 0; k < 3; k++) {
 				/* Map...Array count from 1, as the triangles do */
-				const gp_Pnt &p = nodes->Value(n[k]);
+				const gp_Pnt &p = placed.at(static_cast<size_t>(n[k]));
 				for (int d = 0; d < 3; d++)
 					c[3 * k + d] = static_cast<float>(p.Coord(d + 1));
 			}
