@@ -373,7 +373,6 @@ const char *const *python_read_only(const struct python_options *o)
 	list[n++] = "/lib64";
 	list[n++] = "/usr/local/lib";
 	list[n++] = "/usr/share/fonts";
-	list[n++] = "/dev/null";
 	if (o->font)
 		list[n++] = o->font;
 	list[n] = NULL;
@@ -413,6 +412,15 @@ void python_settle(void)
 	PyObject *r = PyObject_CallMethod(builder, "settle", NULL);
 	if (!r)
 		PyErr_Print();
+	Py_XDECREF(r);
+}
+
+void python_rehearse(void)
+{
+	python_settle();
+	PyObject *r = PyObject_CallMethod(builder, "rehearse", NULL);
+	if (!r)
+		PyErr_Clear();
 	Py_XDECREF(r);
 }
 
