@@ -1,0 +1,119 @@
+#include "tests/seed.h"
+
+#include "engine/extract.h"
+
+static struct extract extract(enum extract_rule rule, const char *text)
+{
+	struct extract x;
+
+	assert_int_equal(extract_program(&x, rule, text, strlen(text), NULL), 0);
+	return x;
+}
+
+static void programs_are_those_that_pythons_patterns_find(void **state)
+{
+	cJSON *all = seed_vectors("text.json");
+	const cJSON *item;
+
+	(void)state;
+	cJSON_ArrayForEach(item, at(all, "fences"))
+	{
+		const char *text = at(item, "text")->valuestring;
+		const char *file = at(item, "file")->valuestring;
+		const char *completion = at(item, "completion")->valuestring;
+		struct extract x = extract(EXTRACT_FILE, text);
+		if (strcmp(buf_str(&x.program), file) != 0)
+			fail_msg("'%s': got '%s', want '%s'", text, buf_str(&x.program), file);
+		assert_int_equal(x.fenced, cJSON_IsTrue(at(item, "fenced")));
+		assert_memory_equal(text + x.offset, file, strlen(file));
+		extract_release(&x);
+		x = extract(EXTRACT_COMPLETION, text);
+		if (strcmp(buf_str(&x.program), completion) != 0)
+			fail_msg("'%s': got '%s', want '%s'", text, buf_str(&x.program),
+			         completion);
+		for (int i = 0; i < x.n_pieces; i++) {
+			size_t end = i + 1 < x.n_pieces ? x.pieces[i + 1].at : x.program.len;
+			assert_memory_equal(text + x.pieces[i].source, completion + x.pieces[i].at,
+			                    end - x.pieces[i].at);
+		}
+		extract_release(&x);
+	}
+	cJSON_Delete(all);
+}
+
+static void lines_of_the_program_are_found_again_in_the_text(void **state)
+{
+	const char *text = "Here it is:\n\n```python\n\nimport cadquery as cq\nx = 1\n```\nbye\n";
+	struct extract x = extract(EXTRACT_FILE, text);
+
+	(void)state;
+	assert_string_equal(buf_str(&x.program), "import cadquery as cq\nx = 1");
+	assert_true(x.fenced);
+	assert_false(x.clipped);
+	assert_int_equal(x.line_offset, 4);
+	assert_int_equal(extract_source_line(&x, text, strlen(text), 1), 5);
+	assert_int_equal(extract_source_line(&x, text, strlen(text), 2), 6);
+	extract_release(&x);
+}
+
+static void lines_after_a_thought_in_the_middle_are_found_too(void **state)
+{
+	const char *text =
+		"<think>a\nb</think>hm\nimport cadquery as cq\n<think>\n\n\n</think>x = 1\ny = 2\n";
+	struct extract x = extract(EXTRACT_COMPLETION, text);
+
+	(void)state;
+	assert_string_equal(buf_str(&x.program), "import cadquery as cq\nx = 1\ny = 2");
+	assert_int_equal(x.n_pieces, 2);
+	assert_int_equal(extract_source_line(&x, text, strlen(text), 1), 3);
+	assert_int_equal(extract_source_line(&x, text, strlen(text), 2), 7);
+	assert_int_equal(extract_source_line(&x, text, strlen(text), 3), 8);
+	extract_release(&x);
+}
+
+static void a_fence_without_an_end_is_clipped(void **state)
+{
+	static const struct {
+		const char *text;
+		bool clipped;
+	} cases[] = {
+		{ "```python\nx = 1", true },       { "```python\nx = 1\n``", true },
+		{ "```python\nx = 1\n```", false }, { "x = 1", false },
+		{ "```text is no opening", false }, { "", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct extract x = extract(EXTRACT_FILE, cases[i].text);
+		assert_int_equal(x.clipped, cases[i].clipped);
+		extract_release(&x);
+	}
+	struct extract x = extract(EXTRACT_COMPLETION, "<think>and then it stops");
+	assert_true(x.clipped);
+	extract_release(&x);
+}
+
+static void any_bytes_are_a_text(void **state)
+{
+	static const char text[] = "\xff\0```\xe2\x80\n x \xe3\x80```py\n\0a\x85\n```\xa0";
+	struct extract x;
+
+	(void)state;
+	assert_int_equal(extract_program(&x, EXTRACT_FILE, text, sizeof(text) - 1, NULL), 0);
+	assert_int_equal(x.program.len, 3);
+	assert_memory_equal(x.program.data, "\0a\x85", 3);
+	extract_release(&x);
+	extract_release(&x);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(programs_are_those_that_pythons_patterns_find),
+		cmocka_unit_test(lines_of_the_program_are_found_again_in_the_text),
+		cmocka_unit_test(lines_after_a_thought_in_the_middle_are_found_too),
+		cmocka_unit_test(a_fence_without_an_end_is_clipped),
+		cmocka_unit_test(any_bytes_are_a_text),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
