@@ -50,7 +50,7 @@ struct kept_reference {
 /* What is kept of a job while a child works on it, to name the limit it hit. */
 struct known_job {
 	uint32_t id;
-	double wall_s, memory_mib;
+	double wall_s;
 	struct known_job *next;
 };
 
@@ -198,7 +198,6 @@ static struct known_job **job_slot(struct scorer *sc, uint32_t id)
 static cJSON *report_from_outside(const struct nursery_verdict *v, const struct known_job *j)
 {
 	double wall_s = j ? j->wall_s : NAN;
-	double memory_mib = j ? j->memory_mib : NAN;
 	char what[400];
 	cJSON *o;
 
@@ -325,7 +324,7 @@ static void take_score(struct scorer *sc, const struct frame *f)
 		                    .log_max_bytes = LOG_MAX };
 	struct known_job *j = calloc(1, sizeof(*j));
 	if (j) {
-		*j = (struct known_job){ f->job, r.wall_s, r.memory_mib, sc->jobs };
+		*j = (struct known_job){ f->job, r.wall_s, sc->jobs };
 		sc->jobs = j;
 	}
 	if (nursery_submit(sc->nursery, f, &l, &e) < 0) {

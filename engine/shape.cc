@@ -50,6 +50,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <iostream>
 #include <istream>
 #include <map>
 #include <new>
@@ -288,6 +289,9 @@ TopoDS_Shape read_brep(const void *bytes, size_t len, const struct shape_limits 
 	byte_stream buffer(bytes, len);
 	std::istream in(&buffer);
 	TopoDS_Shape s;
+
+	/* OCCT's text reader goes on for a long while when words stop coming */
+	in.exceptions(std::ios::badbit | std::ios::failbit);
 	size_t at = 0;
 
 	if (len == 0)
@@ -310,6 +314,10 @@ TopoDS_Shape read_brep(const void *bytes, size_t len, const struct shape_limits 
 		give_up(SHAPE_DAMAGED, ERR_INPUT,
 		        "BREP: near byte %zu of %zu: %s; the file is damaged or cut off: export it again",
 		        buffer.used(), len, f.DynamicType()->Name());
+	} catch (const std::ios_base::failure &) {
+		give_up(SHAPE_DAMAGED, ERR_INPUT,
+		        "BREP: near byte %zu of %zu: something else was expected; the file is damaged or cut off: export it again",
+		        buffer.used(), len);
 	}
 	if (s.IsNull() || in.bad())
 		give_up(SHAPE_DAMAGED, ERR_INPUT,
@@ -1220,6 +1228,8 @@ int shape_warm_up(struct err *e)
 		OSD_ThreadPool::DefaultPool()->Init(1);
 		/* what OCCT has to say goes to our errors, never to a stream */
 		Message::DefaultMessenger()->ChangePrinters().Clear();
+		std::cout.rdbuf(nullptr);
+		std::cerr.rdbuf(nullptr);
 
 		BRep_Builder builder;
 		TopoDS_Compound both;

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""brep.py DIR - writes the shapes of tests/t_shape.c, tests/t_scorer.c and the fuzz corpus as BREP.
+
+Made with CadQuery 2.8.0, cadquery-ocp-novtk 7.9.3.1.1. Needs a Python that imports cadquery.
+"""
+import io
+import os
+import sys
+
+import cadquery as cq
+
+out = sys.argv[1]
+
+
+def sv(name, s):
+    if isinstance(s, cq.Workplane):
+        s = s.val()
+    b = io.BytesIO()
+    s.exportBin(b)
+    with open(os.path.join(out, name + ".brep"), "wb") as f:
+        f.write(b.getvalue())
+
+
+W=cq.Workplane
+box=W().box(10,20,30,centered=False)
+sv('box',box)
+sv('plate_holes', W().box(80,60,10,centered=(True,True,False)).faces('>Z').workplane().pushPoints([(-20,10)]).hole(6).faces('>Z').workplane(origin=(0,0,10)).pushPoints([(0,10)]).hole(5,4).faces('>Z').workplane(origin=(0,0,10)).pushPoints([(20,10)]).cboreHole(4,9,3).faces('>Z').workplane(origin=(0,0,10)).pushPoints([(20,-15)]).cskHole(4,8,90))
+sv('two_boxes', cq.Compound.makeCompound([box.val(), box.val().moved(cq.Location(cq.Vector(13,24,30)))]))
+sv('torus', cq.Solid.makeTorus(20,5))
+sv('hollow_sphere', W().sphere(10).cut(W().sphere(6)))
+sv('filleted', W().box(20,20,20).edges('|Z').fillet(3).faces('>Z').edges().fillet(1))
+sv('open_shell', cq.Shell.makeShell(box.faces('not >Z').vals()))
+sv('face', cq.Face.makePlane(10,20))
+sv('wire', cq.Wire.makeCircle(5,cq.Vector(),cq.Vector(0,0,1)))
+sv('empty', cq.Compound.makeCompound([]))
+# clevis: two knuckles, one axis; fillet floor blind hole; slot; half pipe; split bore
+cl=W().box(40,20,30).cut(W().box(16,20,20).translate((0,0,5))).cut(W('YZ').workplane(offset=-30).center(0,8).circle(4).extrude(60))
+sv('clevis',cl)
+bl=W().box(30,30,20).faces('>Z').workplane().hole(10,12)
+bl=bl.faces(cq.selectors.BoxSelector((-6,-6,-3),(6,6,-1))).edges().fillet(2) 
+sv('blind_rounded_floor',bl)
+dr=W().box(20,20,30).cut(W('XY').workplane(offset=5).circle(3).extrude(10)).cut(cq.Workplane(obj=cq.Solid.makeCone(0,3,2,cq.Vector(0,0,3),cq.Vector(0,0,1))))
+sv('drilled_tip', W().box(20,20,30).cut(W('XY').workplane(offset=5).circle(3).extrude(10)).cut(cq.Workplane(obj=cq.Solid.makeCone(0,3,2,cq.Vector(0,0,3),cq.Vector(0,0,1)))))
+sv('slot', W().box(40,20,5).faces('>Z').workplane().slot2D(20,6).cutThruAll())
+sv('half_pipe', W().box(40,20,10).cut(W('YZ').workplane(offset=-20).center(0,5).circle(4).extrude(40)))
+# bore split in halves: two half plates fused w/o clean
+h=W().box(20,10,10).translate((0,5,0)).cut(W().circle(3).extrude(30,both=True)); k=W().box(20,10,10).translate((0,-5,0)).cut(W().circle(3).extrude(30,both=True))
+sv('bore_in_halves', h.union(k,clean=False))
+sv('filleted_bore', W().box(20,20,10).faces('>Z').workplane().hole(6).faces('>Z').edges('%CIRCLE').fillet(1).faces('<Z').edges('%CIRCLE').chamfer(0.5))
+sv('cross_drilled', W().cylinder(40,10).cut(W().circle(6).extrude(100,both=True)).cut(W('XZ').circle(2).extrude(100,both=True)))
+sv('tilted', W().box(10,20,30).faces('>Z').workplane().hole(4).rotate((0,0,0),(1,2,3),33).translate((1000,-2000,500)))
+sv('torus_tilted', cq.Workplane(obj=cq.Solid.makeTorus(20,5)).rotate((0,0,0),(1,1,0.3),40))
+sv('spline', W().moveTo(0,0).spline([(10,5),(20,0),(20,10),(10,14),(0,10)],includeCurrent=True).close().extrude(5))
+sv('touching', cq.Compound.makeCompound([box.val(), box.val().moved(cq.Location(cq.Vector(10,0,0)))]))
+sv('nested_apart', cq.Compound.makeCompound([W().box(40,40,40).cut(W().box(30,30,30)).val(), W().sphere(5).val()]))
+box.val().exportBrep(os.path.join(out, 'box_text.brep'))
+sv('assembly', cq.Assembly().add(box).add(box,loc=cq.Location(cq.Vector(20,0,0),cq.Vector(0,0,1),90)).toCompound())
+sv('mirrored', W().box(20,20,10).translate((30,0,0)).faces('>Z').workplane(origin=(35,0,0)).hole(4,6).mirror('YZ'))
