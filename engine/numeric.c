@@ -1,7 +1,6 @@
 #include "engine/numeric.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 double clip01(double x)
 {
@@ -39,23 +38,50 @@ double mean_pairwise(const double *x, size_t n)
 	return n ? sum_pairwise(x, n) / (double)n : 0.0;
 }
 
-static int ascending(const void *a, const void *b)
+/* Rearranges @x so that x[k] is what sorting would put there, with nothing larger before it and
+ * nothing smaller after it (Hoare's selection). */
+static void select_place(double *x, size_t n, size_t k)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	size_t lo = 0, hi = n - 1;
 
-	return (x > y) - (x < y);
+	while (lo < hi) {
+		double pivot = x[lo + (hi - lo) / 2];
+		size_t i = lo, j = hi;
+		for (;;) {
+			while (x[i] < pivot)
+				i++;
+			while (x[j] > pivot)
+				j--;
+			if (i >= j)
+				break;
+			double t = x[i];
+			x[i++] = x[j];
+			x[j--] = t;
+		}
+		/* All before i are at most the pivot, all after j at least. */
+		if (k <= j && j < hi)
+			hi = j;
+		else if (k >= i && i > lo)
+			lo = i;
+		else
+			return;
+	}
 }
 
 double percentile_linear(double *x, size_t n, double q)
 {
 	if (n == 0)
 		return 0;
-	qsort(x, n, sizeof(*x), ascending);
 	double at = (q / 100.0) * (double)(n - 1);
 	double below = floor(at);
 	size_t i = (size_t)below;
+	select_place(x, n, i);
 	if (i + 1 >= n)
 		return x[n - 1];
-	double t = at - below, d = x[i + 1] - x[i];
-	return t >= 0.5 ? x[i + 1] - d * (1 - t) : x[i] + d * t;
+	double next = x[i + 1];
+	for (size_t k = i + 2; k < n; k++)
+		if (x[k] < next)
+			next = x[k];
+	double t = at - below, d = next - x[i];
+	return t >= 0.5 ? next - d * (1 - t) : x[i] + d * t;
 }

@@ -12,7 +12,7 @@ double clip01(double x);
 double sum_pairwise(const double *x, size_t n);
 /* numpy.mean; 0 for none */
 double mean_pairwise(const double *x, size_t n);
-/* numpy.percentile with method "linear". Sorts @x. @q in 0..100; 0 for none */
+/* numpy.percentile with method "linear". Rearranges @x (no NAN in it). @q in 0..100; 0 for none */
 double percentile_linear(double *x, size_t n, double q);
 
 #endif
