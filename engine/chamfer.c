@@ -12,7 +12,7 @@
 #include "engine/mt19937.h"
 #include "engine/numeric.h"
 
-#define LEAF_POINTS 8
+#define LEAF_POINTS 12
 #define DEPTH_MAX   40
 
 struct point_node {
