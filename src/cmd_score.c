@@ -14,14 +14,15 @@
 #include "src/pipeline.h"
 #include "src/show.h"
 
-enum { PROGRAM_MAX = 8 << 20 };
+enum { PROGRAM_MAX = 8 << 20, LIST_MAX = 64 << 20 };
 
 enum profile { PROFILE_SEED_FAST, PROFILE_SEED_FULL, PROFILE_STRICT };
 
 static const char *const profile_names[] = { "seed-fast", "seed-full", "strict" };
 
 struct entry {
-	const char *file;
+	char *file;
+	const struct task *task;
 	struct buf text;
 	struct extract what;
 	struct err unreadable; /* kind != ERR_NONE: no program could be read */
@@ -34,9 +35,11 @@ struct work {
 	enum profile profile;
 	bool dialect_given;
 	enum dialect dialect;
-	const struct task *task;
-	struct reference_set reference;
+	struct task_pack pack;
+	const struct task *task;        /* of the programs named as arguments */
+	struct reference_set reference; /* one for all, */
 	bool has_reference;
+	struct reference_set *of_task; /* or one for each task of the pack */
 	struct entry *entry;
 	size_t n, shown;
 	size_t *of_item; /* entry of the pipeline's item */
@@ -136,11 +139,11 @@ static void plain_terms(FILE *f, const struct reward *r)
 	}
 }
 
-static void plain_score(FILE *f, const struct work *w, const char *file, const struct build *b,
-                        enum build_class cls, const struct reward *r, const struct notes *notes,
-                        const struct pipeline_item *it)
+static void plain_score(FILE *f, const struct work *w, const struct entry *en,
+                        const struct build *b, enum build_class cls, const struct reward *r,
+                        const struct notes *notes, const struct pipeline_item *it)
 {
-	const char *task = w->task ? w->task->id : "no task";
+	const char *file = en->file, *task = en->task ? en->task->id : "no task";
 
 	if (b->ok) {
 		fprintf(f, "%s: total %.4f (%s, %s), %s\n", file, r->total,
@@ -181,7 +184,7 @@ static int score_item(struct work *w, struct entry *en, struct pipeline_item *it
 		.outcome = outcome,
 		.full = w->profile == PROFILE_SEED_FULL,
 		.figures = s->has_figures ? &s->figures : NULL,
-		.task = w->task,
+		.task = en->task,
 		.code = { buf_str(&en->what.program), en->what.program.len },
 		.raw = { buf_str(&en->text), en->text.len },
 		.stderr_text = { buf_str(&errors), errors.len },
@@ -194,7 +197,7 @@ static int score_item(struct work *w, struct entry *en, struct pipeline_item *it
 
 	cJSON *o = cJSON_CreateObject();
 	cJSON_AddStringToObject(o, "file", en->file);
-	json_add_text(o, "task", w->task ? w->task->id : NULL);
+	json_add_text(o, "task", en->task ? en->task->id : NULL);
 	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
 	cJSON_AddItemToObject(o, "build", show_build_json(b, cls));
 	add_reward(o, &r);
@@ -221,7 +224,7 @@ static int score_item(struct work *w, struct entry *en, struct pipeline_item *it
 		size_t len = 0;
 		FILE *f = open_memstream(&text, &len);
 		if (f) {
-			plain_score(f, w, en->file, b, cls, &r, &notes, it);
+			plain_score(f, w, en, b, cls, &r, &notes, it);
 			fclose(f);
 			en->plain = text;
 		}
@@ -244,7 +247,7 @@ static void answer_unreadable(struct work *w, struct entry *en)
 
 	b.dialect = w->dialect;
 	cJSON_AddStringToObject(o, "file", en->file);
-	json_add_text(o, "task", w->task ? w->task->id : NULL);
+	json_add_text(o, "task", en->task ? en->task->id : NULL);
 	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
 	cJSON_AddItemToObject(o, "build", show_build_json(&b, CLASS_UNKNOWN_BUILD_FAILURE));
 	add_reward(o, &r);
@@ -308,7 +311,7 @@ static int load_reference(struct work *w, const char *what, struct err *e)
 	if (strcmp(what, "none") == 0)
 		return 0;
 	if (strcmp(what, "seed-task") == 0) {
-		if (!w->task)
+		if (!w->task && !w->pack.n)
 			return err_set(e, ERR_USAGE,
 			               "--reference seed-task needs a task: give --task ID");
 		if (w->profile == PROFILE_SEED_FULL)
@@ -316,7 +319,12 @@ static int load_reference(struct work *w, const char *what, struct err *e)
 				e, ERR_USAGE,
 				"--reference seed-task has a box alone, and seed-full needs points and masks: "
 				"use seed-fast, or name a folder");
-		reference_from_box(&w->reference, w->task->seed_box_over_height);
+		w->of_task = calloc((size_t)w->pack.n, sizeof(*w->of_task));
+		if (!w->of_task)
+			return err_set(e, ERR_MEM, "out of memory");
+		for (int i = 0; i < w->pack.n; i++)
+			reference_from_box(&w->of_task[i], w->pack.tasks[i].seed_box_over_height);
+		return 0;
 	} else if (reference_load(&w->reference, what, e) < 0) {
 		return err_wrap(e, "--reference");
 	}
@@ -325,6 +333,64 @@ static int load_reference(struct work *w, const char *what, struct err *e)
 		return err_set(e, ERR_USAGE,
 		               "--reference %s: seed-full needs points and masks in it", what);
 	return 0;
+}
+
+static const struct reference_set *reference_of(const struct work *w, const struct entry *en)
+{
+	if (w->has_reference)
+		return &w->reference;
+	return w->of_task && en->task ? &w->of_task[en->task - w->pack.tasks] : NULL;
+}
+
+static int add_entry(struct work *w, const char *file, const struct task *task, struct err *e)
+{
+	struct entry *more = realloc(w->entry, sizeof(*more) * (w->n + 1));
+	char *name = strdup(file);
+
+	if (more)
+		w->entry = more;
+	if (!more || !name) {
+		free(name);
+		return err_set(e, ERR_MEM, "out of memory for %zu programs", w->n);
+	}
+	w->entry[w->n++] = (struct entry){ .file = name, .task = task };
+	return 0;
+}
+
+/* A line a program: its file, a tab, its task (or none). Empty lines are passed over. */
+static int read_list(struct work *w, const char *path, struct err *e)
+{
+	struct buf text = { 0 };
+	int line = 0, rc = -1;
+
+	if (buf_read_file(&text, path, LIST_MAX, e) < 0)
+		return err_wrap(e, "--list");
+	char *rest = text.data, *one;
+	while (rest && (one = strsep(&rest, "\n"))) {
+		const struct task *t = NULL;
+		char *tab = strchr(one, '\t');
+		line++;
+		one[strcspn(one, "\r")] = '\0';
+		if (!*one)
+			continue;
+		if (!tab) {
+			err_set(e, ERR_INPUT,
+			        "%s:%d: FILE, a tab and a task were expected, got '%.80s'", path,
+			        line, one);
+			goto out;
+		}
+		*tab = '\0';
+		if (strcmp(tab + 1, "none") != 0 && !(t = task_find(&w->pack, tab + 1, e))) {
+			err_wrap(e, "%s:%d", path, line);
+			goto out;
+		}
+		if (add_entry(w, one, t, e) < 0)
+			goto out;
+	}
+	rc = 0;
+out:
+	buf_release(&text);
+	return rc;
 }
 
 static int parse_profile(const char *text, enum profile *out)
@@ -348,7 +414,6 @@ static int score_all(struct work *w, struct err *e)
 		.measure = true,
 		.geometry = true,
 		.figures = w->profile == PROFILE_SEED_FULL ? FIGURES_FULL : FIGURES_FAST,
-		.reference = w->has_reference ? &w->reference : NULL,
 		.ctx = w,
 		.log = on_log,
 		.done = on_done,
@@ -370,7 +435,8 @@ static int score_all(struct work *w, struct err *e)
 		w->of_item[n] = i;
 		items[n++] = (struct pipeline_item){ .program = buf_str(&en->what.program),
 			                             .len = en->what.program.len,
-			                             .line_offset = en->what.line_offset };
+			                             .line_offset = en->what.line_offset,
+			                             .reference = reference_of(w, en) };
 	}
 	show_what_is_due(w);
 	struct pipeline *p = NULL;
@@ -401,18 +467,18 @@ static int run(const struct cmd *self, int argc, char **argv)
 		{ "reference", required_argument, NULL, 'r' },
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "dialect", required_argument, NULL, 'd' },
+		{ "list", required_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct work w = { .profile = PROFILE_SEED_FAST, .dialect = DIALECT_SEED };
-	struct task_pack pack = { 0 };
 	struct err e = { 0 };
-	const char *task = NULL, *reference = "none";
+	const char *task = NULL, *reference = "none", *list = NULL;
 	int opt, rc = EXIT_USAGE;
 	double v;
 
 	app_init(&w.app);
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "t:p:r:j:d:", options, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, "t:p:r:j:d:l:", options, NULL)) >= 0) {
 		int f = app_flag(&w.app, self, opt, optarg);
 		if (f == 2)
 			return EXIT_DONE;
@@ -431,6 +497,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 		case 'r':
 			reference = optarg;
 			break;
+		case 'l':
+			list = optarg;
+			break;
 		case 'j':
 			if (app_number("--jobs", optarg, 1, 64, &v) < 0)
 				return EXIT_USAGE;
@@ -445,28 +514,26 @@ static int run(const struct cmd *self, int argc, char **argv)
 			                 argv[optind - 1]);
 		}
 	}
-	if (optind == argc)
+	if (optind == argc && !list)
 		return app_usage(self, "a program is expected: FILE.py");
-	if (!task)
+	if (!task && optind < argc)
 		return app_usage(self, "--task ID is expected, or --task none");
 	app_find(&w.app);
-	if (strcmp(task, "none") != 0) {
-		if (task_pack_load(&pack, w.app.tasks, &e) < 0 ||
-		    !(w.task = task_find(&pack, task, &e)))
-			goto fail;
-	}
+	if (((task && strcmp(task, "none") != 0) || list) &&
+	    task_pack_load(&w.pack, w.app.tasks, &e) < 0)
+		goto fail;
+	if (task && strcmp(task, "none") != 0 && !(w.task = task_find(&w.pack, task, &e)))
+		goto fail;
 	if (load_reference(&w, reference, &e) < 0)
 		goto fail;
-	w.n = (size_t)(argc - optind);
-	w.entry = calloc(w.n, sizeof(*w.entry));
-	if (!w.entry) {
-		err_set(&e, ERR_MEM, "out of memory for %zu programs", w.n);
+	for (int i = optind; i < argc; i++)
+		if (add_entry(&w, argv[i], w.task, &e) < 0)
+			goto fail;
+	if (list && read_list(&w, list, &e) < 0)
 		goto fail;
-	}
 	bool unreadable = false;
 	for (size_t i = 0; i < w.n; i++) {
 		struct entry *en = &w.entry[i];
-		en->file = argv[optind + (int)i];
 		if (buf_read_file(&en->text, en->file, PROGRAM_MAX, &en->unreadable) < 0 ||
 		    extract_program(&en->what, EXTRACT_FILE, buf_str(&en->text), en->text.len,
 		                    &en->unreadable) < 0)
@@ -490,23 +557,29 @@ out:
 		extract_release(&w.entry[i].what);
 		free(w.entry[i].json_line);
 		free(w.entry[i].plain);
+		free(w.entry[i].file);
 	}
 	free(w.entry);
 	free(w.of_item);
 	reference_release(&w.reference);
-	task_pack_release(&pack);
+	for (int i = 0; w.of_task && i < w.pack.n; i++)
+		reference_release(&w.of_task[i]);
+	free(w.of_task);
+	task_pack_release(&w.pack);
 	return rc;
 }
 
 const struct cmd cmd_score = {
 	.name = "score",
-	.usage = "score FILE.py... --task ID|none [--profile P] [--reference R] [-j N] [--json]",
+	.usage =
+		"score FILE.py... --task ID|none [--list FILE] [--profile P] [--reference R] [-j N] [--json]",
 	.summary = "build and score programs",
 	.help = "  --task ID         the task they were written for, or none\n"
 		"  --profile P       seed-fast (default), seed-full: the published reward;\n"
 		"                    strict: its build gate over seed-fast\n"
 		"  --reference R     a reference folder; seed-task: the box of the task's published reference;\n"
 		"                    none (default)\n"
+		"  --list FILE       programs named in a file, a line each: FILE, a tab, its task\n"
 		"  -j, --jobs N      programs at once (default: the number of cores)\n"
 		"  --dialect D       seed (default): what the published environment allows; open: see build\n",
 	.engine = true,

@@ -7,7 +7,8 @@
 struct pipeline {
 	struct pipeline_options o;
 	struct engine *engine;
-	int reference;
+	const struct reference_set **known; /* the reference of engine id i + 1 */
+	int n_known;
 	struct pipeline_item *items;
 	size_t n, next, ended;
 	size_t in_flight;
@@ -54,6 +55,27 @@ static void on_log(void *ctx, uint32_t job, const char *stream, const char *text
 		p->o.log(p->o.ctx, index, stream, text, len);
 }
 
+/* The engine's number for a set, which it is told of once; 0 for none. */
+static int reference_id(struct pipeline *p, const struct reference_set *set, struct err *e)
+{
+	int id = 0;
+
+	if (!set)
+		return 0;
+	for (int i = 0; i < p->n_known; i++)
+		if (p->known[i] == set)
+			return i + 1;
+	const struct reference_set **more =
+		realloc(p->known, sizeof(*more) * (size_t)(p->n_known + 1));
+	if (!more)
+		return err_set(e, ERR_MEM, "out of memory for a reference");
+	p->known = more;
+	if (engine_reference(p->engine, set, &id, e) < 0)
+		return -1;
+	p->known[p->n_known++] = set;
+	return id;
+}
+
 static void on_built(void *ctx, uint32_t job, struct build *b)
 {
 	struct pipeline *p = ctx;
@@ -71,12 +93,13 @@ static void on_built(void *ctx, uint32_t job, struct build *b)
 			.format = SHAPE_BREP,
 			.geometry = p->o.geometry,
 			.figures = p->o.figures,
-			.reference = p->reference,
+			.reference = reference_id(p, it->reference ? it->reference : p->o.reference,
+			                          &p->failed),
 			.export_stl = p->o.export_stl,
 			.export_glb = p->o.export_glb,
 			.limits = p->o.limits,
 		};
-		if (engine_measure(p->engine, &r, &it->job, &p->failed) == 0)
+		if (r.reference >= 0 && engine_measure(p->engine, &r, &it->job, &p->failed) == 0)
 			return;
 	}
 	finish(p, it, index);
@@ -123,8 +146,7 @@ struct pipeline *pipeline_open(const struct pipeline_options *o, struct err *e)
 		                  .measured = on_measured,
 		                  .converted = on_converted };
 	p->engine = engine_open(&o->engine, &ops, e);
-	if (!p->engine ||
-	    (o->reference && engine_reference(p->engine, o->reference, &p->reference, e) < 0)) {
+	if (!p->engine) {
 		pipeline_close(p);
 		return NULL;
 	}
@@ -136,6 +158,7 @@ void pipeline_close(struct pipeline *p)
 	if (!p)
 		return;
 	engine_close(p->engine);
+	free(p->known);
 	free(p);
 }
 

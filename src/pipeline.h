@@ -11,6 +11,7 @@ struct pipeline_item {
 	const char *program;
 	size_t len;
 	int line_offset;
+	const struct reference_set *reference; /* or NULL: the options' */
 	/* found; valid when done() is called */
 	bool measured;
 	struct build build;
@@ -28,7 +29,7 @@ struct pipeline_options {
 	bool no_filter, facts, geometry, measure;
 	bool export_stl, export_glb;
 	enum figures_mode figures;
-	const struct reference_set *reference; /* or NULL */
+	const struct reference_set *reference; /* or NULL; borrowed for the pipeline's life */
 	void *ctx;
 	/* as a program prints; may be NULL */
 	void (*log)(void *ctx, size_t item, const char *stream, const char *text, size_t len);

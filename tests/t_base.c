@@ -175,6 +175,27 @@ static void json_reads_are_typed_and_figures_that_do_not_apply_are_null(void **s
 	buf_release(&b);
 }
 
+static void numbers_come_back_to_the_last_bit(void **state)
+{
+	static const double v[] = { 160.0 / 180.0, 888.8888888888889 / 1000,
+		                    0.1 + 0.2,     1e-7,
+		                    5e-324,        1.7976931348623157e308,
+		                    -0.0,          123456789012345678.0 };
+	struct err e = { 0 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
+		struct buf b = { 0 };
+		cJSON *o = cJSON_CreateObject();
+		json_add_figure(o, "v", v[i]);
+		json_print(&b, o);
+		cJSON_Delete(o);
+		o = json_parse(buf_str(&b), b.len, &e);
+		assert_true(json_number_or(o, "v", NAN) == v[i]);
+		cJSON_Delete(o);
+		buf_release(&b);
+	}
+}
+
 static void frames_survive_being_cut_anywhere(void **state)
 {
 	struct buf all = { 0 };
@@ -250,6 +271,7 @@ int main(void)
 		cmocka_unit_test(utf8_refuses_what_is_not_the_shortest_form),
 		cmocka_unit_test(json_errors_name_line_and_column),
 		cmocka_unit_test(json_reads_are_typed_and_figures_that_do_not_apply_are_null),
+		cmocka_unit_test(numbers_come_back_to_the_last_bit),
 		cmocka_unit_test(frames_survive_being_cut_anywhere),
 		cmocka_unit_test(a_frame_that_lies_about_its_length_is_refused_at_once),
 	};

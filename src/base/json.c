@@ -1,6 +1,7 @@
 #include "src/base/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,15 +102,45 @@ cJSON *json_parse(const char *text, size_t len, struct err *e)
 	return NULL;
 }
 
+/* The shortest of 15, 16 or 17 digits that reads back as the same double. cJSON's own choice may be
+ * one unit in the last place off, and rewards are compared bit for bit. */
+static void exact_number(char out[32], double v)
+{
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(out, 32, "%.*g", digits, v);
+		if (strtod(out, NULL) == v)
+			return;
+	}
+}
+
+static bool exact_numbers(cJSON *v)
+{
+	if (cJSON_IsNumber(v) && isfinite(v->valuedouble)) {
+		char text[32];
+		exact_number(text, v->valuedouble);
+		v->valuestring = cJSON_malloc(strlen(text) + 1);
+		if (!v->valuestring)
+			return false;
+		strcpy(v->valuestring, text);
+		v->type = (v->type & ~0xff) | cJSON_Raw;
+	}
+	for (cJSON *child = v->child; child; child = child->next)
+		if (!exact_numbers(child))
+			return false;
+	return true;
+}
+
 void json_print(struct buf *out, const cJSON *v)
 {
-	char *s = cJSON_PrintUnformatted(v);
+	cJSON *copy = cJSON_Duplicate(v, true);
+	char *s = copy && exact_numbers(copy) ? cJSON_PrintUnformatted(copy) : NULL;
 
 	if (s)
 		buf_adds(out, s);
 	else
 		out->failed = true;
 	cJSON_free(s);
+	cJSON_Delete(copy);
 }
 
 static int wanted(const cJSON *o, const char *key, const char *what, struct err *e)

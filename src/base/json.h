@@ -16,7 +16,7 @@
  * (ERR_INPUT) set: line, column and what stands there. Caller frees with cJSON_Delete(). */
 cJSON *json_parse(const char *text, size_t len, struct err *e);
 
-/* One line without blanks, appended to @out. */
+/* One line without blanks, appended to @out. Numbers read back as the same doubles. */
 void json_print(struct buf *out, const cJSON *v);
 
 /* Each returns 0, or -1 with @e set. @key must be there and of the type. */
