@@ -924,7 +924,8 @@ def _unknown_methods(tree, aliases):
         if node.attr in known:
             continue
         kinds[node] = None
-        near = get_close_matches(node.attr, [n for n in known if not n.startswith("_")], 1, 0.5)
+        likely = dir(cq.Workplane) if known is anything else known
+        near = get_close_matches(node.attr, [n for n in likely if not n.startswith("_")], 1, 0.6)
         found.append(
             {
                 "name": _say(node.attr, 200),
@@ -1138,7 +1139,7 @@ def _build(request, blob, report):
                     "ok": False,
                     "line": report["line"],
                     "column": report["column"],
-                    "message": _say(_message(failure.exception), 500),
+                    "message": _say(getattr(failure.exception, "msg", None) or _message(failure.exception), 500),
                 }
             }
         return b""
@@ -1164,7 +1165,7 @@ def _only_facts(request, blob):
         if line is not None:
             line += text.offset
         where = f"line {line}: " if line is not None else ""
-        message = _say(_message(e), 500)
+        message = _say(e.msg if isinstance(e, SyntaxError) else _message(e), 500)
         return {
             "facts": {"syntax": {"ok": False, "line": line, "column": column, "message": message}},
             "error": _say(f"{where}{type(e).__name__}: {message}", 1500),
@@ -1196,8 +1197,10 @@ def _convert(request, blob):
         shape = cq.Shape.cast(reader.OneShape())
         return {"ok": True, "error": None}, _brep(shape).getbuffer()
     except BaseException as e:
-        kind = type(e).__name__
-        return {"ok": False, "error": _say(f"{kind}: {_message(e)}", 500)}, b""
+        what = "BREP" if request.get("to") == "step" else "STEP file"
+        said = " ".join(_message(e).split())
+        sentence = f"the {what} cannot be converted ({type(e).__name__}: {said}); it is damaged or no {what}"
+        return {"ok": False, "error": _say(sentence, 500)}, b""
 
 
 def job(kind, request, blob):

@@ -213,7 +213,9 @@ static int rule(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned
 	return seccomp_rule_add_array(ctx, action, nr, n, args);
 }
 
-static int filter_rules(scmp_filter_ctx ctx)
+/* @may_open: landlock says which files; without it no file at all may be opened, since a filter
+ * cannot see paths (then text() fails, and what a program imports has to be there already) */
+static int filter_rules(scmp_filter_ctx ctx, bool may_open)
 {
 	const uint64_t writing =
 		O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
@@ -222,10 +224,10 @@ static int filter_rules(scmp_filter_ctx ctx)
 
 	for (size_t i = 0; i < sizeof(allowed_calls) / sizeof(*allowed_calls) && !rc; i++)
 		rc = rule(ctx, SCMP_ACT_ALLOW, allowed_calls[i], 0, NULL);
-	if (!rc)
+	if (!rc && may_open)
 		rc = rule(ctx, SCMP_ACT_ALLOW, "openat", 1,
 		          (struct scmp_arg_cmp[]){ SCMP_A2(SCMP_CMP_MASKED_EQ, writing, 0) });
-	if (!rc)
+	if (!rc && may_open)
 		rc = rule(ctx, SCMP_ACT_ALLOW, "open", 1,
 		          (struct scmp_arg_cmp[]){ SCMP_A1(SCMP_CMP_MASKED_EQ, writing, 0) });
 	for (size_t i = 0; i < sizeof(fcntl_safe) / sizeof(*fcntl_safe) && !rc; i++)
@@ -266,7 +268,7 @@ static int filter_compile(struct sandbox *s, struct err *e)
 		return err_set(e, ERR_MEM, "out of memory for the sandbox's filter");
 	seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (filter_rules(ctx) < 0) {
+	if (filter_rules(ctx, s->landlock_fd >= 0) < 0) {
 		err_set(e, ERR_LACKS, "libseccomp cannot express the sandbox's filter");
 		goto out;
 	}
@@ -394,18 +396,44 @@ static bool become_stranger(void)
 
 /* ---- limits ---- */
 
-/* Bytes of address space in use, read before landlock hides /proc; 0 when /proc is not there. */
+/* Where /proc is not mounted: the smallest limit under which one more page is still granted. */
+static uint64_t mapped_by_trying(void)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), low = 0, high = UINT64_C(1) << 34;
+	struct rlimit old, tried;
+
+	if (getrlimit(RLIMIT_AS, &old) < 0)
+		return 0;
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+		tried = (struct rlimit){ .rlim_cur = mid * page, .rlim_max = old.rlim_max };
+		if (setrlimit(RLIMIT_AS, &tried) < 0) { /* above the hard limit, which is enough */
+			high = mid;
+			continue;
+		}
+		void *p = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p == MAP_FAILED) {
+			low = mid + 1;
+		} else {
+			munmap(p, page);
+			high = mid;
+		}
+	}
+	setrlimit(RLIMIT_AS, &old);
+	return low * page;
+}
+
+/* Bytes of address space in use; asked before landlock hides /proc. */
 static uint64_t mapped_now(void)
 {
 	char text[64];
 	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
 
-	if (fd < 0)
-		return 0;
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	if (n <= 0)
-		return 0;
+		return mapped_by_trying();
 	text[n] = '\0';
 	return strtoull(text, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }

@@ -29,7 +29,8 @@ struct sandbox_limits {
 	uint64_t file_bytes; /* RLIMIT_FSIZE: bounds memory files too */
 };
 
-/* What this machine has; for doctor and READY. */
+/* What this machine has; for doctor and READY. Without landlock_fs a child may open no file at all.
+ */
 struct sandbox_layers {
 	bool no_new_privs, seccomp, rlimits, own_uid, landlock_fs, landlock_net, landlock_scope,
 		pdeathsig;

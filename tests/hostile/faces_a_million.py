@@ -1,5 +1,5 @@
 # expect: wall_limit|memory_limit|shape_limit|cpu_limit
-# wall: 4
+# wall: 2
 # memory: 1024
 import cadquery as cq
 

@@ -1,6 +1,6 @@
 # expect: memory_limit|wall_limit
 # memory: 192
-# wall: 5
+# wall: 2.5
 import cadquery as cq
 
 solids = []
