@@ -1,0 +1,74 @@
+#!/bin/sh
+# run.sh - builds the fuzz targets and runs each for FUZZ_SECONDS (60); called by `make check-fuzz`.
+#
+# With clang: libFuzzer, ASan, UBSan. Without: tests/fuzz/driver.c, ASan and UBSan of CC. The BREP target
+# forks and limits its children's memory, which ASan does not survive: always the driver, never ASan.
+# From the environment: srcdir CC CXX CPPFLAGS LIBS OCCT_CPPFLAGS OCCT_LIBS FUZZ_SECONDS FUZZ_SEED FUZZ_TARGETS
+set -eu
+: "${srcdir:=.}" "${CC:=cc}" "${CXX:=c++}" "${FUZZ_SECONDS:=60}" "${FUZZ_SEED:=1}"
+: "${FUZZ_TARGETS:=stl glb frame brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson}" "${PNG_LIBS:=-lpng}"
+: "${OCCT_CPPFLAGS:=}" "${OCCT_LIBS:=}" "${CLANG:=clang}"
+out=fuzz-build
+mkdir -p "$out"
+flags="-g -O1 -std=gnu11 -D_GNU_SOURCE -I$srcdir -I. $CPPFLAGS"
+base="err buf json frame utf8"
+sanitize="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+
+# is there a clang that links libFuzzer?
+libfuzzer=no
+echo 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n) { (void)p; (void)n; return 0; }' > "$out/try.c"
+if "$CLANG" -fsanitize=fuzzer,address "$out/try.c" -o "$out/try" 2> /dev/null; then
+	libfuzzer=yes
+fi
+
+sources() {
+	for m in $base; do echo "$srcdir/src/base/$m.c"; done
+	case $1 in
+	stl | glb) echo "$srcdir/engine/$1.c" "$srcdir/engine/mesh.c" ;;
+	esac
+	echo "$srcdir/tests/fuzz/fuzz_$1.c"
+}
+
+build_brep() {
+	# shellcheck disable=SC2086
+	for m in src/base/err src/base/buf src/base/json src/base/frame src/base/utf8 engine/score_job engine/stl engine/glb \
+		engine/numeric engine/mesh engine/topology engine/contact engine/silhouette engine/mt19937 engine/chamfer \
+		engine/reference engine/figures tests/fuzz/driver tests/fuzz/fuzz_brep; do
+		$CC $flags -c "$srcdir/$m.c" -o "$out/$(basename $m).o"
+	done
+	# shellcheck disable=SC2086
+	$CXX -g -O1 -std=gnu++17 -D_GNU_SOURCE -I"$srcdir" -I. $OCCT_CPPFLAGS -idirafter "$srcdir/engine/occt" \
+		-c "$srcdir/engine/shape.cc" -o "$out/shape.o"
+	# shellcheck disable=SC2086
+	$CXX -o "$out/fuzz_brep" "$out"/*.o $OCCT_LIBS $PNG_LIBS $LIBS -lm
+}
+
+failed=0
+for t in $FUZZ_TARGETS; do
+	corpus=$srcdir/tests/fuzz/corpus/$t
+	rm -rf "$out/new-$t"
+	mkdir -p "$out/new-$t"
+	echo "fuzz $t: $FUZZ_SECONDS s"
+	if [ "$t" = brep ]; then
+		rm -f "$out"/*.o
+		build_brep
+		case $corpus in /*) ;; *) corpus=$PWD/$corpus ;; esac
+		(cd "$out" && ./fuzz_brep "$FUZZ_SECONDS" "$FUZZ_SEED" "$corpus") || failed=$((failed + 1))
+	elif [ "$libfuzzer" = yes ]; then
+		# shellcheck disable=SC2046,SC2086
+		"$CLANG" $flags -fsanitize=fuzzer $sanitize $(sources "$t") -o "$out/fuzz_$t" $LIBS -lm
+		"$out/fuzz_$t" -max_total_time="$FUZZ_SECONDS" -seed="$FUZZ_SEED" -max_len=65536 -timeout=10 \
+			-rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 -artifact_prefix="$out/crash-$t-" \
+			"$out/new-$t" "$corpus" || failed=$((failed + 1))
+	else
+		# shellcheck disable=SC2046,SC2086
+		$CC $flags $sanitize $(sources "$t") "$srcdir/tests/fuzz/driver.c" -o "$out/fuzz_$t" $LIBS -lm
+		case $corpus in /*) ;; *) corpus=$PWD/$corpus ;; esac
+		(cd "$out" && "./fuzz_$t" "$FUZZ_SECONDS" "$FUZZ_SEED" "$corpus") || failed=$((failed + 1))
+	fi
+done
+if [ "$failed" -gt 0 ]; then
+	echo "fuzz: $failed targets broke; the inputs are in $out"
+	exit 1
+fi
+echo "fuzz: nothing broke"
