@@ -13,7 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RANGES_MAX 6000
+#define RANGES_MAX  6000
+#define MAPPING_MAX (UINT64_C(4) << 30)
 
 /* Linux 5.14; the headers of Debian 12 have them, older ones do not */
 #ifndef MADV_POPULATE_READ
@@ -90,6 +91,9 @@ static void learn(struct rehearsal_pages *p)
 			continue;
 		if (mode[3] != 'p' || mode[0] != 'r' || strstr(name, "[v") ||
 		    strstr(name, "[stack"))
+			continue;
+		/* a sanitizer's shadow: terabytes of nothing */
+		if (to - from > MAPPING_MAX)
 			continue;
 		if (mode[1] == 'w')
 			learn_mapping(p, pagemap, from, to, true);
