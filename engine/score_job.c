@@ -65,7 +65,7 @@ static int limit_of(const cJSON *o, const char *key, double def, double min, dou
 
 int score_request_parse(struct score_request *out, const char *json, size_t len, struct err *e)
 {
-	static const char *const formats[] = { "brep", "stl", "glb", NULL };
+	static const char *const formats[] = { "brep", "stl", "glb", "meshed", NULL };
 	static const char *const figures[] = { "none", "fast", "full", NULL };
 	struct score_request r = { 0 };
 	double faces, triangles, reference;
@@ -187,7 +187,8 @@ static int from_brep(struct job *j, const void *bytes, size_t len, struct err *e
 	double t = now_s();
 	int rc = 0;
 
-	struct shape *s = shape_read_brep(bytes, len, &j->r->limits, &j->fault, e);
+	struct shape *s = shape_read_brep(bytes, len, j->r->format == SCORE_MESHED, &j->r->limits,
+	                                  &j->fault, e);
 	j->read_s = now_s() - t;
 	if (!s)
 		return -1;
@@ -279,7 +280,9 @@ static int export_one(struct job *j, const char *format,
 
 static cJSON *failure_of(const struct job *j, const struct err *e)
 {
-	bool triangles = j->read_s > 0 && (j->r->format != SCORE_BREP || j->mesh_s > 0);
+	bool triangles =
+		j->read_s > 0 &&
+		((j->r->format != SCORE_BREP && j->r->format != SCORE_MESHED) || j->mesh_s > 0);
 
 	switch (j->fault) {
 	case SHAPE_EMPTY:
@@ -306,8 +309,9 @@ int score_job_run(const struct score_request *r, const void *bytes, size_t len,
 	double t = now_s();
 	cJSON *o;
 
-	int rc = r->format == SCORE_BREP ? from_brep(&j, bytes, len, &why)
-	                                 : from_triangles(&j, bytes, len, &why);
+	int rc = r->format == SCORE_BREP || r->format == SCORE_MESHED
+	                 ? from_brep(&j, bytes, len, &why)
+	                 : from_triangles(&j, bytes, len, &why);
 	if (rc == 0)
 		rc = compare(&j, refs, &why);
 	if (rc == 0 && r->export_stl)

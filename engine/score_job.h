@@ -16,7 +16,9 @@
 #include "src/base/buf.h"
 #include "src/base/json.h"
 
-enum score_format { SCORE_BREP, SCORE_STL, SCORE_GLB };
+/* SCORE_MESHED: a BREP with the triangles that our own mesher made (the builder's WIRE_CONVERT to
+ * "mesh"), which are kept. */
+enum score_format { SCORE_BREP, SCORE_STL, SCORE_GLB, SCORE_MESHED };
 enum score_figures { SCORE_FIGURES_NONE, SCORE_FIGURES_FAST, SCORE_FIGURES_FULL };
 
 /* The json of WIRE_SCORE. */

@@ -61,6 +61,7 @@
 
 struct shape {
 	TopoDS_Shape topo;
+	bool meshed; /* its triangles came with it and are kept */
 };
 
 namespace
@@ -281,7 +282,8 @@ void check_read(const TopoDS_Shape &s, const struct shape_limits *l)
 	}
 }
 
-TopoDS_Shape read_brep(const void *bytes, size_t len, const struct shape_limits *l)
+TopoDS_Shape read_brep(const void *bytes, size_t len, bool keep_triangles,
+                       const struct shape_limits *l)
 {
 	static const char binary[] = "Open CASCADE Topology V";
 	static const char text[] = "CASCADE Topology V";
@@ -324,7 +326,8 @@ TopoDS_Shape read_brep(const void *bytes, size_t len, const struct shape_limits 
 		        "BREP: near byte %zu of %zu: no shape could be read; the file is damaged or cut off: export it again",
 		        buffer.used(), len);
 	check_read(s, l);
-	BRepTools::Clean(s, Standard_True);
+	if (!keep_triangles)
+		BRepTools::Clean(s, Standard_True);
 	return s;
 }
 
@@ -1099,14 +1102,12 @@ void measure(const TopoDS_Shape &s, struct geometry *g)
 
 /* ---- mesh ---- */
 
-void mesh_shape(const TopoDS_Shape &s, double linear, bool relative, double angular,
-                long triangles_max, struct soup *out)
+void take_triangles(const TopoDS_Shape &s, long triangles_max, struct soup *out)
 {
 	struct err e = {};
 	std::vector<gp_Pnt> placed;
 	size_t total = 0;
 
-	BRepMesh_IncrementalMesh mesher(s, linear, relative, angular, Standard_False);
 	for (TopExp_Explorer x(s, TopAbs_FACE); x.More(); x.Next()) {
 		TopLoc_Location where;
 		const Handle(Poly_Triangulation) &t =
@@ -1165,8 +1166,8 @@ void geometry_release(struct geometry *g)
 	g->n_holes = 0;
 }
 
-struct shape *shape_read_brep(const void *bytes, size_t len, const struct shape_limits *l,
-                              enum shape_fault *fault, struct err *e)
+struct shape *shape_read_brep(const void *bytes, size_t len, bool meshed,
+                              const struct shape_limits *l, enum shape_fault *fault, struct err *e)
 {
 	struct shape *s = new (std::nothrow) shape;
 
@@ -1175,10 +1176,12 @@ struct shape *shape_read_brep(const void *bytes, size_t len, const struct shape_
 		err_set(e, ERR_MEM, "reading the shape: out of memory");
 		return nullptr;
 	}
-	if (guard("reading the shape", fault, e, [&] { s->topo = read_brep(bytes, len, l); }) < 0) {
+	if (guard("reading the shape", fault, e,
+	          [&] { s->topo = read_brep(bytes, len, meshed, l); }) < 0) {
 		shape_free(s);
 		return nullptr;
 	}
+	s->meshed = meshed;
 	return s;
 }
 
@@ -1208,8 +1211,12 @@ int shape_mesh(const struct shape *s, double linear, bool relative, double angul
 {
 	struct soup m = {};
 
-	if (guard("meshing the shape", fault, e,
-	          [&] { mesh_shape(s->topo, linear, relative, angular, triangles_max, &m); }) < 0) {
+	if (guard("meshing the shape", fault, e, [&] {
+		    if (!s->meshed)
+			    BRepMesh_IncrementalMesh(s->topo, linear, relative, angular,
+			                             Standard_False);
+		    take_triangles(s->topo, triangles_max, &m);
+	    }) < 0) {
 		soup_release(&m);
 		return -1;
 	}
@@ -1242,12 +1249,13 @@ int shape_warm_up(struct err *e)
 		BinTools::Write(both, bytes);
 		std::string all = bytes.str();
 		struct shape_limits limits = { 1000, 100000 };
-		struct shape s = { read_brep(all.data(), all.size(), &limits) };
+		struct shape s = { read_brep(all.data(), all.size(), false, &limits), false };
 		struct geometry g = {};
 		struct soup m = {};
 		measure(s.topo, &g);
 		geometry_release(&g);
-		mesh_shape(s.topo, 0.1, true, 0.1, 100000, &m);
+		BRepMesh_IncrementalMesh(s.topo, 0.1, Standard_True, 0.1, Standard_False);
+		take_triangles(s.topo, 100000, &m);
 		soup_release(&m);
 	});
 }

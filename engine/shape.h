@@ -62,10 +62,11 @@ int shape_warm_up(struct err *e);
 enum shape_fault { SHAPE_SOUND, SHAPE_DAMAGED, SHAPE_EMPTY, SHAPE_OVER_LIMIT, SHAPE_NO_MEMORY };
 
 /* Binary BREP (BinTools, V1 to V4) or text BREP (V1 to V3). NULL with @e (ERR_INPUT, ERR_MEM) and
- * @fault set when damaged, empty or over the limits. Triangles that came with it are dropped: only
- * the surfaces count, and ours are made from them. */
-struct shape *shape_read_brep(const void *bytes, size_t len, const struct shape_limits *l,
-                              enum shape_fault *fault, struct err *e);
+ * @fault set when damaged, empty or over the limits. Triangles that came with it are dropped, since
+ * a program could have forged them, unless @meshed says that they were made by a mesher of ours:
+ * then shape_mesh() takes them as they are. */
+struct shape *shape_read_brep(const void *bytes, size_t len, bool meshed,
+                              const struct shape_limits *l, enum shape_fault *fault, struct err *e);
 void shape_free(struct shape *s);
 
 /* 0, or -1 with @fault and @e. */

@@ -16,7 +16,7 @@ enum wire_type {
 	WIRE_CONVERT = 3, /* json: {to:"step"|"brep", wall_s, memory_mib}; blob: binary BREP or STEP
 	                     text */
 	/* cadforge -> scorer */
-	WIRE_SCORE = 4, /* json: {format:"brep"|"stl"|"glb", geometry:bool,
+	WIRE_SCORE = 4, /* json: {format:"brep"|"stl"|"glb"|"meshed", geometry:bool,
 	                 * figures:"none"|"fast"|"full", reference: id or 0, export:["stl","glb"],
 	                 * wall_s, memory_mib, faces_max, triangles_max}; blob: the shape */
 	WIRE_REFERENCE =

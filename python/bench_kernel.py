@@ -62,6 +62,7 @@ def run(source, path, cq):
         line
         for line in source.splitlines()
         if line.strip() not in ("import cadquery as cq", "from cadquery import exporters", "import math")
+        and not line.startswith("```")
     ]
     shown = []
     import math
@@ -102,6 +103,12 @@ def main(argv):
 
         shape = run(open(path, encoding="utf-8").read(), path, cq)
         cq.exporters.export(cq.Workplane(obj=shape), out, tolerance=0.1, angularTolerance=0.1)
+        try:
+            import trimesh
+        except ImportError:
+            return 0  # the lean environment has none: the peer is then spared its own measuring
+        found = trimesh.load(out, force="mesh")
+        found.is_watertight, found.is_winding_consistent, len(found.split(only_watertight=False))
         return 0
     stubs, repeats = argv[0], int(argv[1])
     files = open(argv[3], encoding="utf-8").read().splitlines() if argv[2] == "--list" else argv[2:]

@@ -30,7 +30,8 @@ extern char **environ;
 enum { SETS_MAX = 8, FILES_MAX = 512 };
 
 struct program {
-	char path[1024];
+	char path[1024]; /* as found, */
+	char bare[1200]; /* and its program alone, in a folder of the bench's own, for the peers */
 	struct buf text;
 	struct extract what;
 	bool builds;
@@ -49,6 +50,7 @@ struct bench {
 	int n_sets, rounds;
 	const char *peer_python;
 	char stubs[4200], python[4200], script[4200], where[300];
+	char dir[64];  /* where the peers run, and write what they write */
 	double last_s; /* of the pipeline's last item */
 	bool last_ok;
 	double *seconds; /* by item, for the rate runs */
@@ -141,7 +143,7 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct program *)a)->path, ((const struct program *)b)->path);
 }
 
-static int load_set(struct set *s, struct err *e)
+static int load_set(struct set *s, const char *bare_dir, int number, struct err *e)
 {
 	DIR *d = opendir(s->dir);
 	struct dirent *x;
@@ -168,10 +170,15 @@ static int load_set(struct set *s, struct err *e)
 	if (s->n == 0)
 		return err_set(e, ERR_INPUT, "%s: no .py file in it", s->dir);
 	qsort(s->p, (size_t)s->n, sizeof(*s->p), by_path);
-	for (int i = 0; i < s->n; i++)
-		if (extract_program(&s->p[i].what, EXTRACT_FILE, buf_str(&s->p[i].text),
-		                    s->p[i].text.len, e) < 0)
+	for (int i = 0; i < s->n; i++) {
+		struct program *p = &s->p[i];
+		if (extract_program(&p->what, EXTRACT_FILE, buf_str(&p->text), p->text.len, e) < 0)
 			return -1;
+		snprintf(p->bare, sizeof(p->bare), "%s/%d-%d.py", bare_dir, number, i);
+		if (file_write_atomic(p->bare, buf_str(&p->what.program), p->what.program.len, e) <
+		    0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -224,7 +231,7 @@ struct peer {
 	int in;
 };
 
-static int peer_start(struct peer *p, char *const argv[], struct err *e)
+static int peer_start(struct peer *p, const char *dir, char *const argv[], struct err *e)
 {
 	int out[2] = { -1, -1 }, in[2] = { -1, -1 };
 	posix_spawn_file_actions_t a;
@@ -232,6 +239,7 @@ static int peer_start(struct peer *p, char *const argv[], struct err *e)
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(in, O_CLOEXEC) < 0)
 		return err_errno(e, ERR_IO, "pipe");
 	posix_spawn_file_actions_init(&a);
+	posix_spawn_file_actions_addchdir_np(&a, dir);
 	posix_spawn_file_actions_adddup2(&a, in[0], 0);
 	posix_spawn_file_actions_adddup2(&a, out[1], 1);
 	int rc = posix_spawn(&p->pid, argv[0], &a, NULL, argv, environ);
@@ -271,7 +279,7 @@ static int list_file(char *path, const struct set *s, int from, int step, struct
 		return err_errno(e, ERR_IO, "%s", path);
 	for (int i = 0, k = 0; i < s->n; i++)
 		if (s->p[i].builds && k++ % step == from)
-			fprintf(f, "%s\n", s->p[i].path);
+			fprintf(f, "%s\n", s->p[i].bare);
 	return fclose(f) ? err_errno(e, ERR_IO, "%s", path) : 0;
 }
 
@@ -286,7 +294,7 @@ static double kernel_run(struct bench *b, struct set *s, int n, int repeats, str
 	snprintf(rounds, sizeof(rounds), "%d", repeats);
 	for (int i = 0; i < n; i++) {
 		char *argv[] = { b->python, b->script, b->stubs, rounds, "--list", list[i], NULL };
-		if (list_file(list[i], s, i, n, e) < 0 || peer_start(&p[i], argv, e) < 0)
+		if (list_file(list[i], s, i, n, e) < 0 || peer_start(&p[i], b->dir, argv, e) < 0)
 			return NAN;
 	}
 	for (int i = 0; i < n; i++)
@@ -304,7 +312,7 @@ static double kernel_run(struct bench *b, struct set *s, int n, int repeats, str
 			cJSON *o = json_parse(line, strlen(line), e);
 			const char *file = json_string_or(o, "file", "");
 			for (int k = 0; k < s->n; k++)
-				if (strcmp(s->p[k].path, file) == 0 && repeats > 1)
+				if (strcmp(s->p[k].bare, file) == 0 && repeats > 1)
 					s->p[k].kernel_s = json_number_or(o, "seconds", NAN);
 			cJSON_Delete(o);
 		}
@@ -350,8 +358,12 @@ static double cold_run(struct bench *b, struct set *s, int n, struct err *e)
 			i++;
 		snprintf(out[i], sizeof(out[i]), "/tmp/cadforge-bench-%d-%d.stl", (int)getpid(), i);
 		char *argv[] = { python, b->script,       "--cold", b->stubs,
-			         out[i], s->p[next].path, NULL };
-		int rc = posix_spawn(&pid[i], python, NULL, NULL, argv, environ);
+			         out[i], s->p[next].bare, NULL };
+		posix_spawn_file_actions_t a;
+		posix_spawn_file_actions_init(&a);
+		posix_spawn_file_actions_addchdir_np(&a, b->dir);
+		int rc = posix_spawn(&pid[i], python, &a, NULL, argv, environ);
+		posix_spawn_file_actions_destroy(&a);
 		if (rc) {
 			errno = rc;
 			err_errno(e, ERR_LACKS, "%s cannot be started", python);
@@ -621,6 +633,20 @@ static int bench_after_kill(struct bench *b, struct err *e)
 
 /* ---- the verb ---- */
 
+/* The bench's own folder: files alone. */
+static void remove_folder(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *x;
+
+	while (d && (x = readdir(d)))
+		if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
+			unlinkat(dirfd(d), x->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(path);
+}
+
 static int add_set(struct bench *b, const char *dir)
 {
 	const char *slash;
@@ -692,9 +718,14 @@ static int run(const struct cmd *self, int argc, char **argv)
 	snprintf(b.script, sizeof(b.script), "%s/bench_kernel.py", b.app.data);
 	snprintf(b.stubs, sizeof(b.stubs), "%s/gl", b.app.libexec);
 	machine(b.where, sizeof(b.where));
+	strcpy(b.dir, "/tmp/cadforge-bench-XXXXXX");
+	if (!mkdtemp(b.dir)) {
+		err_errno(&e, ERR_IO, "%s", b.dir);
+		return app_fail(&e);
+	}
 	for (int i = 0; i < b.n_sets; i++)
-		if (load_set(&b.set[i], &e) < 0)
-			return app_fail(&e);
+		if (load_set(&b.set[i], b.dir, i, &e) < 0)
+			goto out;
 	if (!b.app.json)
 		printf("%s\n\n%-34s %-10s %10s %-5s %8s %10s %8s\n", b.where, "figure", "set",
 		       "value", "", "limit", "peer", "ratio");
@@ -705,6 +736,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 	if (!e.kind && bench_memory(&b, &b.set[b.n_sets - 1], &e) == 0 &&
 	    bench_verdict(&b, &e) == 0)
 		bench_after_kill(&b, &e);
+out:
+	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
 		for (int k = 0; k < b.set[i].n; k++) {
 			buf_release(&b.set[i].p[k].text);

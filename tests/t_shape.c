@@ -25,7 +25,7 @@ static struct shape *read_shape(const char *name)
 	struct buf b = file(name);
 	enum shape_fault fault;
 	struct err e = { 0 };
-	struct shape *s = shape_read_brep(b.data, b.len, &room, &fault, &e);
+	struct shape *s = shape_read_brep(b.data, b.len, false, &room, &fault, &e);
 
 	if (!s)
 		fail_msg("%s: %s", name, e.text);
@@ -309,7 +309,7 @@ static void expect_refused(const void *bytes, size_t len, const struct shape_lim
 {
 	enum shape_fault fault;
 	struct err e = { 0 };
-	struct shape *s = shape_read_brep(bytes, len, l, &fault, &e);
+	struct shape *s = shape_read_brep(bytes, len, false, l, &fault, &e);
 
 	assert_null(s);
 	assert_int_equal(fault, want);
@@ -343,7 +343,7 @@ static void every_cut_of_a_brep_is_refused(void **state)
 		for (size_t len = 0; len < whole; len += 1 + len / 50) {
 			enum shape_fault fault;
 			struct err e = { 0 };
-			struct shape *s = shape_read_brep(b.data, len, &room, &fault, &e);
+			struct shape *s = shape_read_brep(b.data, len, false, &room, &fault, &e);
 			if (s)
 				fail_msg("%s: cut to %zu of %zu bytes it was read", names[i], len,
 				         b.len);
