@@ -493,6 +493,8 @@ static void job_begin(struct builder *b, const struct frame *f)
 		.memory_bytes = (uint64_t)(r.memory_mib * MIB),
 		.file_bytes = (uint64_t)((r.brep_mib + 64) * MIB),
 		.log_kept_bytes = LOG_KEPT,
+		/* the end of a measurement under way, before the begin of others */
+		.first = f->type == WIRE_CONVERT,
 		.log_max_bytes = (uint64_t)(r.output_kib * 1024),
 	};
 	struct known_job *j = calloc(1, sizeof(*j));
@@ -530,7 +532,9 @@ static int nursery_begin(struct builder *b, struct err *e)
 	b->jail = sandbox_prepare(&policy, e);
 	if (!b->jail)
 		return -1;
-	b->nursery = nursery_open(&ops, b->jail, b->jobs_max < 4 ? b->jobs_max : 4, b->jobs_max, e);
+	/* one more than run at once: a build is followed by the meshing of its shape */
+	b->nursery =
+		nursery_open(&ops, b->jail, b->jobs_max < 4 ? b->jobs_max + 1 : 4, b->jobs_max, e);
 	return b->nursery ? 0 : -1;
 }
 
@@ -547,7 +551,8 @@ static int heir_begin(struct builder *b, int socket_fd, struct err *e)
 	 * closed, their children are not ours, and freeing would only unshare pages */
 	b->nursery = NULL;
 	b->jail = NULL;
-	/* what was learnt stays true, as this is the same image; a rehearsal under way is not ours */
+	/* what was learnt stays true, as this is the same image; a rehearsal under way is not ours
+	 */
 	if (b->rehearsal.done_fd > 0)
 		b->rehearsal = (struct rehearsal){ .done_fd = -1 };
 	jobs_forget_all(b);

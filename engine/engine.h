@@ -110,7 +110,9 @@ struct build {
 	enum build_cause cause;
 	enum dialect dialect;
 	char *error, *exception, *source, *traceback;
-	int line, column; /* from 1; 0: not known */
+	int line, column;  /* from 1; 0: not known */
+	bool no_triangles; /* it left an object, but one without a triangle: the published evaluator
+	                      crashes */
 	struct limit_hit limit;
 	int statements_done, statements_all;
 	double seconds, cpu_s, peak_mib;

@@ -596,8 +596,15 @@ int nursery_submit(struct nursery *n, const struct frame *request, const struct 
 	w->job = request->job;
 	w->type = request->type;
 	w->limits = *l;
-	*n->last = w;
-	n->last = &w->next;
+	if (l->first) {
+		w->next = n->first;
+		if (!n->first)
+			n->last = &w->next;
+		n->first = w;
+	} else {
+		*n->last = w;
+		n->last = &w->next;
+	}
 	n->n_waiting++;
 	dispatch(n);
 	return 0;

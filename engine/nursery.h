@@ -38,6 +38,7 @@ struct nursery_limits {
 	double wall_s, cpu_s;
 	uint64_t memory_bytes, file_bytes;
 	uint64_t log_kept_bytes; /* passed on; what comes after is counted */
+	bool first;              /* goes before the jobs that wait */
 	uint64_t log_max_bytes;  /* past it the job ends with NURSERY_OUTPUT */
 };
 

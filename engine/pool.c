@@ -34,11 +34,27 @@
 #define SILENCE_S         20.0 /* beyond a job's own limits; then the program is taken for hung */
 #define RESTARTS_IN_A_ROW 5
 
+/* A measurement of a BREP with figures of its mesh is three jobs: the scorer measures the B-rep
+ * while the builder's kernel, of the version that programs run on, meshes it in a child that runs
+ * no program; then the scorer takes the figures of that mesh. (Triangle counts differ between
+ * kernel versions; the published figures are those of the newer one.) */
+enum part { PART_NONE, PART_GEOMETRY, PART_MESH, PART_FIGURES };
+
+struct measuring {
+	uint32_t id;
+	struct shape_request request; /* bytes are not kept */
+	struct shape_report report;
+	int waiting; /* parts that have not answered */
+	double started;
+};
+
 struct job {
 	uint32_t id, type;
+	struct measuring *whole; /* or NULL */
+	enum part part;
 	struct buf frame; /* as sent */
 	int losses;
-	bool sent;
+	bool sent, cancelled;
 	double limit_s;
 	enum dialect dialect;
 	struct buf log, log_partial[2];
@@ -198,6 +214,7 @@ static void job_built(struct engine *en, struct job *j, const struct frame *f, c
 		b.peak_mib = json_number_or(o, "peak_mib", 0);
 		b.log_bytes = (long long)json_number_or(o, "log_bytes", 0);
 		b.log_dropped = (long long)json_number_or(o, "log_dropped", 0);
+		b.no_triangles = json_bool_or(o, "no_triangles", false);
 		read_limit(&b.limit, o);
 		cJSON *facts = cJSON_GetObjectItemCaseSensitive(o, "facts");
 		if (cJSON_IsObject(facts))
@@ -219,7 +236,7 @@ static void job_built(struct engine *en, struct job *j, const struct frame *f, c
 	build_release(&b);
 }
 
-static void job_measured(struct engine *en, struct job *j, const struct frame *f, const char *lost)
+static struct shape_report report_of(const struct frame *f, const char *lost)
 {
 	struct shape_report r = { .cause = CAUSE_BUILDER_LOST };
 	struct err e = { 0 };
@@ -273,6 +290,81 @@ static void job_measured(struct engine *en, struct job *j, const struct frame *f
 	} else {
 		r.error = copy(lost ? lost : e.text);
 	}
+	return r;
+}
+
+static int submit_figures(struct engine *en, struct measuring *m, const void *brep, size_t len,
+                          struct err *e);
+
+static void take_failure(struct shape_report *to, struct shape_report *from)
+{
+	free(to->error);
+	to->ok = false;
+	to->cause = from->cause;
+	to->error = from->error;
+	to->limit = from->limit;
+	from->error = NULL;
+}
+
+static void part_answer(struct engine *en, const struct job *j, const struct frame *f,
+                        const char *lost)
+{
+	struct measuring *m = j->whole;
+	struct shape_report r = report_of(f, lost), *w = &m->report;
+	struct err e = { 0 };
+
+	m->waiting--;
+	switch (j->part) {
+	case PART_GEOMETRY:
+		/* what cannot be measured may still be meshed, and is worth its reward */
+		w->geometry = r.geometry;
+		w->read_s = r.read_s;
+		w->measure_s = r.measure_s;
+		r.geometry = NULL;
+		break;
+	case PART_MESH:
+		w->mesh_s = r.seconds;
+		if (!r.ok && r.cause == CAUSE_WALL_LIMIT)
+			r.cause = CAUSE_SHAPE_LIMIT;
+		if (!r.ok || submit_figures(en, m, f->blob, f->blob_len, &e) < 0) {
+			if (r.ok) {
+				r.cause = CAUSE_BUILDER_LOST;
+				r.error = copy(e.text);
+			}
+			take_failure(w, &r);
+		}
+		break;
+	case PART_FIGURES:
+		if (!r.ok)
+			take_failure(w, &r);
+		else
+			w->ok = true;
+		w->cause = r.cause;
+		w->has_figures = r.has_figures;
+		w->figures = r.figures;
+		w->mesh_s += r.mesh_s;
+		w->read_s += r.read_s;
+		w->score_s = r.score_s;
+		w->stl = r.stl;
+		w->glb = r.glb;
+		r.stl = r.glb = (struct buf){ 0 };
+		break;
+	case PART_NONE:
+		break;
+	}
+	shape_report_release(&r);
+	if (m->waiting > 0)
+		return;
+	w->seconds = now_s() - m->started;
+	en->ops.measured(en->ops.ctx, m->id, w);
+	shape_report_release(w);
+	free(m);
+}
+
+static void job_measured(struct engine *en, struct job *j, const struct frame *f, const char *lost)
+{
+	struct shape_report r = report_of(f, lost);
+
 	en->ops.measured(en->ops.ctx, j->id, &r);
 	shape_report_release(&r);
 }
@@ -283,6 +375,11 @@ static void job_answer(struct engine *en, struct job *j, const struct frame *f, 
 	cJSON *o;
 	char *why = NULL;
 
+	if (j->whole) {
+		part_answer(en, j, f, lost);
+		job_free(j);
+		return;
+	}
 	switch (j->type) {
 	case WIRE_BUILD:
 		job_built(en, j, f, lost);
@@ -557,12 +654,12 @@ static int program_frame(struct engine *en, struct program *p, const struct fram
 			struct frame again = *f;
 			cJSON *o = NULL;
 			struct err ignored = { 0 };
-			if (j->type == WIRE_BUILD || j->type == WIRE_SCORE)
+			if (j->type == WIRE_BUILD || j->type == WIRE_SCORE || j->whole)
 				o = json_parse(f->json, f->json_len, &ignored);
 			bool lost =
 				o && strcmp(json_string_or(o, "cause", ""), "builder_lost") == 0;
 			cJSON_Delete(o);
-			if (lost && ++j->losses < 2) {
+			if (lost && !j->cancelled && ++j->losses < 2) {
 				/* our own fault there (a child that could not be forked, was killed
 				 * from outside): once more */
 				j->sent = false;
@@ -717,8 +814,14 @@ static void program_close(struct program *p)
 	helper_stop(&p->helper, 1.0);
 	program_reset(p);
 	cJSON_Delete(p->info);
-	while (p->first)
-		job_free(job_unlink(p, &p->first));
+	while (p->first) {
+		struct job *j = job_unlink(p, &p->first);
+		if (j->whole && --j->whole->waiting == 0) {
+			shape_report_release(&j->whole->report);
+			free(j->whole);
+		}
+		job_free(j);
+	}
 }
 
 void engine_close(struct engine *en)
@@ -828,27 +931,114 @@ int engine_convert(struct engine *en, bool to_step, const void *bytes, size_t le
 	              e);
 }
 
-int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *job, struct err *e)
+static cJSON *score_request(const struct shape_request *r, const char *format, bool geometry,
+                            enum figures_mode mode)
 {
-	static const char *const format[] = { "brep", "stl", "glb" };
 	static const char *const figures[] = { "none", "fast", "full" };
 	cJSON *o = cJSON_CreateObject();
 
-	cJSON_AddStringToObject(o, "format", format[r->format]);
-	cJSON_AddBoolToObject(o, "geometry", r->geometry);
-	cJSON_AddStringToObject(o, "figures", figures[r->figures]);
+	cJSON_AddStringToObject(o, "format", format);
+	cJSON_AddBoolToObject(o, "geometry", geometry);
+	cJSON_AddStringToObject(o, "figures", figures[mode]);
 	cJSON_AddNumberToObject(o, "reference", r->reference);
-	cJSON *x = cJSON_AddArrayToObject(o, "export");
-	if (r->export_stl)
-		cJSON_AddItemToArray(x, cJSON_CreateString("stl"));
-	if (r->export_glb)
-		cJSON_AddItemToArray(x, cJSON_CreateString("glb"));
 	cJSON_AddNumberToObject(o, "wall_s", r->limits.score_wall_s);
 	cJSON_AddNumberToObject(o, "memory_mib", r->limits.memory_mib);
 	cJSON_AddNumberToObject(o, "faces_max", (double)r->limits.faces_max);
 	cJSON_AddNumberToObject(o, "triangles_max", (double)r->limits.triangles_max);
-	return submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len, r->limits.score_wall_s,
-	              DIALECT_OPEN, job, e);
+	return o;
+}
+
+static void add_exports(cJSON *o, const struct shape_request *r)
+{
+	cJSON *x = cJSON_AddArrayToObject(o, "export");
+
+	if (r->export_stl)
+		cJSON_AddItemToArray(x, cJSON_CreateString("stl"));
+	if (r->export_glb)
+		cJSON_AddItemToArray(x, cJSON_CreateString("glb"));
+}
+
+/* Makes the job just queued a part of @m. */
+static void join(struct engine *en, struct program *p, uint32_t id, struct measuring *m,
+                 enum part part)
+{
+	struct job *j = *job_find(p, id);
+
+	(void)en;
+	j->whole = m;
+	j->part = part;
+	m->waiting++;
+}
+
+static int submit_figures(struct engine *en, struct measuring *m, const void *brep, size_t len,
+                          struct err *e)
+{
+	cJSON *o = score_request(&m->request, "meshed", false, m->request.figures);
+	uint32_t id;
+
+	add_exports(o, &m->request);
+	if (submit(en, &en->scorer, WIRE_SCORE, o, brep, len, m->request.limits.score_wall_s,
+	           DIALECT_OPEN, &id, e) < 0)
+		return -1;
+	join(en, &en->scorer, id, m, PART_FIGURES);
+	return 0;
+}
+
+static int submit_mesh(struct engine *en, const struct shape_request *r, uint32_t *id,
+                       struct err *e)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	/* the published parameters: reward-seed section 1, item 6 */
+	cJSON_AddStringToObject(o, "to", "mesh");
+	cJSON_AddNumberToObject(o, "linear", 0.1);
+	cJSON_AddNumberToObject(o, "angular", 0.1);
+	cJSON_AddNumberToObject(o, "wall_s", r->limits.score_wall_s);
+	cJSON_AddNumberToObject(o, "cpu_s", r->limits.score_wall_s);
+	cJSON_AddNumberToObject(o, "memory_mib", r->limits.memory_mib);
+	return submit(en, &en->builder, WIRE_CONVERT, o, r->bytes, r->len, r->limits.score_wall_s,
+	              DIALECT_OPEN, id, e);
+}
+
+int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *job, struct err *e)
+{
+	static const char *const format[] = { "brep", "stl", "glb" };
+	uint32_t id;
+
+	if (r->format != SHAPE_BREP || r->figures == FIGURES_NONE) {
+		cJSON *o = score_request(r, format[r->format], r->geometry, r->figures);
+		add_exports(o, r);
+		return submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len,
+		              r->limits.score_wall_s, DIALECT_OPEN, job, e);
+	}
+	struct measuring *m = calloc(1, sizeof(*m));
+	if (!m)
+		return err_set(e, ERR_MEM, "out of memory for a job");
+	m->request = *r;
+	m->request.bytes = NULL;
+	m->started = now_s();
+	m->report.limit.limit = m->report.limit.used = NAN;
+	if (submit_mesh(en, r, &id, e) < 0) {
+		free(m);
+		return -1;
+	}
+	m->id = id; /* the first part's number stands for the whole */
+	join(en, &en->builder, id, m, PART_MESH);
+	if (r->geometry) {
+		cJSON *o = score_request(r, "brep", true, FIGURES_NONE);
+		if (submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len, r->limits.score_wall_s,
+		           DIALECT_OPEN, &id, e) < 0) {
+			struct job **at = job_find(&en->builder, m->id);
+			if (at)
+				job_free(job_unlink(&en->builder, at));
+			free(m);
+			return -1;
+		}
+		join(en, &en->scorer, id, m, PART_GEOMETRY);
+	}
+	if (job)
+		*job = m->id;
+	return 0;
 }
 
 int engine_reference(struct engine *en, const struct reference_set *set, int *id, struct err *e)
@@ -867,19 +1057,25 @@ int engine_reference(struct engine *en, const struct reference_set *set, int *id
 	return 0;
 }
 
-void engine_cancel(struct engine *en, uint32_t job)
+void engine_cancel(struct engine *en, uint32_t id)
 {
 	struct program *both[2] = { &en->builder, &en->scorer };
 
-	for (int i = 0; i < 2; i++) {
-		struct job **at = job_find(both[i], job);
-		if (!at)
-			continue;
-		if ((*at)->sent)
-			frame_append(&both[i]->out, WIRE_CANCEL, job, "{}", 2, NULL, 0);
-		else
-			job_answer(en, job_unlink(both[i], at), NULL, "cancelled");
-	}
+	for (int i = 0; i < 2; i++)
+		for (struct job **at = &both[i]->first; *at;) {
+			struct job *j = *at;
+			if (j->id != id && !(j->whole && j->whole->id == id)) {
+				at = &j->next;
+				continue;
+			}
+			j->cancelled = true;
+			if (j->sent) {
+				frame_append(&both[i]->out, WIRE_CANCEL, j->id, "{}", 2, NULL, 0);
+				at = &j->next;
+			} else {
+				job_answer(en, job_unlink(both[i], at), NULL, "cancelled");
+			}
+		}
 }
 
 int engine_poll_fds(struct engine *en, struct pollfd *out, int cap)

@@ -211,11 +211,12 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 			wall_s);
 		return score_failure("shape_limit", what, "score wall", wall_s, v->wall_s);
 	case NURSERY_SIGNALLED:
-		/* not ours, and the jail lets no shape send it: an operator, or the system short of memory */
+		/* not ours, and the jail lets no shape send it: an operator, or the system short of
+		 * memory */
 		if (v->status == SIGKILL)
 			return score_failure("builder_lost",
-			                     "the scorer's child was killed from outside", NULL, NAN,
-			                     NAN);
+			                     "the scorer's child was killed from outside", NULL,
+			                     NAN, NAN);
 		if (v->status == SIGXCPU)
 			return score_failure(
 				"shape_limit",

@@ -13,8 +13,8 @@ enum wire_type {
 	WIRE_BUILD = 1,   /* json: {dialect:"seed"|"open", filter:bool, wall_s, cpu_s, memory_mib,
 	                   * output_kib,   brep_mib, facts:bool}; blob: the program as it came */
 	WIRE_FACTS = 2,   /* json: {}; blob: the program, which is parsed and never run */
-	WIRE_CONVERT = 3, /* json: {to:"step"|"brep", wall_s, memory_mib}; blob: binary BREP or STEP
-	                     text */
+	WIRE_CONVERT = 3, /* json: {to:"step"|"brep"|"mesh", wall_s, cpu_s, memory_mib, linear,
+	                     angular}; blob: binary BREP, or STEP text */
 	/* cadforge -> scorer */
 	WIRE_SCORE = 4, /* json: {format:"brep"|"stl"|"glb"|"meshed", geometry:bool,
 	                 * figures:"none"|"fast"|"full", reference: id or 0, export:["stl","glb"],

@@ -177,7 +177,8 @@ static int score_item(struct work *w, struct entry *en, struct pipeline_item *it
 
 	if (b->ok && !(it->measured && s->ok))
 		adopt_shape_failure(b, s);
-	enum seed_outcome outcome = seed_outcome_of(b->cause, s->has_figures);
+	enum seed_outcome outcome =
+		b->no_triangles ? SEED_EVALUATOR_CRASH : seed_outcome_of(b->cause, s->has_figures);
 	if (!b->ok)
 		seed_stderr(&errors, b->exception, b->error, b->traceback);
 	struct seed_input in = {
