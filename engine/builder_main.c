@@ -28,6 +28,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,6 +70,7 @@ struct builder {
 	struct known_job *jobs;
 	int jobs_max;
 	bool unforked;
+	pid_t heir; /* 0: none that is still to be collected */
 };
 
 static double now_s(void)
@@ -608,6 +610,12 @@ out:
 	return rc;
 }
 
+static void heir_collect(struct builder *b)
+{
+	if (b->heir > 0 && waitpid(b->heir, NULL, WNOHANG) != 0)
+		b->heir = 0;
+}
+
 /* 0: this is still the old process; 1: this is the heir, at work. */
 static int heir_make(struct builder *b, struct err *e)
 {
@@ -617,13 +625,16 @@ static int heir_make(struct builder *b, struct err *e)
 		return err_errno(e, ERR_IO, "a socket pair for the heir");
 	pid_t pid = fork();
 	if (pid == 0) {
-		signal(SIGCHLD, SIG_DFL);
+		b->heir = 0;
 		if (heir_begin(b, pair[1], e) < 0) {
 			fprintf(stderr, "cadforge-builder: %s\n", e->text);
 			_exit(1);
 		}
 		return 1;
 	}
+	heir_collect(b); /* the one before: it is dead, or nobody would have asked */
+	if (pid > 0)
+		b->heir = pid;
 	int rc = pid < 0 ? err_errno(e, ERR_LOST, "fork of the heir")
 	                 : send_heir(b, pid, pair[0], e);
 	close(pair[0]);

@@ -1,11 +1,11 @@
 """The CAD kernel's own time for programs: one warm process runs and meshes each, unforked, unjailed, unscored.
 
 usage: python bench_kernel.py GL_STUBS_DIR REPEATS FILE...        (or --list FILE-WITH-PATHS)
-       python bench_kernel.py --cold GL_STUBS_DIR OUT.stl FILE    one program in this process, written as STL
+       python bench_kernel.py --cold GL_STUBS_DIR OUT.stl FILE    one program, the way the published evaluator does
 
 Used by `cadforge bench` alone. The first form prints, for each file, a JSON line {file, seconds, repeats} with the
-least time of its repeats; a program that fails gives seconds null. The second is what a scorer does that starts one
-Python for each program: start, import, run, mesh, write. Programs run with all rights: only trusted ones belong here.
+least time of its repeats; a program that fails gives seconds null. The second starts a Python that imports its tools
+and starts another one that imports CadQuery, runs, meshes and writes STL, which the first then loads and measures. Programs run with all rights: only trusted ones belong here.
 """
 
 import ctypes
@@ -13,11 +13,13 @@ import importlib.abc
 import importlib.machinery
 import json
 import os
+import subprocess
 import sys
 import time
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# left out of the lean environment; where one is installed it is found first and the finder is never asked
 LEFT_OUT = ("vtkmodules", "OCP.IVtkOCC", "OCP.IVtkVTK", "ezdxf", "casadi")
 
 
@@ -95,21 +97,40 @@ def mesh(shape):
     BRepMesh_IncrementalMesh(shape.wrapped, 0.1, True, 0.1, True)
 
 
+def runner(stubs, out, path):
+    prepare(stubs)
+    import cadquery as cq
+
+    export = cq.exporters.export  # before the program can put another in its place
+    shape = run(open(path, encoding="utf-8").read(), path, cq)
+    export(cq.Workplane(obj=shape), out, tolerance=0.1, angularTolerance=0.1)
+    return 0
+
+
+def cold(stubs, out, path):
+    """An evaluator in one process and its runner in another, as published. Without trimesh (the lean environment has
+    none) the evaluator measures nothing, which spares the peer about a second."""
+    command = [sys.executable, os.path.abspath(__file__), "--runner", stubs, out, path]
+    try:
+        import numpy
+        import scipy.spatial
+        import trimesh
+        from PIL import Image
+    except ImportError:
+        return subprocess.run(command).returncode
+    if subprocess.run(command).returncode != 0:
+        return 1
+    found = trimesh.load(out, force="mesh")
+    found.apply_scale(1000 / max(found.extents[2], 1e-9))
+    pieces = found.split(only_watertight=False)
+    return 0 if found.is_watertight or len(pieces) >= 0 and found.is_winding_consistent in (True, False) else 1
+
+
 def main(argv):
     if argv[:1] == ["--cold"]:
-        stubs, out, path = argv[1:4]
-        prepare(stubs)
-        import cadquery as cq
-
-        shape = run(open(path, encoding="utf-8").read(), path, cq)
-        cq.exporters.export(cq.Workplane(obj=shape), out, tolerance=0.1, angularTolerance=0.1)
-        try:
-            import trimesh
-        except ImportError:
-            return 0  # the lean environment has none: the peer is then spared its own measuring
-        found = trimesh.load(out, force="mesh")
-        found.is_watertight, found.is_winding_consistent, len(found.split(only_watertight=False))
-        return 0
+        return cold(*argv[1:4])
+    if argv[:1] == ["--runner"]:
+        return runner(*argv[1:4])
     stubs, repeats = argv[0], int(argv[1])
     files = open(argv[3], encoding="utf-8").read().splitlines() if argv[2] == "--list" else argv[2:]
     prepare(stubs)
