@@ -610,10 +610,15 @@ out:
 	return rc;
 }
 
+/* Nobody asks for an heir while the one before lives: it is dead, or dying, or of no use. */
 static void heir_collect(struct builder *b)
 {
-	if (b->heir > 0 && waitpid(b->heir, NULL, WNOHANG) != 0)
-		b->heir = 0;
+	if (b->heir <= 0)
+		return;
+	kill(b->heir, SIGKILL);
+	while (waitpid(b->heir, NULL, 0) < 0 && errno == EINTR)
+		;
+	b->heir = 0;
 }
 
 /* 0: this is still the old process; 1: this is the heir, at work. */
@@ -632,7 +637,7 @@ static int heir_make(struct builder *b, struct err *e)
 		}
 		return 1;
 	}
-	heir_collect(b); /* the one before: it is dead, or nobody would have asked */
+	heir_collect(b);
 	if (pid > 0)
 		b->heir = pid;
 	int rc = pid < 0 ? err_errno(e, ERR_LOST, "fork of the heir")

@@ -94,8 +94,20 @@ static void say_versions(struct report *r, const cJSON *info, const char *what)
 	cJSON_ArrayForEach(x, v)
 	{
 		snprintf(item, sizeof(item), "%s %s", what, x->string);
-		row(r, item, cJSON_IsString(x), NEEDED, cJSON_IsString(x) ? x->valuestring : NULL,
-		    NULL);
+		if (cJSON_IsString(x)) {
+			row(r, item, true, NEEDED, x->valuestring, NULL);
+		} else if (cJSON_IsArray(x)) {
+			struct buf list = { 0 };
+			const cJSON *one;
+			cJSON_ArrayForEach(one, x)
+				buf_printf(&list, "%s%s", list.len ? ", " : "",
+			                   cJSON_IsString(one) ? one->valuestring : "?");
+			for (size_t i = 0; i < strlen(item); i++)
+				if (item[i] == '_')
+					item[i] = ' ';
+			row(r, item, true, WANTED, buf_str(&list), NULL);
+			buf_release(&list);
+		}
 	}
 	snprintf(item, sizeof(item), "%s ready after", what);
 	snprintf(text, sizeof(text), "%.2f s", json_number_or(info, "seconds", 0));

@@ -89,8 +89,13 @@ void show_build_failure(FILE *out, const char *file, const struct build *b, enum
 		fprintf(out, ":%d", b->line);
 	if (b->line > 0 && b->column > 0)
 		fprintf(out, ":%d", b->column);
-	fprintf(out, ": %s%s%s\n", b->exception ? b->exception : "", b->exception ? ": " : "",
-	        b->error ? b->error : build_cause_label(b->cause));
+	/* the sentence may begin with the line, which stands before it already */
+	const char *said = b->error ? b->error : build_cause_label(b->cause);
+	char line[32];
+	snprintf(line, sizeof(line), "line %d: ", b->line);
+	if (b->line > 0 && strncmp(said, line, strlen(line)) == 0)
+		said += strlen(line);
+	fprintf(out, ": %s\n", said);
 	if (b->source && *b->source) {
 		fprintf(out, "    %s\n", b->source);
 		if (b->column > 0 && b->column < 200) {
