@@ -1269,46 +1269,6 @@ def job(kind, request, blob):
     return dumps(report).encode(), answer
 
 
-REHEARSAL = """
-import math
-import cadquery as cq
-
-length, width, height = 120.0, 60.0, 12.0
-hole = 6.0
-
-def plate(x, y, z):
-    return cq.Workplane("XY").box(x, y, z).edges("|Z").fillet(4)
-
-def pins(count, radius):
-    made = cq.Workplane("XY")
-    for n in range(count):
-        angle = 2 * math.pi * n / count
-        made = made.union(
-            cq.Workplane("XY").cylinder(20, 2).translate((radius * math.cos(angle), radius * math.sin(angle), 8))
-        )
-    return made
-
-base = plate(length, width, height)
-base = base.faces(">Z").workplane().rect(90, 40, forConstruction=True).vertices().hole(hole)
-rib = cq.Workplane("XZ").polyline([(-20, 0), (20, 0), (0, 30)]).close().extrude(4).translate((0, 2, 6))
-ring = cq.Workplane("XY").circle(14).circle(9).extrude(18).rotate((0, 0, 0), (0, 0, 1), 30)
-part = base.union(rib).union(ring).cut(cq.Workplane("YZ").circle(3).extrude(80, both=True))
-part = part.union(pins(3, 24)).faces("<Z").edges().chamfer(0.5)
-fixture = part
-"""
-
-
-def rehearse():
-    """What most programs do, once each; the outcome is of no interest."""
-    import json
-
-    for dialect in ("seed", "open"):
-        request = json.dumps({"dialect": dialect, "filter": dialect == "open", "facts": dialect == "open"})
-        _, brep = job("build", request.encode(), REHEARSAL.encode())
-        _mesh({}, bytes(brep))
-    job("build", b"{}", b"import cadquery as cq\nfixture = cq.Workplane().boxx(1, 2, 3)\n")
-
-
 def begin(c):
     """First of all: the C side's functions, and the interpreter's own way to print an exception."""
     STATE["c"] = c

@@ -48,6 +48,7 @@ struct bench {
 	struct app app;
 	struct set set[SETS_MAX];
 	int n_sets, rounds;
+	const char *only; /* NULL: all figures */
 	const char *peer_python;
 	char stubs[4200], python[4200], script[4200], where[300];
 	char dir[64];  /* where the peers run, and write what they write */
@@ -448,6 +449,15 @@ static int bench_rate(struct bench *b, struct set *s, struct err *e)
 	struct pipeline *p = it && b->seconds && b->ok ? open_pipeline(b, 2, e) : NULL;
 	if (!p)
 		goto out;
+	/* only what builds is timed, here and in the peers */
+	for (int i = 0; i < s->n; i++)
+		set_item(&it[i], &s->p[i]);
+	if (pipeline_run(p, it, (size_t)s->n, NULL, e) < 0) {
+		pipeline_close(p);
+		goto out;
+	}
+	for (int i = 0; i < s->n; i++)
+		s->p[i].builds = b->ok[i];
 	for (int i = 0; i < s->n; i++)
 		if (s->p[i].builds)
 			set_item(&it[n++], &s->p[i]);
@@ -647,6 +657,11 @@ static void remove_folder(const char *path)
 	rmdir(path);
 }
 
+static bool wanted(const struct bench *b, const char *group)
+{
+	return !b->only || strcmp(b->only, group) == 0;
+}
+
 static int add_set(struct bench *b, const char *dir)
 {
 	const char *slash;
@@ -667,6 +682,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		                                 { "set", required_argument, NULL, 's' },
 		                                 { "rounds", required_argument, NULL, 'r' },
 		                                 { "peer", required_argument, NULL, 'p' },
+		                                 { "only", required_argument, NULL, 'o' },
 		                                 { NULL, 0, NULL, 0 } };
 	struct bench b = { .rounds = 3 };
 	struct err e = { 0 };
@@ -676,7 +692,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 
 	app_init(&b.app);
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "s:r:p:", options, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, "s:r:p:o:", options, NULL)) >= 0) {
 		int rc = app_flag(&b.app, self, opt, optarg);
 		if (rc == 2)
 			return EXIT_DONE;
@@ -691,6 +707,16 @@ static int run(const struct cmd *self, int argc, char **argv)
 			if (app_number("--rounds", optarg, 1, 100, &v) < 0)
 				return EXIT_USAGE;
 			b.rounds = (int)v;
+		} else if (opt == 'o') {
+			static const char *const groups[] = { "ready",  "overhead", "rate",
+				                              "memory", "verdict",  "kill" };
+			for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+				if (strcmp(optarg, groups[i]) == 0)
+					b.only = groups[i];
+			if (!b.only)
+				return app_usage(
+					self,
+					"--only: ready, overhead, rate, memory, verdict or kill");
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
 		} else {
@@ -729,12 +755,19 @@ static int run(const struct cmd *self, int argc, char **argv)
 	if (!b.app.json)
 		printf("%s\n\n%-34s %-10s %10s %-5s %8s %10s %8s\n", b.where, "figure", "set",
 		       "value", "", "limit", "peer", "ratio");
-	if (bench_ready(&b, &e) == 0)
-		for (int i = 0; i < b.n_sets && !e.kind; i++)
-			if (bench_overhead(&b, &b.set[i], &e) == 0)
-				bench_rate(&b, &b.set[i], &e);
-	if (!e.kind && bench_memory(&b, &b.set[b.n_sets - 1], &e) == 0 &&
-	    bench_verdict(&b, &e) == 0)
+	if (wanted(&b, "ready"))
+		bench_ready(&b, &e);
+	for (int i = 0; i < b.n_sets && !e.kind; i++) {
+		if (wanted(&b, "overhead"))
+			bench_overhead(&b, &b.set[i], &e);
+		if (!e.kind && wanted(&b, "rate"))
+			bench_rate(&b, &b.set[i], &e);
+	}
+	if (!e.kind && wanted(&b, "memory"))
+		bench_memory(&b, &b.set[b.n_sets - 1], &e);
+	if (!e.kind && wanted(&b, "verdict"))
+		bench_verdict(&b, &e);
+	if (!e.kind && wanted(&b, "kill"))
 		bench_after_kill(&b, &e);
 out:
 	remove_folder(b.dir);
@@ -750,11 +783,13 @@ out:
 
 const struct cmd cmd_bench = {
 	.name = "bench",
-	.usage = "bench [build] [--set DIR]... [--rounds N] [--peer PYTHON] [--json]",
+	.usage =
+		"bench [build] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
 	.summary = "measure build and score beside the kernel's own time and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's)\n"
+		"  --only FIGURES    ready, overhead, rate, memory, verdict or kill alone\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
 		"  --json            an object a figure: {name, value, unit, limit, peer, ratio, set, where}\n"
 		"  --quiet           no progress on standard error\n"
