@@ -12,13 +12,17 @@
 #include "src/pipeline.h"
 #include "src/show.h"
 
-enum { OUTPUTS_MAX = 16, PROGRAM_MAX = 8 << 20 };
+enum { OUTPUTS_MAX = 16, PROGRAM_MAX = 8 << 20, SHAPE_MAX = 256 << 20 };
+
+/* What FILE holds, by its ending. */
+enum source { SOURCE_PROGRAM, SOURCE_BREP, SOURCE_STEP, SOURCE_STL, SOURCE_GLB };
 
 struct work {
 	const struct app *app;
 	const char *file;
 	const char *output[OUTPUTS_MAX];
 	int n_outputs;
+	enum source source;
 	bool facts;
 	struct build build; /* taken from the pipeline */
 	struct shape_report shape;
@@ -30,6 +34,23 @@ static const char *ending(const char *path)
 	const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
 
 	return dot && (!slash || dot > slash) ? dot + 1 : "";
+}
+
+static enum source source_of(const char *path)
+{
+	static const struct {
+		const char *ending;
+		enum source source;
+	} known[] = { { "brep", SOURCE_BREP },
+		      { "step", SOURCE_STEP },
+		      { "stp", SOURCE_STEP },
+		      { "stl", SOURCE_STL },
+		      { "glb", SOURCE_GLB } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strcasecmp(ending(path), known[i].ending) == 0)
+			return known[i].source;
+	return SOURCE_PROGRAM;
 }
 
 static bool wants(const struct work *w, const char *a, const char *b)
@@ -115,6 +136,8 @@ static int report(struct work *w, struct pipeline *p, struct err *e)
 	cJSON_AddItemToObject(o, "geometry",
 	                      w->shape.geometry ? cJSON_Duplicate(w->shape.geometry, true)
 	                                        : cJSON_CreateNull());
+	cJSON_AddItemToObject(o, "mesh",
+	                      show_mesh_json(w->shape.has_figures ? &w->shape.figures : NULL));
 	if (w->facts)
 		cJSON_AddItemToObject(o, "facts",
 		                      w->build.facts ? cJSON_Duplicate(w->build.facts, true)
@@ -122,8 +145,19 @@ static int report(struct work *w, struct pipeline *p, struct err *e)
 	list = cJSON_AddArrayToObject(o, "outputs");
 	if (!w->app->json) {
 		if (w->build.ok) {
-			printf("%s: built in %.0f ms\n", w->file, w->build.seconds * 1e3);
+			printf("%s: %s in %.0f ms\n", w->file,
+			       w->source == SOURCE_PROGRAM ? "built" : "read",
+			       w->build.seconds * 1e3);
 			show_geometry(stdout, w->shape.geometry);
+			if (w->shape.has_figures)
+				printf("  %ld triangles, %ld vertices, %ld pieces; %s; box %.2f x %.2f x %.2f mm\n",
+				       w->shape.figures.triangles, w->shape.figures.vertices,
+				       w->shape.figures.components,
+				       w->shape.figures.watertight ? "watertight"
+				                                   : "NOT watertight",
+				       w->shape.figures.box_len_mm[0],
+				       w->shape.figures.box_len_mm[1],
+				       w->shape.figures.box_len_mm[2]);
 		} else {
 			show_build_failure(stdout, w->file, &w->build, cls);
 		}
@@ -134,6 +168,54 @@ static int report(struct work *w, struct pipeline *p, struct err *e)
 		show_json_line(o);
 	cJSON_Delete(o);
 	return rc;
+}
+
+/* A shape that somebody else made: no program runs; it is read, measured and exported in the same
+ * jails. */
+static int read_shape(struct work *w, struct pipeline *p, const struct buf *file, struct err *e)
+{
+	struct shape_request r = {
+		.bytes = buf_str(file),
+		.len = file->len,
+		.format = w->source == SOURCE_STL   ? SHAPE_STL
+		          : w->source == SOURCE_GLB ? SHAPE_GLB
+		                                    : SHAPE_BREP,
+		.geometry = w->source != SOURCE_STL && w->source != SOURCE_GLB,
+		.figures = FIGURES_NONE,
+		.export_stl = wants(w, "stl", "stl"),
+		.export_glb = wants(w, "glb", "glb"),
+		.limits = w->app->limits,
+	};
+
+	for (int i = 0; i < w->n_outputs && !r.geometry; i++)
+		if (strcasecmp(ending(w->output[i]), "stl") != 0 &&
+		    strcasecmp(ending(w->output[i]), "glb") != 0)
+			return err_set(
+				e, ERR_USAGE,
+				"-o %s: %s holds triangles, which have no surfaces to write as %s",
+				w->output[i], w->file, ending(w->output[i]));
+	if (!r.geometry)
+		r.figures = FIGURES_FAST;
+	if (w->source == SOURCE_STEP) {
+		if (pipeline_convert(p, false, file->data, file->len, &w->build.brep, e) < 0)
+			return e->kind == ERR_INPUT ? err_wrap(e, "%s", w->file) : -1;
+		r.bytes = w->build.brep.data;
+		r.len = w->build.brep.len;
+	} else if (w->source == SOURCE_BREP) {
+		buf_add(&w->build.brep, buf_str(file), file->len);
+	}
+	if (pipeline_measure(p, &r, &w->shape, e) < 0)
+		return -1;
+	if (!w->shape.ok) {
+		err_set(e, ERR_INPUT, "%s: %s", w->file,
+		        w->shape.error ? w->shape.error : "cannot be used");
+		return -1;
+	}
+	w->measured = w->build.ok = true;
+	w->build.cause = CAUSE_OK;
+	w->build.seconds = w->shape.seconds;
+	w->build.limit.limit = w->build.limit.used = NAN;
+	return 0;
 }
 
 static int run(const struct cmd *self, int argc, char **argv)
@@ -195,9 +277,12 @@ static int run(const struct cmd *self, int argc, char **argv)
 	}
 	w.file = argv[optind];
 	app_find(&a);
-	if (buf_read_file(&text, w.file, PROGRAM_MAX, &e) < 0)
+	w.source = source_of(w.file);
+	if (buf_read_file(&text, w.file, w.source == SOURCE_PROGRAM ? PROGRAM_MAX : SHAPE_MAX, &e) <
+	    0)
 		return app_fail(&e);
-	if (extract_program(&what, EXTRACT_FILE, buf_str(&text), text.len, &e) < 0)
+	if (w.source == SOURCE_PROGRAM &&
+	    extract_program(&what, EXTRACT_FILE, buf_str(&text), text.len, &e) < 0)
 		return app_fail(&e);
 	a.jobs = 1;
 	struct pipeline_options o = {
@@ -218,7 +303,13 @@ static int run(const struct cmd *self, int argc, char **argv)
 		                    .len = what.program.len,
 		                    .line_offset = what.line_offset };
 	p = pipeline_open(&o, &e);
-	if (!p || pipeline_run(p, &it, 1, NULL, &e) < 0 || report(&w, p, &e) < 0)
+	if (!p)
+		rc = -1;
+	else if (w.source == SOURCE_PROGRAM)
+		rc = pipeline_run(p, &it, 1, NULL, &e);
+	else
+		rc = read_shape(&w, p, &text, &e);
+	if (rc < 0 || report(&w, p, &e) < 0)
 		rc = app_fail(&e);
 	else
 		rc = w.build.ok ? EXIT_DONE : EXIT_NO;
@@ -233,9 +324,11 @@ static int run(const struct cmd *self, int argc, char **argv)
 const struct cmd cmd_build = {
 	.name = "build",
 	.usage =
-		"build FILE.py [-o OUT.step|.stl|.brep|.glb]... [--dialect seed|open] [--facts] [--json]",
+		"build FILE [-o OUT.step|.stl|.brep|.glb]... [--dialect seed|open] [--facts] [--json]",
 	.summary = "build one program in the jail, measure it, export it",
-	.help = "  -o, --out FILE    write the part; the ending says how: .step .stl .brep .glb; may be repeated\n"
+	.help = "  FILE              a program (.py, or text with a fenced block), or a shape to read, measure and\n"
+		"                    convert: .step .stp .brep .stl .glb\n"
+		"  -o, --out FILE    write the part; the ending says how: .step .stl .brep .glb; may be repeated\n"
 		"  --dialect D       open (default): all of Python's builtins and the usual imports;\n"
 		"                    seed: what the published environment allows\n"
 		"  --facts           static facts of the program's syntax tree, in the JSON object\n",

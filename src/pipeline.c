@@ -15,6 +15,8 @@ struct pipeline {
 	struct err failed; /* from inside a callback */
 	struct buf *converted;
 	bool converting;
+	struct shape_report *measured; /* of pipeline_measure(); NULL while none is under way */
+	uint32_t measure_job;
 };
 
 static double now_s(void)
@@ -111,6 +113,12 @@ static void on_measured(void *ctx, uint32_t job, struct shape_report *r)
 	size_t index;
 	struct pipeline_item *it = find(p, job, &index);
 
+	if (p->measured && job == p->measure_job) {
+		*p->measured = *r;
+		memset(r, 0, sizeof(*r));
+		p->measured = NULL;
+		return;
+	}
 	if (!it)
 		return;
 	it->shape = *r;
@@ -232,6 +240,18 @@ int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t
 		return -1;
 	}
 	return buf_failed(out) ? err_set(e, ERR_MEM, "out of memory") : 0;
+}
+
+int pipeline_measure(struct pipeline *p, const struct shape_request *r, struct shape_report *out,
+                     struct err *e)
+{
+	p->measured = out;
+	if (engine_measure(p->engine, r, &p->measure_job, e) < 0)
+		return -1;
+	while (p->measured)
+		if (engine_wait(p->engine, 1000, e) < 0)
+			return -1;
+	return 0;
 }
 
 struct engine *pipeline_engine(struct pipeline *p)

@@ -49,6 +49,10 @@ int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n,
 /* STEP text of a BREP, or BREP of STEP. 0, or -1. */
 int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t len,
                      struct buf *out, struct err *e);
+/* Measures one shape from elsewhere. What it found is in @out (shape_report_release); -1 when the
+ * engine failed. */
+int pipeline_measure(struct pipeline *p, const struct shape_request *r, struct shape_report *out,
+                     struct err *e);
 /* Starts both programs and waits until they are ready. */
 int pipeline_warm(struct pipeline *p, struct err *e);
 struct engine *pipeline_engine(struct pipeline *p);
