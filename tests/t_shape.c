@@ -132,6 +132,42 @@ static void a_box_has_the_inertia_of_the_formula_wherever_it_lies(void **state)
 	geometry_release(&g);
 }
 
+/* Three places of one cylinder, the second turned to lie along y: it is weighed once, and turned
+ * and moved by us. Each has m r^2 / 2 along its axis, m (3 r^2 + h^2) / 12 across, and is moved by
+ * the parallel axes. */
+static void a_part_at_several_places_weighs_what_its_copies_do(void **state)
+{
+	static const double at[3][3] = { { 0, 0, 0 }, { 100, 0, 0 }, { 0, 60, 7 } };
+	static const int along[3] = { 2, 1, 2 };
+	static const int row[6] = { 0, 1, 2, 0, 0, 1 }, column[6] = { 0, 1, 2, 1, 2, 2 };
+	const double m = M_PI * 25 * 20, axial = m * 25 / 2, across = m * (75 + 400) / 12;
+	struct geometry g = measured("same_part_thrice");
+	double c[3];
+	(void)state;
+	assert_close(g.volume_mm3, 3 * m, 1e-9 * m);
+	assert_close(g.area_mm2, 3 * (2 * M_PI * 25 + M_PI * 10 * 20), 1e-6);
+	for (int k = 0; k < 3; k++) {
+		c[k] = (at[0][k] + at[1][k] + at[2][k]) / 3;
+		assert_close(g.center_of_mass_mm[k], c[k], 1e-9);
+	}
+	for (int i = 0; i < 6; i++) {
+		double want = 0;
+		for (int s = 0; s < 3; s++) {
+			double d[3], dd = 0;
+			for (int k = 0; k < 3; k++) {
+				d[k] = at[s][k] - c[k];
+				dd += d[k] * d[k];
+			}
+			want -= m * d[row[i]] * d[column[i]];
+			if (row[i] == column[i])
+				want += m * dd + (row[i] == along[s] ? axial : across);
+		}
+		assert_close(g.inertia_mm5[i], want, 1e-9 * 1e7);
+	}
+	assert_true(g.valid);
+	geometry_release(&g);
+}
+
 /* Support function of a torus with axis a: R sqrt(1 - a_i^2) + r along i. */
 static void the_box_of_a_tilted_torus_is_exact(void **state)
 {
@@ -372,6 +408,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_solids_have_their_counts_genus_volume_and_box),
 		cmocka_unit_test(a_box_has_the_inertia_of_the_formula_wherever_it_lies),
+		cmocka_unit_test(a_part_at_several_places_weighs_what_its_copies_do),
 		cmocka_unit_test(the_box_of_a_tilted_torus_is_exact),
 		cmocka_unit_test(what_is_not_closed_has_no_volume_and_no_genus),
 		cmocka_unit_test(solids_are_as_far_apart_as_they_are),

@@ -54,5 +54,7 @@ sv('spline', W().moveTo(0,0).spline([(10,5),(20,0),(20,10),(10,14),(0,10)],inclu
 sv('touching', cq.Compound.makeCompound([box.val(), box.val().moved(cq.Location(cq.Vector(10,0,0)))]))
 sv('nested_apart', cq.Compound.makeCompound([W().box(40,40,40).cut(W().box(30,30,30)).val(), W().sphere(5).val()]))
 box.val().exportBrep(os.path.join(out, 'box_text.brep'))
+rod=W().cylinder(20,5).val()
+sv('same_part_thrice', cq.Compound.makeCompound([rod, rod.moved(cq.Location(cq.Vector(100,0,0),cq.Vector(1,0,0),90)), rod.moved(cq.Location(cq.Vector(0,60,7)))]))
 sv('assembly', cq.Assembly().add(box).add(box,loc=cq.Location(cq.Vector(20,0,0),cq.Vector(0,0,1),90)).toCompound())
 sv('mirrored', W().box(20,20,10).translate((30,0,0)).faces('>Z').workplane(origin=(35,0,0)).hole(4,6).mirror('YZ'))
