@@ -154,15 +154,84 @@ static struct job *job_unlink(struct program *p, struct job **at)
 	return j;
 }
 
-static char *clean_text(const cJSON *o, const char *key)
+/* One line, unless @lines. */
+static char *clean(const char *s, bool lines)
 {
-	const char *s = json_string_or(o, key, NULL);
 	struct buf b = { 0 };
 
 	if (!s)
 		return NULL;
-	utf8_clean(&b, s, strlen(s));
+	if (lines)
+		utf8_clean(&b, s, strlen(s));
+	else
+		utf8_clean_line(&b, s, strlen(s));
 	return buf_take(&b, NULL);
+}
+
+static char *clean_text(const cJSON *o, const char *key)
+{
+	return clean(json_string_or(o, key, NULL), false);
+}
+
+/* Every string and key in a tree that a child wrote. False when memory ran out. */
+static bool clean_tree(cJSON *v)
+{
+	char **const texts[2] = { &v->valuestring, &v->string };
+
+	for (int i = 0; i < 2; i++) {
+		if (!*texts[i])
+			continue;
+		char *s = clean(*texts[i], false);
+		if (!s)
+			return false;
+		cJSON_free(*texts[i]);
+		*texts[i] = s;
+	}
+	for (cJSON *c = v->child; c; c = c->next)
+		if (!clean_tree(c))
+			return false;
+	return true;
+}
+
+/* An object of @o, taken out of it and cleaned; NULL when there is none. */
+static cJSON *take_tree(cJSON *o, const char *key)
+{
+	cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	if (!cJSON_IsObject(v))
+		return NULL;
+	v = cJSON_DetachItemViaPointer(o, v);
+	if (!clean_tree(v)) {
+		cJSON_Delete(v);
+		return NULL;
+	}
+	return v;
+}
+
+/* {syscall: count}: what is no such thing is left out. */
+static cJSON *take_refused(const cJSON *o)
+{
+	const cJSON *x;
+	cJSON *out = cJSON_CreateObject();
+	int n = 0;
+
+	cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(o, "refused"))
+	{
+		size_t len = x->string ? strlen(x->string) : 0;
+		bool name = len > 0 && len <= 32 &&
+		            strspn(x->string, "abcdefghijklmnopqrstuvwxyz0123456789_ ") == len;
+		if (name && cJSON_IsNumber(x) && x->valuedouble >= 0 && x->valuedouble <= 1e9 &&
+		    x->valuedouble == floor(x->valuedouble) && n++ < 64)
+			cJSON_AddNumberToObject(out, x->string, x->valuedouble);
+	}
+	return out;
+}
+
+static double bounded(const cJSON *o, const char *key, double max)
+{
+	double v = json_number_or(o, key, 0);
+
+	return v >= 0 && v <= max ? v : v > max ? max : 0;
 }
 
 static char *copy(const char *s)
@@ -177,7 +246,13 @@ static void read_limit(struct limit_hit *l, const cJSON *o)
 	l->limit = l->used = NAN;
 	if (!cJSON_IsObject(v))
 		return;
-	snprintf(l->name, sizeof(l->name), "%s", json_string_or(v, "name", ""));
+	const char *name = json_string_or(v, "name", "");
+	static const char *const known[] = { "wall",      "cpu",      "memory",    "output",
+		                             "brep",      "faces",    "triangles", "score wall",
+		                             "score cpu", "processes" };
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strcmp(name, known[i]) == 0)
+			snprintf(l->name, sizeof(l->name), "%s", name);
 	l->limit = json_number_or(v, "limit", NAN);
 	l->used = json_number_or(v, "used", NAN);
 }
@@ -203,25 +278,20 @@ static void job_built(struct engine *en, struct job *j, const struct frame *f, c
 		b.error = clean_text(o, "error");
 		b.exception = clean_text(o, "exception");
 		b.source = clean_text(o, "source");
-		b.traceback = clean_text(o, "traceback");
-		b.line = (int)fmin(fmax(json_number_or(o, "line", 0), 0), 1e9);
-		b.column = (int)fmin(fmax(json_number_or(o, "column", 0), 0), 1e9);
-		b.statements_done =
-			(int)fmin(fmax(json_number_or(o, "statements_done", 0), 0), 1e9);
-		b.statements_all = (int)fmin(fmax(json_number_or(o, "statements_all", 0), 0), 1e9);
-		b.seconds = json_number_or(o, "seconds", 0);
-		b.cpu_s = json_number_or(o, "cpu_s", 0);
-		b.peak_mib = json_number_or(o, "peak_mib", 0);
-		b.log_bytes = (long long)json_number_or(o, "log_bytes", 0);
-		b.log_dropped = (long long)json_number_or(o, "log_dropped", 0);
+		b.traceback = clean(json_string_or(o, "traceback", NULL), true);
+		b.line = (int)bounded(o, "line", 1e9);
+		b.column = (int)bounded(o, "column", 1e9);
+		b.statements_done = (int)bounded(o, "statements_done", 1e9);
+		b.statements_all = (int)bounded(o, "statements_all", 1e9);
+		b.seconds = bounded(o, "seconds", 1e6);
+		b.cpu_s = bounded(o, "cpu_s", 1e6);
+		b.peak_mib = bounded(o, "peak_mib", 1e9);
+		b.log_bytes = (long long)bounded(o, "log_bytes", 1e15);
+		b.log_dropped = (long long)bounded(o, "log_dropped", 1e15);
 		b.no_triangles = json_bool_or(o, "no_triangles", false);
 		read_limit(&b.limit, o);
-		cJSON *facts = cJSON_GetObjectItemCaseSensitive(o, "facts");
-		if (cJSON_IsObject(facts))
-			b.facts = cJSON_DetachItemViaPointer(o, facts);
-		cJSON *refused = cJSON_GetObjectItemCaseSensitive(o, "refused");
-		if (cJSON_IsObject(refused))
-			b.refused = cJSON_DetachItemViaPointer(o, refused);
+		b.facts = take_tree(o, "facts");
+		b.refused = take_refused(o);
 		if (b.ok)
 			buf_add(&b.brep, f->blob, f->blob_len);
 		cJSON_Delete(o);
@@ -249,9 +319,7 @@ static struct shape_report report_of(const struct frame *f, const char *lost)
 			r.cause = CAUSE_CRASH;
 		r.error = clean_text(o, "error");
 		read_limit(&r.limit, o);
-		cJSON *g = cJSON_GetObjectItemCaseSensitive(o, "geometry");
-		if (cJSON_IsObject(g))
-			r.geometry = cJSON_DetachItemViaPointer(o, g);
+		r.geometry = take_tree(o, "geometry");
 		const cJSON *figures = cJSON_GetObjectItemCaseSensitive(o, "figures");
 		if (cJSON_IsObject(figures)) {
 			r.has_figures = figures_from_json(&r.figures, figures, &e) == 0;
@@ -391,9 +459,9 @@ static void job_answer(struct engine *en, struct job *j, const struct frame *f, 
 		o = f ? json_parse(f->json, f->json_len, &e) : NULL;
 		why = o ? clean_text(o, "error") : copy(lost ? lost : e.text);
 		if (en->ops.facts) {
-			cJSON *facts = cJSON_GetObjectItemCaseSensitive(o, "facts");
-			en->ops.facts(en->ops.ctx, j->id, cJSON_IsObject(facts) ? facts : NULL,
-			              why);
+			cJSON *facts = take_tree(o, "facts");
+			en->ops.facts(en->ops.ctx, j->id, facts, why);
+			cJSON_Delete(facts);
 		}
 		free(why);
 		cJSON_Delete(o);
@@ -515,11 +583,20 @@ static void program_send_waiting(struct engine *en, struct program *p)
 			             en->ref[i].bytes.data, en->ref[i].bytes.len);
 			en->ref[i].sent = true;
 		}
+	/* One of the jobs that were there when the program died may be the reason. They go one by
+	 * one, so that it takes no other along when it strikes again. */
+	bool suspects = false, flying = false;
+	for (const struct job *j = p->first; j; j = j->next) {
+		suspects |= j->losses > 0;
+		flying |= j->sent;
+	}
 	for (struct job *j = p->first; j; j = j->next) {
 		if (j->sent)
 			continue;
+		if (suspects && flying)
+			break;
 		buf_add(&p->out, j->frame.data, j->frame.len);
-		j->sent = true;
+		j->sent = flying = true;
 	}
 }
 
@@ -570,6 +647,7 @@ static int program_lost(struct engine *en, struct program *p, const char *why, b
 {
 	char how[64] = "";
 	bool was_ready = p->ready;
+	int rc = 0;
 
 	if (p->helper.pid > 0) {
 		if (!helper_gone(&p->helper, how, sizeof(how))) {
@@ -595,14 +673,14 @@ static int program_lost(struct engine *en, struct program *p, const char *why, b
 			continue;
 		}
 		*gone_last = job_unlink(p, at);
-		gone_last = &gone->next;
+		gone_last = &j->next;
 	}
 	if (take_heir(p)) {
 		/* first of all an heir of its own: the next blow may fall at once */
 		ask_for_heir(p);
 		program_send_waiting(en, p);
-	} else if ((was_ready || p->first) && program_start(en, p, e) < 0) {
-		return -1;
+	} else if (was_ready || p->first) {
+		rc = program_start(en, p, e);
 	}
 	while (gone) {
 		struct job *j = gone;
@@ -614,7 +692,7 @@ static int program_lost(struct engine *en, struct program *p, const char *why, b
 			p->name, why, how[0] ? ", " : "", how);
 		job_answer(en, j, NULL, text);
 	}
-	return 0;
+	return rc;
 }
 
 static int program_frame(struct engine *en, struct program *p, const struct frame *f, struct err *e)
@@ -670,6 +748,7 @@ static int program_frame(struct engine *en, struct program *p, const struct fram
 				return 0;
 			}
 			job_answer(en, j, &again, NULL);
+			program_send_waiting(en, p);
 		}
 		return 0;
 	case WIRE_HEIR: {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "src/base/utf8.h"
 
 const char app_limits_help[] =
 	"  --wall S          wall-clock limit of a build in seconds (45)\n"
@@ -175,16 +176,26 @@ int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg)
 	}
 }
 
+/* One line, whatever names and texts from elsewhere are in it. */
+static void tell(const char *fmt, va_list ap)
+{
+	struct buf raw = { 0 }, line = { 0 };
+
+	fflush(stdout);
+	buf_vprintf(&raw, fmt, ap);
+	utf8_clean_line(&line, buf_str(&raw), raw.len);
+	fprintf(stderr, "cadforge: %s\n", buf_str(&line));
+	buf_release(&raw);
+	buf_release(&line);
+}
+
 void app_tell(const char *fmt, ...)
 {
 	va_list ap;
 
-	fflush(stdout);
-	fputs("cadforge: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	tell(fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 }
 
 int app_fail(const struct err *e)
@@ -199,11 +210,9 @@ int app_usage(const struct cmd *self, const char *fmt, ...)
 	va_list ap;
 
 	if (fmt) {
-		fputs("cadforge: ", stderr);
 		va_start(ap, fmt);
-		vfprintf(stderr, fmt, ap);
+		tell(fmt, ap);
 		va_end(ap);
-		fputc('\n', stderr);
 	}
 	fprintf(stderr, "usage: cadforge %s\nTry 'cadforge %s --help'.\n", self->usage, self->name);
 	return EXIT_USAGE;

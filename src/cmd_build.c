@@ -20,6 +20,7 @@ enum source { SOURCE_PROGRAM, SOURCE_BREP, SOURCE_STEP, SOURCE_STL, SOURCE_GLB }
 struct work {
 	const struct app *app;
 	const char *file;
+	char *shown; /* its name for people */
 	const char *output[OUTPUTS_MAX];
 	int n_outputs;
 	enum source source;
@@ -101,7 +102,7 @@ static int export_all(struct work *w, struct pipeline *p, cJSON *list, struct er
 			rc = file_write_atomic(path, buf_str(what), what->len, e);
 		if (rc == 0) {
 			cJSON *o = cJSON_CreateObject();
-			cJSON_AddStringToObject(o, "file", path);
+			show_add_file(o, path);
 			cJSON_AddNumberToObject(o, "bytes", (double)what->len);
 			cJSON_AddItemToArray(list, o);
 			if (!w->app->json && !w->app->quiet)
@@ -131,7 +132,7 @@ static int report(struct work *w, struct pipeline *p, struct err *e)
 		w->build.limit = w->shape.limit;
 		cls = failure_class(w->build.cause, NAN, NAN);
 	}
-	cJSON_AddStringToObject(o, "file", w->file);
+	show_add_file(o, w->file);
 	cJSON_AddItemToObject(o, "build", show_build_json(&w->build, cls));
 	cJSON_AddItemToObject(o, "geometry",
 	                      w->shape.geometry ? cJSON_Duplicate(w->shape.geometry, true)
@@ -145,7 +146,7 @@ static int report(struct work *w, struct pipeline *p, struct err *e)
 	list = cJSON_AddArrayToObject(o, "outputs");
 	if (!w->app->json) {
 		if (w->build.ok) {
-			printf("%s: %s in %.0f ms\n", w->file,
+			printf("%s: %s in %.0f ms\n", w->shown,
 			       w->source == SOURCE_PROGRAM ? "built" : "read",
 			       w->build.seconds * 1e3);
 			show_geometry(stdout, w->shape.geometry);
@@ -276,6 +277,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 			                 w.output[i]);
 	}
 	w.file = argv[optind];
+	w.shown = show_name(w.file);
+	if (!w.shown)
+		return EXIT_NO;
 	app_find(&a);
 	w.source = source_of(w.file);
 	if (buf_read_file(&text, w.file, w.source == SOURCE_PROGRAM ? PROGRAM_MAX : SHAPE_MAX, &e) <
@@ -316,6 +320,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 	build_release(&w.build);
 	shape_report_release(&w.shape);
 	pipeline_close(p);
+	free(w.shown);
 	extract_release(&what);
 	buf_release(&text);
 	return rc;

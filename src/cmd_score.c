@@ -143,7 +143,8 @@ static void plain_score(FILE *f, const struct work *w, const struct entry *en,
                         const struct build *b, enum build_class cls, const struct reward *r,
                         const struct notes *notes, const struct pipeline_item *it)
 {
-	const char *file = en->file, *task = en->task ? en->task->id : "no task";
+	char *shown = show_name(en->file);
+	const char *file = shown ? shown : "?", *task = en->task ? en->task->id : "no task";
 
 	if (b->ok) {
 		fprintf(f, "%s: total %.4f (%s, %s), %s\n", file, r->total,
@@ -151,7 +152,7 @@ static void plain_score(FILE *f, const struct work *w, const struct entry *en,
 		plain_terms(f, r);
 		show_geometry(f, it->shape.geometry);
 	} else {
-		show_build_failure(f, file, b, cls);
+		show_build_failure(f, en->file, b, cls);
 		if (isfinite(r->total))
 			fprintf(f, "  total %.4f (%s, %s)\n", r->total, profile_names[w->profile],
 			        task);
@@ -164,6 +165,7 @@ static void plain_score(FILE *f, const struct work *w, const struct entry *en,
 		fprintf(f, "  note: %s\n", notes->text[i]);
 	fprintf(f, "  build %.0f ms, measure and score %.0f ms\n", b->seconds * 1e3,
 	        it->shape.seconds * 1e3);
+	free(shown);
 }
 
 static int score_item(struct work *w, struct entry *en, struct pipeline_item *it, struct err *e)
@@ -197,7 +199,7 @@ static int score_item(struct work *w, struct entry *en, struct pipeline_item *it
 		r.total = r.strict;
 
 	cJSON *o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "file", en->file);
+	show_add_file(o, en->file);
 	json_add_text(o, "task", en->task ? en->task->id : NULL);
 	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
 	cJSON_AddItemToObject(o, "build", show_build_json(b, cls));
@@ -247,7 +249,7 @@ static void answer_unreadable(struct work *w, struct entry *en)
 	cJSON *o = cJSON_CreateObject();
 
 	b.dialect = w->dialect;
-	cJSON_AddStringToObject(o, "file", en->file);
+	show_add_file(o, en->file);
 	json_add_text(o, "task", en->task ? en->task->id : NULL);
 	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
 	cJSON_AddItemToObject(o, "build", show_build_json(&b, CLASS_UNKNOWN_BUILD_FAILURE));

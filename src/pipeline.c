@@ -218,6 +218,11 @@ int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n,
 			*e = p->failed;
 			return -1;
 		}
+		if (p->in_flight && engine_jobs(p->engine) == 0)
+			return err_set(
+				e, ERR_LOST,
+				"%zu programs got no answer from the engine: this is our fault, run it again",
+				p->in_flight);
 		if (stop && *stop)
 			return err_set(e, ERR_CANCELLED, "interrupted");
 	}

@@ -1,9 +1,26 @@
 #include "src/show.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/base/utf8.h"
+
+char *show_name(const char *file)
+{
+	struct buf b = { 0 };
+
+	utf8_clean_line(&b, file, strlen(file));
+	return buf_take(&b, NULL);
+}
+
+void show_add_file(cJSON *o, const char *file)
+{
+	char *name = utf8_valid(file, strlen(file), NULL) ? NULL : show_name(file);
+
+	json_add_text(o, "file", name ? name : file);
+	free(name);
+}
 
 cJSON *show_build_json(const struct build *b, enum build_class cls)
 {
@@ -78,8 +95,12 @@ cJSON *show_contact_json(const struct figures *f)
 	return o;
 }
 
-void show_build_failure(FILE *out, const char *file, const struct build *b, enum build_class cls)
+void show_build_failure(FILE *out, const char *path, const struct build *b, enum build_class cls)
 {
+	char *file = show_name(path);
+
+	if (!file)
+		return;
 	fprintf(out, "%s: not built: %s", file, build_cause_label(b->cause));
 	if (cls < CLASS_COUNT)
 		fprintf(out, " (%s)", build_class_name(cls));
@@ -123,6 +144,7 @@ void show_build_failure(FILE *out, const char *file, const struct build *b, enum
 	cJSON_ArrayForEach(x, b->refused)
 		fprintf(out, "  the jail refused %s, %.0f time%s\n", x->string, x->valuedouble,
 	                x->valuedouble == 1 ? "" : "s");
+	free(file);
 }
 
 static double at(const cJSON *array, int i)

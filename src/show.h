@@ -9,6 +9,12 @@
 
 #include "engine/engine.h"
 
+/* A file's name for people: what could move the cursor or end the line is made visible. Owned by
+ * the caller. */
+char *show_name(const char *file);
+/* The same in JSON: as it is, unless it is no UTF-8. */
+void show_add_file(cJSON *o, const char *file);
+
 /* The object under "build". @cls: CLASS_COUNT writes null. */
 cJSON *show_build_json(const struct build *b, enum build_class cls);
 /* The object under "mesh" and under "contact"; all null when @f is NULL. */

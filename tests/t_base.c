@@ -110,6 +110,9 @@ static void text_from_strangers_cannot_move_the_cursor(void **state)
 	                            13),
 	                    "Gr\xc3\xb6\xc3\x9f"
 	                    "e \xe5\xa3\x81\t\n");
+	buf_clear(&b);
+	utf8_clean_line(&b, "a\nb\r\nc\x1b\n", 8);
+	assert_string_equal(buf_str(&b), "a\\nb\\x0d\\nc\\x1b\\n");
 	buf_release(&b);
 }
 

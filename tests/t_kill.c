@@ -202,9 +202,80 @@ static void killed_at_random_200_times(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+struct lost {
+	int answered, lost;
+};
+
+static void count_lost(void *ctx, uint32_t job, struct build *b)
+{
+	struct lost *l = ctx;
+	(void)job;
+	l->answered++;
+	l->lost += b->cause == CAUSE_BUILDER_LOST;
+}
+
+static void nothing_measured(void *ctx, uint32_t job, struct shape_report *r)
+{
+	(void)ctx;
+	(void)job;
+	(void)r;
+}
+
+/* Six jobs, and the builder is killed whenever it has something to do: each is answered, none waits
+ * for ever. */
+static void every_job_is_answered_when_builders_keep_dying(void **state)
+{
+	struct lost l = { 0 };
+	const struct engine_ops ops = { .ctx = &l,
+		                        .built = count_lost,
+		                        .measured = nothing_measured };
+	struct engine_options o = { .libexec_dir = getenv("CADFORGE_LIBEXEC"),
+		                    .python_env = getenv("PYTHON_ENV"),
+		                    .jobs = 3 };
+	static const char slow[] = "while True:\n    pass\n";
+	struct build_request r = { .program = slow,
+		                   .len = sizeof(slow) - 1,
+		                   .dialect = DIALECT_OPEN };
+	struct err e = { 0 };
+	(void)state;
+	if (!o.libexec_dir)
+		o.libexec_dir = ".";
+	limits_default(&r.limits);
+	r.limits.wall_s = 20;
+	struct engine *en = engine_open(&o, &ops, &e);
+	assert_non_null(en);
+	for (int i = 0; i < 6; i++)
+		if (engine_build(en, &r, NULL, &e) < 0)
+			fail_msg("%s", e.text);
+	while (!engine_builder_info(en))
+		if (engine_wait(en, 100, &e) < 0) {
+			engine_close(en);
+			if (e.kind == ERR_LACKS)
+				skip();
+			fail_msg("%s", e.text);
+		}
+	double start = now_s();
+	for (int kills = 0; l.answered < 6; kills++) {
+		double until = now_s() + 0.2;
+		while (now_s() < until)
+			if (engine_wait(en, 20, &e) < 0)
+				fail_msg("%s", e.text);
+		if (engine_builder_pid(en) > 0)
+			kill(engine_builder_pid(en), SIGKILL);
+		if (now_s() - start > 60)
+			fail_msg("%d of 6 answered after a minute and %d kills", l.answered, kills);
+	}
+	assert_int_equal(l.lost, 6);
+	assert_int_equal(engine_jobs(en), 0);
+	engine_close(en);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(killed_at_random_200_times) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed_at_random_200_times),
+		cmocka_unit_test(every_job_is_answered_when_builders_keep_dying),
+	};
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests_name("kill", tests, NULL, NULL);
 }

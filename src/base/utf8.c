@@ -77,6 +77,20 @@ void utf8_clean(struct buf *out, const char *text, size_t len)
 	buf_add(out, text + plain, len - plain);
 }
 
+void utf8_clean_line(struct buf *out, const char *text, size_t len)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i <= len; i++) {
+		if (i < len && text[i] != '\n')
+			continue;
+		utf8_clean(out, text + from, i - from);
+		if (i < len)
+			buf_adds(out, "\\n");
+		from = i + 1;
+	}
+}
+
 bool utf8_valid(const char *text, size_t len, size_t *at)
 {
 	for (size_t i = 0; i < len;) {

@@ -18,6 +18,9 @@ int utf8_decode(const char *p, size_t n, uint32_t *cp);
  * becomes a newline. */
 void utf8_clean(struct buf *out, const char *text, size_t len);
 
+/* The same for text that must stay on its line: a newline becomes "\n". */
+void utf8_clean_line(struct buf *out, const char *text, size_t len);
+
 /* True when the text is valid UTF-8 throughout; else *@at is the first bad byte. */
 bool utf8_valid(const char *text, size_t len, size_t *at);
 
