@@ -256,7 +256,7 @@ static void processes_check(const struct bench *b)
 		}
 		closedir(d);
 		left = n_child;
-		if (left <= 1 && grand == 0)
+		if (left <= 2 && grand == 0)
 			return;
 		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
 	}
