@@ -456,6 +456,7 @@ def _prepare_names():
     from OCP.Bnd import Bnd_Box
     from OCP.BRepBndLib import BRepBndLib
     from OCP.BRepMesh import BRepMesh_IncrementalMesh
+    from OCP.BRepTools import BRepTools
     from OCP.TopoDS import TopoDS_Shape
     from OCP.TopAbs import TopAbs_ShapeEnum
     from OCP.TopExp import TopExp_Explorer
@@ -469,6 +470,7 @@ def _prepare_names():
         BRepBndLib=BRepBndLib,
         TopoDS_Shape=TopoDS_Shape,
         mesher=BRepMesh_IncrementalMesh,
+        clean=BRepTools.Clean_s,
         face=TopAbs_ShapeEnum.TopAbs_FACE,
         edge=TopAbs_ShapeEnum.TopAbs_EDGE,
         explorer=TopExp_Explorer,
@@ -602,12 +604,24 @@ def _say(text, limit=4000):
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
+def _module(e):
+    module = type(e).__module__
+    return module if isinstance(module, str) else ""
+
+
 def _message(e):
     try:
         text = str(e)
     except BaseException as again:
         text = f"<str() of the exception raised {type(again).__name__}>"
-    return text if isinstance(text, str) else repr(text)
+    if not isinstance(text, str):
+        text = repr(text)
+    if _module(e).startswith("OCP"):
+        # the kernel names functions with the address of their data, another one every time
+        from re import sub
+
+        text = sub(r"\b0x[0-9a-fA-F]+\s*", "", text)
+    return text
 
 
 def _own_frames(tb):
@@ -708,7 +722,7 @@ def _cause_of(e, refused, compiling):
                 return "process_limit"
             if isinstance(e, PermissionError) or (refused and e.errno in (1, 13)):
                 return "refused"
-    module = type(e).__module__ or ""
+    module = _module(e)
     if module == "OCP" or module.startswith("OCP."):
         return "kernel_error"
     if "out of memory" in _message(e).lower() or "bad_alloc" in _message(e):
@@ -1041,6 +1055,10 @@ def _facts(tree, text):
 # ---- jobs -----------------------------------------------------------------------------------------
 
 
+def _line_offset(request):
+    return int(min(max(request.get("line_offset", 0), 0), 10**8))
+
+
 def _decode(blob):
     try:
         source = blob.decode("utf-8-sig")
@@ -1065,7 +1083,7 @@ def _build(request, blob, report):
     dialect = request.get("dialect", "open")
     filtered = request.get("filter", True)
     text, tree, compiling = Text(""), None, True
-    text.offset = int(request.get("line_offset", 0))
+    text.offset = _line_offset(request)
     text.seed = dialect == "seed"
     c = STATE["c"]
     try:
@@ -1151,7 +1169,7 @@ def _build(request, blob, report):
 
 def _only_facts(request, blob):
     text = Text("")
-    text.offset = int(request.get("line_offset", 0))
+    text.offset = _line_offset(request)
     text.seed = request.get("dialect", "open") == "seed"
     try:
         text.given = text.code = _decode(blob)
@@ -1187,6 +1205,9 @@ def _mesh(request, blob):
         STATE["BinTools"].Read_s(shape, BytesIO(blob))
         if shape.IsNull():
             raise ValueError("the BREP holds no shape")
+        # a BREP may bring triangles of its own, which the mesher would believe if they say that they
+        # are fine enough: of faces and, by True, polygons of edges
+        STATE["clean"](shape, True)
         STATE["mesher"](shape, request.get("linear", 0.1), True, request.get("angular", 0.1), False)
         out = BytesIO()
         STATE["BinTools"].Write_s(shape, out, True, False, STATE["V4"])
@@ -1267,6 +1288,19 @@ def job(kind, request, blob):
         except BaseException:
             pass
     return dumps(report).encode(), answer
+
+
+# No more than nearly every program does: a page that is touched in vain costs as much as a fault.
+REHEARSAL = """
+import cadquery as cq
+fixture = cq.Workplane("XY").box(30, 20, 10).cut(cq.Workplane("XY").circle(4).extrude(20))
+"""
+
+
+def rehearse():
+    """The least that a build and a meshing do; the outcome is of no interest."""
+    _, brep = job("build", b'{"dialect": "seed"}', REHEARSAL.encode())
+    _mesh({}, bytes(brep))
 
 
 def begin(c):

@@ -34,6 +34,7 @@
 
 #include "engine/nursery.h"
 #include "engine/python.h"
+#include "engine/rehearsal.h"
 #include "engine/sandbox.h"
 #include "engine/wire.h"
 #include "src/base/frame.h"
@@ -46,6 +47,9 @@
 #define POLL_MAX     512
 #define MIB          1048576.0
 #define LOG_KEPT     (256u << 10)
+/* the report on a program: builder.py keeps each of its texts and lists under a size of its own */
+#define REPORT_MAX    (4u << 20)
+#define REPORT_VALUES 50000
 
 extern char **environ;
 
@@ -54,12 +58,13 @@ struct known_job {
 	uint32_t id;
 	struct buf program;
 	int line_offset;
-	double wall_s, cpu_s, memory_mib, output_kib;
+	double wall_s, cpu_s, memory_mib, output_kib, brep_mib;
 	struct known_job *next;
 };
 
 struct builder {
 	struct python_options python;
+	struct rehearsal rehearsal;
 	struct sandbox *jail;
 	struct sandbox_layers layers;
 	struct nursery *nursery;
@@ -118,8 +123,23 @@ static enum python_job kind_of(uint32_t type)
 
 static void child_ready(void *ctx)
 {
-	(void)ctx;
+	const struct builder *b = ctx;
+
 	python_settle();
+	rehearsal_touch(&b->rehearsal);
+}
+
+static void rehearse(void *ctx)
+{
+	(void)ctx;
+	python_rehearse();
+}
+
+/* What the reply may take as a memory file, which lives outside the limit on memory: the shape, the
+ * report on it, and for a conversion the triangles or the text that the shape becomes. */
+static uint64_t file_bytes(uint32_t type, const struct request *r)
+{
+	return (uint64_t)((r->brep_mib + (type == WIRE_BUILD ? 1 : 64)) * MIB) + REPORT_MAX;
 }
 
 static void child_run(void *ctx, const struct frame *f, const struct nursery_io *io)
@@ -130,21 +150,21 @@ static void child_run(void *ctx, const struct frame *f, const struct nursery_io 
 	struct err e = { 0 };
 
 	if (request_read(&r, f, &e) < 0)
-		_exit(2);
+		nursery_cannot(e.text);
 	unsigned long long memory = (unsigned long long)(r.memory_mib * MIB);
 	struct sandbox_limits limits = {
 		.memory_bytes = memory,
 		.cpu_s = r.cpu_s,
-		.file_bytes = (uint64_t)((r.brep_mib + 64) * MIB),
+		.file_bytes = file_bytes(f->type, &r),
 	};
 	python_watch(io->place_fd, memory);
 	if (sandbox_enter(b->jail, &limits, &e) < 0) {
-		int k = snprintf(NULL, 0, "%s", e.text);
-		buf_printf(&json,
-		           "{\"ok\":false,\"cause\":\"builder_lost\",\"error\":\"the jail: %s\"}",
-		           k > 0 && !strpbrk(e.text, "\"\\") ? e.text : "refused");
-	} else if (python_run(kind_of(f->type), f->json, f->json_len, f->blob, f->blob_len, &json,
-	                      &blob) < 0) {
+		err_wrap(&e, "the jail");
+		nursery_cannot(e.text);
+	}
+	nursery_began(io);
+	if (python_run(kind_of(f->type), f->json, f->json_len, f->blob, f->blob_len, &json, &blob) <
+	    0) {
 		buf_release(&blob);
 		buf_release(&json);
 		buf_adds(&json,
@@ -336,6 +356,15 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 		}
 		break;
 	case NURSERY_EXITED:
+		if (v->over) {
+			cause = "shape_limit";
+			snprintf(what, sizeof(what),
+			         "the shape takes %u MiB as BREP, at most %g are taken",
+			         v->over >> 20, j ? j->brep_mib : 0);
+			limit = limit_object("brep", j ? j->brep_mib : 0, v->over / MIB);
+			remedy = "use fewer faces";
+			break;
+		}
 		if (v->error[0])
 			snprintf(what, sizeof(what), "%s", v->error);
 		else
@@ -374,15 +403,112 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 	return o;
 }
 
-static bool reply_is_whole(const cJSON *o, const struct nursery_verdict *v)
+/* A copy of what a child said, with each key once and nothing that is long beyond reason: what
+ * stands in a reply is the program's word. NULL: nothing of it can be used. */
+static cJSON *plain_copy(const cJSON *v, int depth)
 {
-	const cJSON *ok = cJSON_GetObjectItemCaseSensitive(o, "ok");
+	int n = 0;
 
-	if (!cJSON_IsObject(o))
-		return false;
-	if (v->type == WIRE_FACTS)
-		return true;
-	return cJSON_IsBool(ok) && (!cJSON_IsTrue(ok) || v->reply.blob_len > 0);
+	if (cJSON_IsBool(v))
+		return cJSON_CreateBool(cJSON_IsTrue(v));
+	if (cJSON_IsNumber(v))
+		return isfinite(v->valuedouble) ? cJSON_CreateNumber(v->valuedouble)
+		                                : cJSON_CreateNull();
+	if (cJSON_IsString(v))
+		return cJSON_CreateString(v->valuestring);
+	if (cJSON_IsNull(v) || depth == 0)
+		return cJSON_CreateNull();
+	bool object = cJSON_IsObject(v);
+	cJSON *copy = object ? cJSON_CreateObject() : cJSON_CreateArray();
+	for (const cJSON *c = v->child; c && n < (object ? 200 : 5000); c = c->next) {
+		if (object && cJSON_GetObjectItemCaseSensitive(copy, c->string))
+			continue;
+		cJSON *item = plain_copy(c, depth - 1);
+		if (object)
+			cJSON_AddItemToObject(copy, c->string, item);
+		else
+			cJSON_AddItemToArray(copy, item);
+		n++;
+	}
+	return copy;
+}
+
+/* What a program can come to by itself. That the builder was lost is not its to say. */
+static bool is_own_cause(const char *cause)
+{
+	static const char *const own[] = {
+		"ok",           "wall_limit",    "cpu_limit",       "memory_limit",
+		"output_limit", "process_limit", "refused",         "shape_limit",
+		"syntax",       "name",          "attribute",       "type",
+		"value",        "kernel_error",  "other_exception", "no_final_object",
+		"not_a_shape",  "empty_shape",   "bad_input",       "crash",
+	};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (strcmp(cause, own[i]) == 0)
+			return true;
+	return false;
+}
+
+enum kind { FLAG, NUMBER, TEXT, OBJECT };
+
+static bool is_kind(const cJSON *v, enum kind kind)
+{
+	return kind == FLAG     ? cJSON_IsBool(v)
+	       : kind == NUMBER ? cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= 1e9
+	       : kind == TEXT   ? cJSON_IsString(v)
+	                        : cJSON_IsObject(v);
+}
+
+/* The report that a child made, built anew from the keys that a report has (engine/wire.h); NULL
+ * with @e when it is none. Figures that the parent knows better are not among them. */
+static cJSON *report_taken(const struct nursery_verdict *v, struct err *e)
+{
+	static const struct {
+		const char *key;
+		enum kind kind;
+	} keys[] = {
+		{ "exception", TEXT },
+		{ "error", TEXT },
+		{ "line", NUMBER },
+		{ "column", NUMBER },
+		{ "source", TEXT },
+		{ "limit", OBJECT },
+		{ "statements_done", NUMBER },
+		{ "statements_all", NUMBER },
+		{ "refused", OBJECT },
+		{ "traceback", TEXT },
+		{ "facts", OBJECT },
+		{ "no_triangles", FLAG },
+	};
+	cJSON *said = json_parse_bounded(v->reply.json, v->reply.json_len, REPORT_VALUES, e);
+	cJSON *o = NULL;
+
+	if (!said)
+		return NULL;
+	const cJSON *flag = cJSON_GetObjectItemCaseSensitive(said, "ok");
+	bool ok = cJSON_IsTrue(flag);
+	const char *cause = json_string_or(said, "cause", ok ? "ok" : "other_exception");
+	if (v->type != WIRE_FACTS && (!cJSON_IsBool(flag) || (ok && v->reply.blob_len == 0) ||
+	                              !is_own_cause(cause) || (strcmp(cause, "ok") == 0) != ok)) {
+		err_set(e, ERR_PROTOCOL, "it contradicts itself, or parts of it are missing");
+		goto out;
+	}
+	o = cJSON_CreateObject();
+	if (v->type != WIRE_FACTS) {
+		cJSON_AddBoolToObject(o, "ok", ok);
+		cJSON_AddStringToObject(o, "cause", cause);
+	}
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		const cJSON *item = cJSON_GetObjectItemCaseSensitive(said, keys[i].key);
+		if (item)
+			cJSON_AddItemToObject(o, keys[i].key,
+			                      is_kind(item, keys[i].kind) ? plain_copy(item, 6)
+			                                                  : cJSON_CreateNull());
+	}
+out:
+	cJSON_Delete(said);
+	return o;
 }
 
 static void put_number(cJSON *o, const char *key, double v)
@@ -400,14 +526,11 @@ static void job_done(void *ctx, const struct nursery_verdict *verdict)
 	cJSON *o = NULL;
 
 	if (v.end == NURSERY_REPLIED) {
-		o = json_parse(v.reply.json, v.reply.json_len, &e);
-		if (!reply_is_whole(o, &v)) {
-			cJSON_Delete(o);
-			o = NULL;
+		o = report_taken(&v, &e);
+		if (!o) {
 			v.end = NURSERY_EXITED;
 			snprintf(v.error, sizeof(v.error),
-			         "the program spoiled the report on itself: %.150s",
-			         e.text[0] ? e.text : "parts of it are missing");
+			         "the program spoiled the report on itself: %.150s", e.text);
 		}
 	}
 	bool told = o != NULL;
@@ -483,7 +606,9 @@ static void job_begin(struct builder *b, const struct frame *f)
 		.wall_s = r.wall_s,
 		.cpu_s = r.cpu_s,
 		.memory_bytes = (uint64_t)(r.memory_mib * MIB),
-		.file_bytes = (uint64_t)((r.brep_mib + 64) * MIB),
+		.file_bytes = file_bytes(f->type, &r),
+		.reply_json_max = REPORT_MAX,
+		.reply_blob_max = f->type == WIRE_BUILD ? (uint32_t)(r.brep_mib * MIB) : 0,
 		.log_kept_bytes = LOG_KEPT,
 		/* the end of a measurement under way, before the begin of others */
 		.first = f->type == WIRE_CONVERT,
@@ -500,6 +625,7 @@ static void job_begin(struct builder *b, const struct frame *f)
 	j->cpu_s = r.cpu_s;
 	j->memory_mib = r.memory_mib;
 	j->output_kib = r.output_kib;
+	j->brep_mib = r.brep_mib;
 	if (f->type == WIRE_BUILD)
 		buf_add(&j->program, f->blob, f->blob_len);
 	j->next = b->jobs;
@@ -543,6 +669,9 @@ static int heir_begin(struct builder *b, int socket_fd, struct err *e)
 	 * closed, their children are not ours, and freeing would only unshare pages */
 	b->nursery = NULL;
 	b->jail = NULL;
+	/* what was learnt stays true, as this is the same image; a rehearsal under way is not ours */
+	if (b->rehearsal.done_fd > 0)
+		b->rehearsal = (struct rehearsal){ .done_fd = -1 };
 	jobs_forget_all(b);
 	frame_reader_release(&b->in);
 	buf_release(&b->out);
@@ -668,6 +797,11 @@ static int serve(struct builder *b, struct err *e)
 {
 	struct pollfd fds[POLL_MAX];
 
+	struct err ignored = { 0 };
+
+	/* after READY: nobody waits for it */
+	if (b->nursery && !b->rehearsal.pages)
+		rehearsal_begin(&b->rehearsal, rehearse, b, &ignored);
 	for (;;) {
 		int left = frame_flush(&b->out, ASKER_FD, e);
 		if (left < 0)
@@ -681,6 +815,9 @@ static int serve(struct builder *b, struct err *e)
 			n += nursery_poll_fds(b->nursery, fds + 1, POLL_MAX - 1);
 			timeout = nursery_timeout_ms(b->nursery);
 		}
+		int learning = n < POLL_MAX && b->rehearsal.done_fd > 0 ? n : 0;
+		if (learning)
+			fds[n++] = (struct pollfd){ .fd = b->rehearsal.done_fd, .events = POLLIN };
 		if (poll(fds, (nfds_t)n, crowded ? 50 : timeout) < 0 && errno != EINTR)
 			return err_errno(e, ERR_IO, "poll");
 		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
@@ -690,6 +827,8 @@ static int serve(struct builder *b, struct err *e)
 			if (got == -1 || (got > 0 && take_frames(b, e) < 0))
 				return -1;
 		}
+		if (learning && fds[learning].revents && rehearsal_finish(&b->rehearsal))
+			nursery_refresh(b->nursery);
 		if (b->nursery && !crowded)
 			nursery_step(b->nursery);
 	}
@@ -795,7 +934,7 @@ static int options(struct builder *b, int argc, char **argv, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct builder b = { 0 };
+	struct builder b = { .rehearsal.done_fd = -1 };
 	struct buf versions = { 0 };
 	struct err e = { 0 };
 	double t0 = now_s();

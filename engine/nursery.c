@@ -49,9 +49,12 @@ struct slot {
 	double started, deadline, next_cpu_check;
 	enum nursery_end ending; /* why, when ENDING */
 	double kill_at, look_at;
-	off_t place_seen;
+	size_t place_seen;
 	uint64_t log_bytes, log_kept;
-	bool began; /* it has read its job: from then on, what it does is its own doing */
+	bool began;   /* it has read its job and is jailed: from then on, what it does is its own
+	                 doing */
+	bool done;    /* it says that its reply is whole */
+	bool spoiled; /* it said what no child of ours says */
 };
 
 struct waiting {
@@ -124,6 +127,19 @@ static int put(int fd, const void *data, size_t len, off_t at)
 	return 0;
 }
 
+void nursery_began(const struct nursery_io *io)
+{
+	while (write(io->status_fd, "b", 1) < 0)
+		if (errno != EINTR)
+			_exit(CHILD_CANT);
+}
+
+void nursery_cannot(const char *why)
+{
+	dprintf(STDERR_FILENO, "%s\n", why);
+	_exit(CHILD_CANT);
+}
+
 int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
                   size_t blob_len)
 {
@@ -161,7 +177,7 @@ static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_EN
 	/* out of the way first, so that no target number is still needed as a source */
 	int high[CHILD_FDS_END];
 	for (int i = 0; i < CHILD_FDS_END; i++) {
-		high[i] = fcntl(fds[i], F_DUPFD, 64);
+		high[i] = fcntl(fds[i], F_DUPFD, CHILD_FDS_END);
 		if (high[i] < 0)
 			_exit(CHILD_CANT);
 	}
@@ -193,8 +209,6 @@ static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_EN
 	struct frame f;
 	if (bytes == MAP_FAILED || frame_parse(&f, bytes, (size_t)st.st_size, &e) < 0)
 		_exit(CHILD_CANT);
-	if (write(CHILD_STATUS, "b", 1) != 1)
-		_exit(CHILD_CANT);
 	close(CHILD_WAKE);
 	close(CHILD_REQUEST);
 	struct nursery_io io = { .reply_fd = CHILD_REPLY,
@@ -209,6 +223,19 @@ static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_EN
 static int make_pipe(int p[2])
 {
 	return pipe2(p, O_CLOEXEC);
+}
+
+/* A memory file of @bytes that can neither grow nor shrink, so that a child cannot keep what it
+ * likes in it; -1. */
+static int fixed_memory_file(const char *name, off_t bytes)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || (ftruncate(fd, bytes) == 0 &&
+	               fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 static void nonblocking(int fd)
@@ -233,7 +260,7 @@ static struct slot *slot_fork(struct nursery *n, struct err *e)
 	slot_clear(s);
 	s->request = memfd_create("request", MFD_CLOEXEC);
 	s->reply = memfd_create("reply", MFD_CLOEXEC);
-	s->place = memfd_create("place", MFD_CLOEXEC);
+	s->place = fixed_memory_file("place", PLACE_MAX);
 	if (s->request < 0 || s->reply < 0 || s->place < 0 || make_pipe(wake) < 0 ||
 	    make_pipe(status) < 0 || make_pipe(out) < 0 || make_pipe(errp) < 0) {
 		err_errno(e, ERR_LOST, "no pipe or memory file for a child");
@@ -378,6 +405,61 @@ static void slot_bury(struct slot *s)
 	s->state = SLOT_DEAD;
 }
 
+/* Reads the reply that the child says is whole. It may be anything: what it claims to hold is
+ * looked at before any of it is taken. */
+static int reply_take(struct slot *s, struct buf *reply, struct nursery_verdict *v)
+{
+	const struct nursery_limits *l = &s->limits;
+	char head[FRAME_HEADER_BYTES];
+	struct err e = { 0 };
+	size_t whole;
+
+	ssize_t got = pread(s->reply, head, sizeof(head), 0);
+	if (got != sizeof(head)) {
+		snprintf(v->error, sizeof(v->error),
+		         "the child's reply is damaged: it is too short");
+		return -1;
+	}
+	if (frame_whole(head, l->reply_json_max, l->reply_blob_max, &whole, &v->over, &e) < 0)
+		goto damaged;
+	/* read, not mapped: the child may still be shrinking the file under us */
+	struct stat st = { 0 };
+	if (fstat(s->reply, &st) == 0 && (uintmax_t)st.st_size < whole) {
+		err_set(&e, ERR_PROTOCOL, "it ends after %jd bytes of %zu", (intmax_t)st.st_size,
+		        whole);
+		goto damaged;
+	}
+	if (!buf_room(reply, whole)) {
+		err_set(&e, ERR_MEM, "no memory for %zu bytes", whole);
+		goto damaged;
+	}
+	while (reply->len < whole) {
+		got = pread(s->reply, reply->data + reply->len, whole - reply->len,
+		            (off_t)reply->len);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		buf_grew(reply, (size_t)got);
+	}
+	/* the lengths may be others by now: the frame is judged as it was read */
+	if (reply->len >= sizeof(head) && memcmp(reply->data, head, sizeof(head)) != 0)
+		err_set(&e, ERR_PROTOCOL, "it changed while it was read");
+	else if (frame_parse(&v->reply, buf_str(reply), reply->len, &e) == 0)
+		return 0;
+damaged:
+	snprintf(v->error, sizeof(v->error), "the child's reply is damaged: %.200s", e.text);
+	return -1;
+}
+
+/* Bytes of text in the place file, which has a fixed size and is filled with NULs. */
+static size_t place_read(const struct slot *s, char text[PLACE_MAX])
+{
+	ssize_t got = pread(s->place, text, PLACE_MAX, 0);
+
+	return got > 0 ? strnlen(text, (size_t)got) : 0;
+}
+
 /* Gives out the verdict; the slot is DEAD after (its pidfd is still watched) or FREE when already
  * reaped. */
 static void conclude(struct nursery *n, struct slot *s, enum nursery_end end, int status,
@@ -385,7 +467,6 @@ static void conclude(struct nursery *n, struct slot *s, enum nursery_end end, in
 {
 	struct nursery_verdict v = { .job = s->job, .type = s->type, .end = end, .status = status };
 	struct buf reply = { 0 }, place = { 0 };
-	struct err e = { 0 };
 
 	v.wall_s = now_s() - s->started;
 	if (reaped) {
@@ -405,32 +486,14 @@ static void conclude(struct nursery *n, struct slot *s, enum nursery_end end, in
 		         k > 0 ? "" : "the child could not prepare for its job");
 	}
 	drain_both(n, s);
-	if (end == NURSERY_REPLIED) {
-		struct stat st = { 0 };
-		char *p = fstat(s->reply, &st) == 0 && st.st_size > 0
-		                  ? buf_room(&reply, (size_t)st.st_size)
-		                  : NULL;
-		/* read, not mapped: the child may still be shrinking the file under us */
-		while (p && reply.len < (size_t)st.st_size) {
-			ssize_t got = pread(s->reply, reply.data + reply.len,
-			                    (size_t)st.st_size - reply.len, (off_t)reply.len);
-			if (got < 0 && errno == EINTR)
-				continue;
-			if (got <= 0)
-				break;
-			buf_grew(&reply, (size_t)got);
-		}
-		if (!p || frame_parse(&v.reply, reply.data, reply.len, &e) < 0) {
-			/* only the program itself can have done that */
-			v.end = NURSERY_EXITED;
-			snprintf(v.error, sizeof(v.error), "the child's reply is damaged: %.200s",
-			         e.text[0] ? e.text : "it is empty");
-		}
-	}
-	char *p = buf_room(&place, PLACE_MAX);
-	ssize_t got = p ? pread(s->place, p, PLACE_MAX, 0) : -1;
-	if (got > 0)
-		buf_grew(&place, (size_t)got);
+	if (end == NURSERY_EXITED && s->spoiled)
+		snprintf(v.error, sizeof(v.error),
+		         "the program spoiled what its process and the builder tell each other");
+	/* only the program itself can have damaged it */
+	if (end == NURSERY_REPLIED && reply_take(s, &reply, &v) < 0)
+		v.end = NURSERY_EXITED;
+	char place_text[PLACE_MAX];
+	buf_add(&place, place_text, place_read(s, place_text));
 	v.place = buf_str(&place);
 	v.log_bytes = s->log_bytes;
 	v.log_dropped = s->log_bytes - s->log_kept;
@@ -636,6 +699,15 @@ void nursery_cancel(struct nursery *n, uint32_t job)
 	}
 }
 
+/* Forking holds up the children that run (the pages are shared, the processors few), so while there
+ * is one spare for whatever comes next, the others wait until nothing runs. */
+static bool spare_is_due(const struct nursery *n)
+{
+	int spares = count(n, SLOT_SPARE, SLOT_SPARE);
+
+	return spares < n->spares && (spares == 0 || running(n) == 0);
+}
+
 int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap)
 {
 	int k = 0;
@@ -643,8 +715,10 @@ int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap)
 	for (int i = 0; i < n->n_slots; i++) {
 		const struct slot *s = &n->slot[i];
 		bool live = s->state == SLOT_RUNNING || s->state == SLOT_ENDING;
-		int fds[4] = { s->pidfd, live ? s->status : -1, live ? s->out : -1,
-			       live ? s->err : -1 };
+		/* before it began, what stands in its streams is for conclude() alone */
+		bool heard = live && s->began;
+		int fds[4] = { s->pidfd, live ? s->status : -1, heard ? s->out : -1,
+			       heard ? s->err : -1 };
 		if (s->state == SLOT_FREE)
 			continue;
 		for (int j = 0; j < 4; j++)
@@ -669,7 +743,7 @@ int nursery_timeout_ms(struct nursery *n)
 	}
 	/* a spare is missing: come back at once, but after the reply that made it so has gone out
 	 */
-	if (count(n, SLOT_SPARE, SLOT_SPARE) < n->spares)
+	if (spare_is_due(n))
 		t = fmin(t, fmax(now, n->fork_after));
 	if (isinf(t))
 		return -1;
@@ -687,17 +761,24 @@ static void begin_ending(struct slot *s, enum nursery_end why, double now)
 	kill(s->pid, SIGUSR2);
 }
 
-/* Reads the status pipe: "b" once it has its job, "d" when its reply is whole. */
-static bool is_done(struct slot *s)
+/* Reads the status pipe once: "b" when the child has its job, "d" when its reply is whole, and
+ * never anything else. One read and no more: a program that keeps the pipe full must not keep us
+ * here, and it has spoiled its job with the first byte too many. */
+static void listen_to(struct slot *s)
 {
-	char c;
+	char said[64];
+	ssize_t got = s->status >= 0 ? read(s->status, said, sizeof(said)) : -1;
 
-	while (read(s->status, &c, 1) == 1) {
-		if (c == 'd')
-			return true;
-		s->began = true;
+	if (got == 0)
+		close_fd(&s->status); /* it would be readable for ever */
+	for (ssize_t i = 0; i < got; i++) {
+		if (said[i] == 'b' && !s->began)
+			s->began = true;
+		else if (said[i] == 'd' && s->began && !s->done)
+			s->done = true;
+		else
+			s->spoiled = true;
 	}
-	return false;
 }
 
 static void slot_step(struct nursery *n, struct slot *s)
@@ -706,14 +787,21 @@ static void slot_step(struct nursery *n, struct slot *s)
 	int status;
 	double now;
 
-	if (s->state == SLOT_RUNNING && is_done(s)) {
-		conclude(n, s, NURSERY_REPLIED, 0, false, NULL);
-		return;
+	if (s->state == SLOT_RUNNING) {
+		listen_to(s);
+		if (s->done || s->spoiled) {
+			conclude(n, s, s->spoiled ? NURSERY_EXITED : NURSERY_REPLIED, 0, false,
+			         NULL);
+			return;
+		}
 	}
 	if (reap(s, &status, &ru)) {
+		/* what it said between the look above and its end */
+		if (s->state == SLOT_RUNNING)
+			listen_to(s);
 		if (s->state == SLOT_ENDING)
 			conclude(n, s, s->ending, 0, true, &ru);
-		else if (is_done(s))
+		else if (s->done && !s->spoiled)
 			conclude(n, s, NURSERY_REPLIED, 0, true, &ru);
 		else if (WIFSIGNALED(status))
 			conclude(n, s, NURSERY_SIGNALLED, WTERMSIG(status), true, &ru);
@@ -721,7 +809,8 @@ static void slot_step(struct nursery *n, struct slot *s)
 			conclude(n, s, NURSERY_EXITED, WEXITSTATUS(status), true, &ru);
 		return;
 	}
-	drain_both(n, s);
+	if (s->began)
+		drain_both(n, s);
 	now = now_s();
 	if (s->state == SLOT_RUNNING) {
 		if (s->log_bytes > s->limits.log_max_bytes) {
@@ -740,10 +829,10 @@ static void slot_step(struct nursery *n, struct slot *s)
 	}
 	if (now < s->look_at)
 		return;
-	struct stat st = { 0 };
-	fstat(s->place, &st);
-	bool said = st.st_size > 0 && st.st_size == s->place_seen;
-	s->place_seen = st.st_size;
+	char text[PLACE_MAX];
+	size_t len = place_read(s, text);
+	bool said = len > 0 && len == s->place_seen;
+	s->place_seen = len;
 	s->look_at = now + LAST_WORDS_LOOK_S;
 	if (said || now >= s->kill_at)
 		conclude(n, s, s->ending, 0, false, NULL);
@@ -766,7 +855,7 @@ void nursery_step(struct nursery *n)
 		}
 	}
 	dispatch(n);
-	while (count(n, SLOT_SPARE, SLOT_SPARE) < n->spares && now_s() >= n->fork_after)
+	while (spare_is_due(n) && now_s() >= n->fork_after)
 		if (!slot_fork(n, &e))
 			n->fork_after = now_s() + FORK_AGAIN_S;
 }

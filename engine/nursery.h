@@ -24,13 +24,20 @@
 /* The child's side of a job. */
 struct nursery_io {
 	int reply_fd;  /* memory file for the reply */
-	int status_fd; /* one byte here says: the reply is whole */
-	int place_fd;  /* memory file: where the program was when time ran out (SIGUSR2 handler
-	                  writes) */
+	int status_fd; /* bytes here say: begun, and then: the reply is whole */
+	int place_fd;  /* memory file of 4 KiB, no more and no less: where the program was when time
+	                  ran out (SIGUSR2 handler  writes) */
 };
 
-/* Writes the reply frame and the done byte. The child should then _exit(0); the parent kills it
- * anyway. 0 or -1. */
+/* The child calls this once, when it is jailed and before any of the stranger's program runs: from
+ * then on what happens is the program's own doing. */
+void nursery_began(const struct nursery_io *io);
+
+/* Before nursery_began(): the child cannot do its job. @why comes out as NURSERY_LOST. */
+void nursery_cannot(const char *why) __attribute__((noreturn));
+
+/* After nursery_began(). Writes the reply frame and the done byte. The child should then _exit(0);
+ * the parent kills it anyway. 0 or -1. */
 int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
                   size_t blob_len);
 
@@ -40,11 +47,13 @@ struct nursery_limits {
 	uint64_t log_kept_bytes; /* passed on; what comes after is counted */
 	bool first;              /* goes before the jobs that wait */
 	uint64_t log_max_bytes;  /* past it the job ends with NURSERY_OUTPUT */
+	/* a reply that claims more is not read: NURSERY_EXITED; 0 means the frame's own limits */
+	uint32_t reply_json_max, reply_blob_max;
 };
 
 enum nursery_end {
 	NURSERY_REPLIED,
-	NURSERY_EXITED,    /* without a reply; status is the exit code */
+	NURSERY_EXITED,    /* without a reply that can be used; status is the exit code */
 	NURSERY_SIGNALLED, /* status is the signal */
 	NURSERY_WALL,
 	NURSERY_CPU,
@@ -62,6 +71,8 @@ struct nursery_verdict {
 	struct frame reply; /* when NURSERY_REPLIED; borrowed for the call */
 	const char *place;  /* "" unless the child said where it was */
 	uint64_t log_bytes, log_dropped;
+	uint32_t
+		over; /* with NURSERY_EXITED: bytes of blob that the reply claims, over its limit */
 	char error[240]; /* for NURSERY_LOST; for NURSERY_EXITED when the reply it left is damaged
 	                  */
 };
@@ -70,8 +81,8 @@ struct nursery_ops {
 	void *ctx;
 	/* In the child, after sandbox_enter_early(), before it waits: may be NULL. */
 	void (*child_ready)(void *ctx);
-	/* In the child, with the request: calls sandbox_enter() itself, replies, returns (the
-	 * nursery then _exits). */
+	/* In the child, with the request: calls sandbox_enter() itself, then nursery_began(),
+	 * replies, returns (the nursery then _exits). */
 	void (*child_run)(void *ctx, const struct frame *request, const struct nursery_io *io);
 	/* In the parent. */
 	void (*log)(void *ctx, uint32_t job, const char *stream, const void *bytes, size_t len);

@@ -20,7 +20,8 @@
 
 /* faulthandler writes its traceback to this descriptor; each child puts a memory file of its own
  * there */
-#define DUMP_FD 9
+#define DUMP_FD  9
+#define DUMP_MAX 65536
 
 /*
  * State of the signal handlers, which have no argument to reach it by. One child, one job: set once
@@ -403,8 +404,14 @@ int python_start(const struct python_options *o, struct buf *versions, struct er
 
 void python_settle(void)
 {
-	int fd = memfd_create("dump", MFD_CLOEXEC);
+	int fd = memfd_create("dump", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
+	/* of a fixed size: a program can write there too, and must not keep what it likes in it */
+	if (fd >= 0 && (ftruncate(fd, DUMP_MAX) < 0 ||
+	                fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)) {
+		close(fd);
+		fd = -1; /* then a program that is ended names no line */
+	}
 	if (fd >= 0 && fd != DUMP_FD) {
 		dup2(fd, DUMP_FD);
 		close(fd);
@@ -412,6 +419,15 @@ void python_settle(void)
 	PyObject *r = PyObject_CallMethod(builder, "settle", NULL);
 	if (!r)
 		PyErr_Print();
+	Py_XDECREF(r);
+}
+
+void python_rehearse(void)
+{
+	python_settle();
+	PyObject *r = PyObject_CallMethod(builder, "rehearse", NULL);
+	if (!r)
+		PyErr_Clear();
 	Py_XDECREF(r);
 }
 

@@ -37,6 +37,9 @@
 #define JOBS_MAX 64
 #define LOG_KEPT (64u << 10)
 #define LOG_MAX  (1u << 20)
+/* what a child says about its shape: a few hundred figures, and sentences */
+#define REPORT_MAX    (4u << 20)
+#define REPORT_VALUES 50000
 #define REPLY_MAX                                                                                  \
 	(1200ull << 20) /* 5 million triangles as STL and GLB are 430 MB, and as much again while  \
 	                 * they are written */
@@ -160,19 +163,19 @@ static void child_run(void *ctx, const struct frame *f, const struct nursery_io 
 	struct score_request r;
 	struct buf json = { 0 }, blob = { 0 };
 	struct err e = { 0 };
-	char why[240];
+	char why[240] = "";
 
 	if (score_request_parse(&r, f->json, f->json_len, &e) < 0 ||
 	    reference_for(sc, &r, &refs, why, sizeof(why)) < 0)
-		_exit(1); /* the parent looked at both before */
+		nursery_cannot(e.text[0] ? e.text : why); /* the parent looked at both before */
 	struct sandbox_limits limits = { .memory_bytes = (uint64_t)(r.memory_mib * 1048576.0),
 		                         .cpu_s = r.wall_s + 1,
 		                         .file_bytes = REPLY_MAX };
 	if (sc->jail && sandbox_enter(sc->jail, &limits, &e) < 0) {
-		fprintf(stderr, "the jail: %s\n", e.text);
-		fflush(stderr);
-		_exit(1);
+		err_wrap(&e, "the jail");
+		nursery_cannot(e.text);
 	}
+	nursery_began(io);
 	if (score_job_run(&r, f->blob, f->blob_len, refs, &json, &blob, &e) < 0) {
 		static const char none[] =
 			"{\"ok\":false,\"cause\":\"memory_limit\",\"error\":\"out of memory for the result; use a simpler shape\","
@@ -251,18 +254,36 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 	return score_failure("builder_lost", what, NULL, NAN, NAN);
 }
 
-static void job_done(void *ctx, const struct nursery_verdict *v)
+/* A child that was taken over by its shape can say anything in words. It says it about itself
+ * alone, and that the scorer was lost is not its to say. */
+static bool reply_is_sound(const struct frame *reply, struct err *e)
+{
+	cJSON *o = json_parse_bounded(reply->json, reply->json_len, REPORT_VALUES, e);
+
+	if (!o)
+		return false;
+	bool sound =
+		cJSON_IsObject(o) && strcmp(json_string_or(o, "cause", "ok"), "builder_lost") != 0;
+	cJSON_Delete(o);
+	return sound || err_set(e, ERR_PROTOCOL, "its report is none") == 0;
+}
+
+static void job_done(void *ctx, const struct nursery_verdict *verdict)
 {
 	struct scorer *sc = ctx;
-	struct known_job **slot = job_slot(sc, v->job), *j = *slot;
+	struct nursery_verdict v = *verdict;
+	struct known_job **slot = job_slot(sc, v.job), *j = *slot;
+	struct err e = { 0 };
 
-	/* a child that was taken over by its shape can say anything in words; cadforge parses the
-	 * JSON strictly, and it is a whole frame or no reply at all */
-	if (v->end == NURSERY_REPLIED)
-		frame_append(&sc->out, WIRE_RESULT, v->job, v->reply.json, v->reply.json_len,
-		             v->reply.blob, v->reply.blob_len);
+	if (v.end == NURSERY_REPLIED && !reply_is_sound(&v.reply, &e)) {
+		v.end = NURSERY_EXITED;
+		snprintf(v.error, sizeof(v.error), "%.200s", e.text);
+	}
+	if (v.end == NURSERY_REPLIED)
+		frame_append(&sc->out, WIRE_RESULT, v.job, v.reply.json, v.reply.json_len,
+		             v.reply.blob, v.reply.blob_len);
 	else
-		send_json(sc, WIRE_RESULT, v->job, report_from_outside(v, j), NULL, 0);
+		send_json(sc, WIRE_RESULT, v.job, report_from_outside(&v, j), NULL, 0);
 	if (j) {
 		*slot = j->next;
 		free(j);
@@ -321,6 +342,7 @@ static void take_score(struct scorer *sc, const struct frame *f)
 		                    .cpu_s = r.wall_s + 1,
 		                    .memory_bytes = (uint64_t)(r.memory_mib * 1048576.0),
 		                    .file_bytes = REPLY_MAX,
+		                    .reply_json_max = REPORT_MAX,
 		                    .log_kept_bytes = LOG_KEPT,
 		                    .log_max_bytes = LOG_MAX };
 	struct known_job *j = calloc(1, sizeof(*j));

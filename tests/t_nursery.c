@@ -17,6 +17,7 @@ struct seen {
 	char json[64][200];
 	char place[64][200];
 	struct buf log;
+	int steps; /* times that drive() was woken */
 };
 
 static double now_s(void)
@@ -35,6 +36,18 @@ static void say_place(int sig)
 		_exit(9);
 }
 
+/* A header without what it promises. */
+static void claim(const struct nursery_io *io, uint32_t json_len, uint32_t blob_len)
+{
+	unsigned char h[FRAME_HEADER_BYTES];
+
+	frame_header(h, 0, 0, json_len, blob_len);
+	if (write(io->reply_fd, h, sizeof(h)) < 0 || write(io->status_fd, "d", 1) < 0)
+		_exit(1);
+	for (;;)
+		sleep(1);
+}
+
 /* The blob says what to do. */
 static void child_run(void *ctx, const struct frame *f, const struct nursery_io *io)
 {
@@ -43,7 +56,34 @@ static void child_run(void *ctx, const struct frame *f, const struct nursery_io 
 	snprintf(what, sizeof(what), "%.*s", (int)f->blob_len, (const char *)f->blob);
 	place_fd = io->place_fd;
 	signal(SIGUSR2, say_place);
-	if (strcmp(what, "echo") == 0) {
+	if (strcmp(what, "cannot") == 0)
+		nursery_cannot("the jail is closed");
+	nursery_began(io);
+	if (strcmp(what, "mute") == 0) {
+		close(io->status_fd);
+		for (;;)
+			sleep(1);
+	} else if (strcmp(what, "chatter") == 0) {
+		/* as much as the pipe takes, as fast as it is emptied */
+		for (;;)
+			if (write(io->status_fd, what, sizeof(what)) < 0)
+				break;
+	} else if (strcmp(what, "begin twice") == 0) {
+		nursery_began(io);
+		sleep(30);
+	} else if (strcmp(what, "claim json") == 0) {
+		claim(io, 5000, 0);
+	} else if (strcmp(what, "claim blob") == 0) {
+		claim(io, 2, 6000);
+	} else if (strcmp(what, "claim more") == 0) {
+		claim(io, 2, 4000);
+	} else if (strcmp(what, "hoard") == 0) {
+		/* the place is for one line, and no memory of the child's */
+		if (pwrite(io->place_fd, what, sizeof(what), 1 << 20) >= 0 ||
+		    ftruncate(io->place_fd, 1 << 20) == 0 || ftruncate(io->place_fd, 0) == 0)
+			_exit(1);
+		nursery_reply(io, "{}", 2, NULL, 0);
+	} else if (strcmp(what, "echo") == 0) {
 		printf("to stdout\n");
 		fflush(stdout);
 		fprintf(stderr, "to stderr\n");
@@ -111,7 +151,12 @@ static struct nursery *open_one(struct seen *s, int spares, int jobs)
 static void submit(struct nursery *n, uint32_t job, const char *what, double wall, double cpu)
 {
 	struct nursery_limits l = {
-		.wall_s = wall, .cpu_s = cpu, .log_kept_bytes = 1000, .log_max_bytes = 100000
+		.wall_s = wall,
+		.cpu_s = cpu,
+		.log_kept_bytes = 1000,
+		.log_max_bytes = 100000,
+		.reply_json_max = 4000,
+		.reply_blob_max = 4000,
 	};
 	struct frame f = { .type = 1,
 		           .job = job,
@@ -131,6 +176,7 @@ static void drive(struct nursery *n, struct seen *s, int until)
 		int k = nursery_poll_fds(n, p, 64), ms = nursery_timeout_ms(n);
 		poll(p, (nfds_t)k, ms < 0 || ms > 100 ? 100 : ms);
 		nursery_step(n);
+		s->steps++;
 		if (now_s() - start > 20)
 			fail_msg("only %d of %d verdicts after 20 s", s->n, until);
 	}
@@ -179,6 +225,14 @@ static void each_way_to_end_has_its_name_and_comes_in_time(void **state)
 		{ "exit", NURSERY_EXITED, 9, 9, "" },
 		{ "shout", NURSERY_OUTPUT, 9, 9, "line 7" },
 		{ "forge", NURSERY_EXITED, 9, 9, "" },
+		{ "mute", NURSERY_WALL, 0.3, 9, "line 7" },
+		{ "chatter", NURSERY_EXITED, 9, 9, "" },
+		{ "begin twice", NURSERY_EXITED, 9, 9, "" },
+		{ "claim json", NURSERY_EXITED, 9, 9, "" },
+		{ "claim blob", NURSERY_EXITED, 9, 9, "" },
+		{ "claim more", NURSERY_EXITED, 9, 9, "" },
+		{ "cannot", NURSERY_LOST, 9, 9, "" },
+		{ "hoard", NURSERY_REPLIED, 9, 9, "" },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(c) / sizeof(*c); i++) {
@@ -196,6 +250,12 @@ static void each_way_to_end_has_its_name_and_comes_in_time(void **state)
 			assert_true(s.log.len <= 1000);
 			assert_true(s.v[0].log_dropped > 0);
 		}
+		assert_int_equal(s.v[0].over, strcmp(c[i].what, "claim blob") ? 0 : 6000);
+		if (c[i].end == NURSERY_LOST)
+			assert_contains(s.v[0].error, "the jail is closed");
+		/* a child that says nothing, or too much, costs no round of the loop */
+		if (strcmp(c[i].what, "mute") == 0 || strcmp(c[i].what, "chatter") == 0)
+			assert_true(s.steps < 60);
 		/* and the next job is served as if nothing had been */
 		submit(n, 2, "echo", 5, 5);
 		drive(n, &s, 2);

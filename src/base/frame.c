@@ -70,11 +70,9 @@ ssize_t frame_fill_fd(struct frame_reader *r, int fd, int *passed, struct err *e
 	drop_used(r);
 	/* when the length of the frame under way is known, ask for all of it at once */
 	if (r->in.len >= FRAME_HEADER_BYTES && memcmp(r->in.data, magic, 4) == 0) {
-		uint32_t jmax = r->json_max ? r->json_max : FRAME_JSON_MAX;
-		uint32_t bmax = r->blob_max ? r->blob_max : FRAME_BLOB_MAX;
-		uint32_t json_len = u32_at(r->in.data + 12), blob_len = u32_at(r->in.data + 16);
-		size_t whole = FRAME_HEADER_BYTES + (size_t)json_len + blob_len;
-		if (json_len <= jmax && blob_len <= bmax && whole > r->in.len + want)
+		size_t whole;
+		if (frame_whole(r->in.data, r->json_max, r->blob_max, &whole, NULL, NULL) == 0 &&
+		    whole > r->in.len + want)
 			want = whole - r->in.len;
 	}
 	if (want > (4u << 20))
@@ -101,10 +99,34 @@ ssize_t frame_fill_fd(struct frame_reader *r, int fd, int *passed, struct err *e
 	}
 }
 
+int frame_whole(const void *header, uint32_t json_max, uint32_t blob_max, size_t *whole,
+                uint32_t *over, struct err *e)
+{
+	const char *p = header;
+	uint32_t jmax = json_max ? json_max : FRAME_JSON_MAX;
+	uint32_t bmax = blob_max ? blob_max : FRAME_BLOB_MAX;
+
+	if (memcmp(p, magic, 4) != 0)
+		return err_set(e, ERR_PROTOCOL, "a message does not begin with CFm1");
+	uint32_t json_len = u32_at(p + 12), blob_len = u32_at(p + 16);
+	if (json_len > jmax)
+		return err_set(e, ERR_PROTOCOL,
+		               "a message says it has %u bytes of JSON, at most %u are taken",
+		               json_len, jmax);
+	if (blob_len > bmax) {
+		if (over)
+			*over = blob_len;
+		return err_set(e, ERR_PROTOCOL,
+		               "a message says it has %u bytes of data, at most %u are taken",
+		               blob_len, bmax);
+	}
+	*whole = FRAME_HEADER_BYTES + (size_t)json_len + blob_len;
+	return 0;
+}
+
 int frame_next(struct frame_reader *r, struct frame *f, struct err *e)
 {
-	uint32_t jmax = r->json_max ? r->json_max : FRAME_JSON_MAX;
-	uint32_t bmax = r->blob_max ? r->blob_max : FRAME_BLOB_MAX;
+	size_t whole;
 
 	drop_used(r);
 	size_t probe = r->in.len < 4 ? r->in.len : 4;
@@ -113,18 +135,11 @@ int frame_next(struct frame_reader *r, struct frame *f, struct err *e)
 	if (r->in.len < FRAME_HEADER_BYTES)
 		return 0;
 	const char *p = r->in.data;
-	uint32_t json_len = u32_at(p + 12), blob_len = u32_at(p + 16);
-	if (json_len > jmax)
-		return err_set(e, ERR_PROTOCOL,
-		               "a message says it has %u bytes of JSON, at most %u are taken",
-		               json_len, jmax);
-	if (blob_len > bmax)
-		return err_set(e, ERR_PROTOCOL,
-		               "a message says it has %u bytes of data, at most %u are taken",
-		               blob_len, bmax);
-	size_t whole = FRAME_HEADER_BYTES + (size_t)json_len + blob_len;
+	if (frame_whole(p, r->json_max, r->blob_max, &whole, NULL, e) < 0)
+		return -1;
 	if (r->in.len < whole)
 		return 0;
+	uint32_t json_len = u32_at(p + 12), blob_len = u32_at(p + 16);
 	f->type = u32_at(p + 4);
 	f->job = u32_at(p + 8);
 	f->json = p + FRAME_HEADER_BYTES;

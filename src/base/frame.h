@@ -55,6 +55,12 @@ int frame_next(struct frame_reader *r, struct frame *f, struct err *e);
  * with @e (ERR_PROTOCOL). */
 int frame_parse(struct frame *f, const void *bytes, size_t len, struct err *e);
 
+/* Looks at a header alone: @whole gets the bytes of the frame that begins with it. Limits of 0 mean
+ * FRAME_JSON_MAX, FRAME_BLOB_MAX. 0, or -1 with @e (ERR_PROTOCOL); when that is because of the data
+ * after the JSON, @over (may be NULL) gets their length. */
+int frame_whole(const void *header, uint32_t json_max, uint32_t blob_max, size_t *whole,
+                uint32_t *over, struct err *e);
+
 /* The header alone, for callers that write the parts themselves. */
 void frame_header(unsigned char h[FRAME_HEADER_BYTES], uint32_t type, uint32_t job,
                   uint32_t json_len, uint32_t blob_len);

@@ -22,10 +22,13 @@ static const char *type_name(const cJSON *v)
 	return "an object";
 }
 
-/* cJSON recurses once a level and takes 1000; a little stack may have less room than that. */
-static bool too_deep(const char *text, size_t len, size_t *at)
+/* cJSON recurses once a level and takes 1000; a little stack may have less room than that. And it
+ * makes a node of 64 bytes of every value. Says what is too much of it, and where; NULL: nothing.
+ */
+static const char *too_much(const char *text, size_t len, size_t values_max, size_t *at)
 {
 	int depth = 0;
+	size_t values = 1;
 	bool in_string = false;
 
 	for (size_t i = 0; i < len; i++) {
@@ -38,15 +41,21 @@ static bool too_deep(const char *text, size_t len, size_t *at)
 		} else if (c == '"') {
 			in_string = true;
 		} else if (c == '[' || c == '{') {
-			if (++depth > 512) {
-				*at = i;
-				return true;
-			}
+			*at = i;
+			if (++depth > 512)
+				return "JSON nested deeper than 512 levels";
+			values++;
 		} else if (c == ']' || c == '}') {
 			depth--;
+		} else if (c == ',') {
+			values++;
+		}
+		if (values > values_max) {
+			*at = i;
+			return "JSON of more values than are taken";
 		}
 	}
-	return false;
+	return NULL;
 }
 
 static void place(const char *text, size_t at, int *line, int *column)
@@ -65,16 +74,22 @@ static void place(const char *text, size_t at, int *line, int *column)
 
 cJSON *json_parse(const char *text, size_t len, struct err *e)
 {
+	return json_parse_bounded(text, len, JSON_VALUES_MAX, e);
+}
+
+cJSON *json_parse_bounded(const char *text, size_t len, size_t values_max, struct err *e)
+{
 	const char *end = NULL;
 	size_t at = 0;
 	int line, column;
 
-	if (too_deep(text, len, &at)) {
+	const char *much = too_much(text, len, values_max, &at);
+	if (much) {
 		place(text, at, &line, &column);
-		err_set(e, ERR_INPUT, "line %d, column %d: JSON nested deeper than 512 levels",
-		        line, column);
+		err_set(e, ERR_INPUT, "line %d, column %d: %s", line, column, much);
 		return NULL;
 	}
+	at = 0;
 	cJSON *v = cJSON_ParseWithLengthOpts(text, len, &end, false);
 	if (v) {
 		at = (size_t)(end - text);

@@ -12,9 +12,16 @@
 
 #include "src/base/buf.h"
 
-/* Parses exactly one JSON value (nesting at most 512 levels, no trailing text). NULL with @e
- * (ERR_INPUT) set: line, column and what stands there. Caller frees with cJSON_Delete(). */
+#define JSON_VALUES_MAX 1000000
+
+/* Parses exactly one JSON value (nesting at most 512 levels, at most JSON_VALUES_MAX values in it,
+ * no trailing text). NULL with @e (ERR_INPUT) set: line, column and what stands there. Caller frees
+ * with cJSON_Delete(). */
 cJSON *json_parse(const char *text, size_t len, struct err *e);
+
+/* The same with at most @values_max values: two bytes of text make a value of 64, so text of a
+ * stranger's is bounded by what it may become. */
+cJSON *json_parse_bounded(const char *text, size_t len, size_t values_max, struct err *e);
 
 /* One line without blanks, appended to @out. Numbers read back as the same doubles. */
 void json_print(struct buf *out, const cJSON *v);
