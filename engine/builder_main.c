@@ -669,7 +669,8 @@ static int heir_begin(struct builder *b, int socket_fd, struct err *e)
 	 * closed, their children are not ours, and freeing would only unshare pages */
 	b->nursery = NULL;
 	b->jail = NULL;
-	/* what was learnt stays true, as this is the same image; a rehearsal under way is not ours */
+	/* what was learnt stays true, as this is the same image; a rehearsal under way is not ours
+	 */
 	if (b->rehearsal.done_fd > 0)
 		b->rehearsal = (struct rehearsal){ .done_fd = -1 };
 	jobs_forget_all(b);
@@ -809,16 +810,14 @@ static int serve(struct builder *b, struct err *e)
 		fds[0] = (struct pollfd){ .fd = ASKER_FD,
 			                  .events = (short)(POLLIN | (left ? POLLOUT : 0)) };
 		int n = 1, timeout = -1;
-		/* an asker that does not read holds up its own children, not our memory */
-		bool crowded = b->out.len > OUT_HIGH;
-		if (b->nursery && !crowded) {
+		/* an asker that does not read holds up its own children's pipes, not our memory,
+		 * and no deadline */
+		if (b->nursery) {
+			nursery_hold_logs(b->nursery, b->out.len > OUT_HIGH);
 			n += nursery_poll_fds(b->nursery, fds + 1, POLL_MAX - 1);
 			timeout = nursery_timeout_ms(b->nursery);
 		}
-		int learning = n < POLL_MAX && b->rehearsal.done_fd > 0 ? n : 0;
-		if (learning)
-			fds[n++] = (struct pollfd){ .fd = b->rehearsal.done_fd, .events = POLLIN };
-		if (poll(fds, (nfds_t)n, crowded ? 50 : timeout) < 0 && errno != EINTR)
+		if (poll(fds, (nfds_t)n, timeout) < 0 && errno != EINTR)
 			return err_errno(e, ERR_IO, "poll");
 		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
 			ssize_t got = frame_fill(&b->in, ASKER_FD, e);
@@ -829,7 +828,7 @@ static int serve(struct builder *b, struct err *e)
 		}
 		if (learning && fds[learning].revents && rehearsal_finish(&b->rehearsal))
 			nursery_refresh(b->nursery);
-		if (b->nursery && !crowded)
+		if (b->nursery)
 			nursery_step(b->nursery);
 	}
 }
@@ -864,8 +863,9 @@ static int flush_all(struct builder *b)
 	return left;
 }
 
+/* @failed with @remedy: why this program cannot work here, and what helps; NULL: it can. */
 static void say_ready(struct builder *b, const struct buf *versions, double seconds,
-                      const struct err *failed)
+                      const struct err *failed, const char *remedy)
 {
 	cJSON *o = cJSON_CreateObject();
 	struct err ignored = { 0 };
@@ -875,10 +875,7 @@ static void say_ready(struct builder *b, const struct buf *versions, double seco
 	cJSON_AddNumberToObject(o, "pid", getpid());
 	if (failed) {
 		cJSON_AddStringToObject(o, "error", failed->text);
-		cJSON_AddStringToObject(
-			o, "remedy",
-			"./quickstart build makes a Python environment with CadQuery; "
-			"--python-env DIR or CADFORGE_PYTHON_ENV names another one");
+		cJSON_AddStringToObject(o, "remedy", remedy);
 	} else {
 		cJSON *v = json_parse(buf_str(versions), versions->len, &ignored);
 		cJSON_AddItemToObject(o, "versions", v ? v : cJSON_CreateObject());
@@ -956,17 +953,21 @@ int main(int argc, char **argv)
 	fcntl(ASKER_FD, F_SETFD, FD_CLOEXEC);
 	/* no descriptor of ours may be where the children keep theirs open by chance */
 	sandbox_probe(&b.layers);
+	const char *remedy = "./quickstart build makes a Python environment with CadQuery; "
+			     "--python-env DIR or CADFORGE_PYTHON_ENV names another one";
 	int rc = python_start(&b.python, &versions, &e);
-	if (rc == 0 && !b.unforked)
+	if (rc == 0 && !b.unforked) {
+		remedy = "cadforge doctor says what this machine has and lacks";
 		rc = nursery_begin(&b, &e);
+	}
 	if (rc < 0) {
-		say_ready(&b, &versions, 0, &e);
+		say_ready(&b, &versions, 0, &e, remedy);
 		buf_release(&versions);
 		return 3;
 	}
 	if (b.unforked)
 		python_settle();
-	say_ready(&b, &versions, now_s() - t0, NULL);
+	say_ready(&b, &versions, now_s() - t0, NULL, NULL);
 	buf_release(&versions);
 	rc = serve(&b, &e);
 	if (rc < 0 && e.kind != ERR_LOST)

@@ -73,6 +73,7 @@ struct nursery {
 	struct waiting *first, **last;
 	int n_waiting;
 	int null_fd;
+	bool hold;         /* nothing that costs memory is taken from the children */
 	double fork_after; /* no spare is forked before this time */
 };
 
@@ -575,6 +576,31 @@ static void dispatch(struct nursery *n)
 	}
 }
 
+/* The descriptors that children take, asked for before the first of them fails for want of one. */
+static int descriptors_reserve(int spares, int jobs_max, struct err *e)
+{
+	struct rlimit have;
+	rlim_t open_now = 0;
+	/* eight for each child that lives, one for each that is dead, and, while one is forked, the
+	 * child's ends of four pipes and its own copies of what it gets */
+	rlim_t need = (rlim_t)(8 * (spares + jobs_max) + jobs_max + 4 + CHILD_FDS_END);
+
+	if (getrlimit(RLIMIT_NOFILE, &have) < 0)
+		return err_errno(e, ERR_LACKS, "the limit on open files");
+	for (int fd = 0; fd < 1024; fd++)
+		open_now += fcntl(fd, F_GETFD) >= 0;
+	need += open_now;
+	if (have.rlim_cur >= need)
+		return 0;
+	struct rlimit more = { .rlim_cur = have.rlim_max, .rlim_max = have.rlim_max };
+	if (have.rlim_max >= need && setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return 0;
+	return err_set(e, ERR_LACKS,
+	               "%d jobs at once need %ju open files, the limit is %ju; raise it (ulimit -n "
+	               "%ju) or run fewer jobs at once",
+	               jobs_max, (uintmax_t)need, (uintmax_t)have.rlim_max, (uintmax_t)need);
+}
+
 struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox *jail, int spares,
                              int jobs_max, struct err *e)
 {
@@ -600,6 +626,10 @@ struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox
 	}
 	for (int i = 0; i < n->n_slots; i++)
 		slot_clear(&n->slot[i]);
+	if (descriptors_reserve(spares, jobs_max, e) < 0) {
+		nursery_close(n);
+		return NULL;
+	}
 	for (int i = 0; i < spares; i++)
 		if (!slot_fork(n, e)) {
 			nursery_close(n);
@@ -708,6 +738,17 @@ static bool spare_is_due(const struct nursery *n)
 	return spares < n->spares && (spares == 0 || running(n) == 0);
 }
 
+void nursery_hold_logs(struct nursery *n, bool hold)
+{
+	n->hold = hold;
+}
+
+/* Its reply is whole and stays where it is until it may be taken. */
+static bool is_kept(const struct nursery *n, const struct slot *s)
+{
+	return n->hold && s->state == SLOT_RUNNING && s->done && !s->spoiled;
+}
+
 int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap)
 {
 	int k = 0;
@@ -716,10 +757,10 @@ int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap)
 		const struct slot *s = &n->slot[i];
 		bool live = s->state == SLOT_RUNNING || s->state == SLOT_ENDING;
 		/* before it began, what stands in its streams is for conclude() alone */
-		bool heard = live && s->began;
+		bool heard = live && s->began && !n->hold;
 		int fds[4] = { s->pidfd, live ? s->status : -1, heard ? s->out : -1,
 			       heard ? s->err : -1 };
-		if (s->state == SLOT_FREE)
+		if (s->state == SLOT_FREE || is_kept(n, s))
 			continue;
 		for (int j = 0; j < 4; j++)
 			if (fds[j] >= 0 && k < cap)
@@ -734,6 +775,8 @@ int nursery_timeout_ms(struct nursery *n)
 
 	for (int i = 0; i < n->n_slots; i++) {
 		const struct slot *s = &n->slot[i];
+		if (is_kept(n, s))
+			continue;
 		if (s->state == SLOT_RUNNING) {
 			t = fmin(t, s->deadline);
 			t = fmin(t, s->next_cpu_check);
@@ -788,7 +831,10 @@ static void slot_step(struct nursery *n, struct slot *s)
 	double now;
 
 	if (s->state == SLOT_RUNNING) {
-		listen_to(s);
+		if (!s->done)
+			listen_to(s);
+		if (is_kept(n, s))
+			return;
 		if (s->done || s->spoiled) {
 			conclude(n, s, s->spoiled ? NURSERY_EXITED : NURSERY_REPLIED, 0, false,
 			         NULL);
@@ -809,7 +855,7 @@ static void slot_step(struct nursery *n, struct slot *s)
 			conclude(n, s, NURSERY_EXITED, WEXITSTATUS(status), true, &ru);
 		return;
 	}
-	if (s->began)
+	if (s->began && !n->hold)
 		drain_both(n, s);
 	now = now_s();
 	if (s->state == SLOT_RUNNING) {

@@ -92,7 +92,8 @@ struct nursery_ops {
 struct nursery;
 
 /* @jail NULL: the children are not jailed, which is for tests alone.
- * @spares children are kept waiting; at most @jobs_max run at once, further ones queue. */
+ * @spares children are kept waiting; at most @jobs_max run at once, further ones queue. Raises the
+ * limit on open files as far as it may and has to; ERR_LACKS when that is not enough. */
 struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox *jail, int spares,
                              int jobs_max, struct err *e);
 void nursery_close(struct nursery *n); /* kills and reaps all */
@@ -104,6 +105,10 @@ void nursery_refresh(struct nursery *n);
 int nursery_submit(struct nursery *n, const struct frame *request, const struct nursery_limits *l,
                    struct err *e);
 void nursery_cancel(struct nursery *n, uint32_t job);
+
+/* While @hold nothing is read of what children print, and no further reply is taken: they wait at
+ * their full pipes. Deadlines stand. */
+void nursery_hold_logs(struct nursery *n, bool hold);
 
 int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap); /* number written */
 int nursery_timeout_ms(struct nursery *n); /* till the next deadline; -1: none */

@@ -395,13 +395,14 @@ static int serve(struct scorer *sc, struct err *e)
 		fds[0] = (struct pollfd){ .fd = ASKER_FD,
 			                  .events = (short)(POLLIN | (left ? POLLOUT : 0)) };
 		int n = 1, timeout = -1;
-		/* an asker that does not read holds up its own children, not our memory */
-		bool crowded = sc->out.len > OUT_HIGH;
-		if (sc->nursery && !crowded) {
+		/* an asker that does not read holds up its own children's pipes, not our memory,
+		 * and no deadline */
+		if (sc->nursery) {
+			nursery_hold_logs(sc->nursery, sc->out.len > OUT_HIGH);
 			n += nursery_poll_fds(sc->nursery, fds + 1, POLL_MAX - 1);
 			timeout = nursery_timeout_ms(sc->nursery);
 		}
-		if (poll(fds, (nfds_t)n, crowded ? 50 : timeout) < 0 && errno != EINTR)
+		if (poll(fds, (nfds_t)n, timeout) < 0 && errno != EINTR)
 			return err_errno(e, ERR_IO, "poll");
 		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
 			ssize_t got = frame_fill(&sc->in, ASKER_FD, e);
@@ -410,7 +411,7 @@ static int serve(struct scorer *sc, struct err *e)
 			if (got == -1 || (got > 0 && take_frames(sc, e) < 0))
 				return -1;
 		}
-		if (sc->nursery && !crowded)
+		if (sc->nursery)
 			nursery_step(sc->nursery);
 	}
 }
@@ -442,9 +443,8 @@ static void say_ready(struct scorer *sc, double seconds, const struct err *faile
 	cJSON_AddNumberToObject(o, "pid", getpid());
 	if (failed) {
 		cJSON_AddStringToObject(o, "error", failed->text);
-		cJSON_AddStringToObject(
-			o, "remedy",
-			"cadforge doctor says which layers of the jail this machine has");
+		cJSON_AddStringToObject(o, "remedy",
+		                        "cadforge doctor says what this machine has and lacks");
 	} else {
 		cJSON_AddNumberToObject(o, "seconds", seconds);
 		cJSON *v = cJSON_AddObjectToObject(o, "versions");
