@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +36,7 @@ void app_init(struct app *a)
 
 static bool exists(const char *dir, const char *name)
 {
-	char path[8192];
+	char path[3 * PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s%s%s", dir, name ? "/" : "", name ? name : "");
 	return access(path, F_OK) == 0;
@@ -119,6 +121,22 @@ int app_number(const char *flag, const char *text, double min, double max, doubl
 	return 0;
 }
 
+int app_whole(const char *flag, const char *text, int min, int max, int *out)
+{
+	char *end = NULL;
+	long v;
+
+	errno = 0;
+	v = strtol(text, &end, 10);
+	if (end == text || *end || errno || v < min || v > max) {
+		app_tell("%s: a whole number from %d to %d was expected, got '%s'", flag, min, max,
+		         text);
+		return -1;
+	}
+	*out = (int)v;
+	return 0;
+}
+
 int app_dialect(const char *text, enum dialect *out)
 {
 	if (strcmp(text, "seed") == 0) {
@@ -134,8 +152,6 @@ int app_dialect(const char *text, enum dialect *out)
 
 int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg)
 {
-	double v;
-
 	switch (opt) {
 	case APP_JSON:
 		a->json = true;
@@ -156,14 +172,12 @@ int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg)
 			return -1;
 		return 1;
 	case APP_MEMORY:
-		if (app_number("--memory", arg, 16, 1 << 20, &v) < 0)
+		if (app_whole("--memory", arg, 16, 1 << 20, &a->limits.memory_mib) < 0)
 			return -1;
-		a->limits.memory_mib = (int)v;
 		return 1;
 	case APP_OUTPUT:
-		if (app_number("--output", arg, 1, 1 << 20, &v) < 0)
+		if (app_whole("--output", arg, 1, 1 << 20, &a->limits.output_kib) < 0)
 			return -1;
-		a->limits.output_kib = (int)v;
 		return 1;
 	case APP_NO_FILTER:
 		a->no_filter = true;
@@ -174,6 +188,39 @@ int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg)
 	default:
 		return 0;
 	}
+}
+
+static volatile sig_atomic_t interrupts; /* only a signal handler's counter can be global */
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	interrupts++;
+}
+
+void app_catch_interrupt(void)
+{
+	struct sigaction on = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+
+	sigaction(SIGINT, &on, NULL);
+	sigaction(SIGTERM, &on, NULL);
+}
+
+bool app_interrupted(void)
+{
+	return interrupts > 0;
+}
+
+bool app_reader_gone(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
+bool app_output_lost(void)
+{
+	return ferror(stdout) || app_reader_gone();
 }
 
 /* One line, whatever names and texts from elsewhere are in it. */
@@ -200,9 +247,29 @@ void app_tell(const char *fmt, ...)
 
 int app_fail(const struct err *e)
 {
+	if (app_interrupted())
+		return EXIT_INTERRUPTED;
 	if (e->kind != ERR_CANCELLED)
 		app_tell("%s", e->text);
-	return err_exit_status(e);
+	return e->kind == ERR_LOST ? EXIT_LACKS : err_exit_status(e);
+}
+
+int app_bad_flag(const struct cmd *self, int opt, char **argv)
+{
+	const char *last = argv[optind - 1], *at = argv[optind];
+	const char letter[3] = { '-', (char)optopt, '\0' };
+
+	/* getopt stops in the middle of letters in a row, and optind is then still theirs */
+	if (opt == '?' && optopt > 0 && optopt < 256 && at && at[0] == '-' && at[1] != '-' &&
+	    strlen(at) > 2 && strchr(at, optopt))
+		return app_usage(self, "%s is no flag of %s; a file of that name is given as ./%s",
+		                 letter, self->name, at);
+	if (opt == ':')
+		return app_usage(self, "%s lacks its value",
+		                 strncmp(last, "--", 2) == 0 ? last : letter);
+	if (optopt != 0 && strncmp(last, "--", 2) == 0)
+		return app_usage(self, "%.*s takes no value", (int)strcspn(last, "="), last);
+	return app_usage(self, "%s is no flag of %s", optopt != 0 ? letter : last, self->name);
 }
 
 int app_usage(const struct cmd *self, const char *fmt, ...)

@@ -65,14 +65,29 @@ int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg);
 
 /* A number from a flag; tells what was expected and returns -1 when it is none or out of range. */
 int app_number(const char *flag, const char *text, double min, double max, double *out);
+/* The same, and it must be whole. */
+int app_whole(const char *flag, const char *text, int min, int max, int *out);
 
 /* --dialect's word; tells what was expected and returns -1 otherwise. */
 int app_dialect(const char *text, enum dialect *out);
 
+/* From here on SIGINT and SIGTERM end the verb's work instead of the process: it prints what is
+ * finished, ends its helpers and returns EXIT_INTERRUPTED. The second signal kills. */
+void app_catch_interrupt(void);
+bool app_interrupted(void);
+/* Whether standard output is a pipe that nobody reads any more; */
+bool app_reader_gone(void);
+/* or something that was printed could not be written. */
+bool app_output_lost(void);
+
 /* "cadforge: text" on stderr. */
 void app_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Tells the error and returns its exit status. */
+/* Tells the error and returns its exit status: of cli.md, and 3 for a helper program that does not
+ * stay alive. */
 int app_fail(const struct err *e);
+/* After getopt_long() returned '?' or ':' (its option string begins with ":"): tells an unknown
+ * flag and a missing value apart. Returns EXIT_USAGE. */
+int app_bad_flag(const struct cmd *self, int opt, char **argv);
 /* "see cadforge VERB --help", returns EXIT_USAGE. */
 int app_usage(const struct cmd *self, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

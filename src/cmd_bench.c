@@ -410,7 +410,7 @@ static int bench_overhead(struct bench *b, struct set *s, struct err *e)
 			struct pipeline_item it;
 			set_item(&it, &s->p[i]);
 			b->seconds = NULL;
-			if (pipeline_run(p, &it, 1, NULL, e) < 0) {
+			if (pipeline_run(p, &it, 1, e) < 0) {
 				pipeline_close(p);
 				goto out;
 			}
@@ -452,7 +452,7 @@ static int bench_rate(struct bench *b, struct set *s, struct err *e)
 	/* only what builds is timed, here and in the peers */
 	for (int i = 0; i < s->n; i++)
 		set_item(&it[i], &s->p[i]);
-	if (pipeline_run(p, it, (size_t)s->n, NULL, e) < 0) {
+	if (pipeline_run(p, it, (size_t)s->n, e) < 0) {
 		pipeline_close(p);
 		goto out;
 	}
@@ -465,7 +465,7 @@ static int bench_rate(struct bench *b, struct set *s, struct err *e)
 	say(b, text);
 	for (int round = 0; round < b->rounds && !e->kind; round++) {
 		double start = now_s();
-		if (pipeline_run(p, it, (size_t)n, NULL, e) == 0)
+		if (pipeline_run(p, it, (size_t)n, e) == 0)
 			ours = fmax(isnan(ours) ? 0 : ours, n / (now_s() - start));
 		say(b, "the kernel alone, two processes");
 		kernel = fmax(isnan(kernel) ? 0 : kernel, n / kernel_run(b, s, 2, 1, e));
@@ -602,7 +602,7 @@ static int bench_verdict(struct bench *b, struct err *e)
 			return -1;
 		struct pipeline_item it = { .program = loop, .len = sizeof(loop) - 1 };
 		b->seconds = NULL;
-		int rc = pipeline_run(p, &it, 1, NULL, e);
+		int rc = pipeline_run(p, &it, 1, e);
 		pipeline_close(p);
 		if (rc < 0)
 			return -1;
@@ -630,7 +630,7 @@ static int bench_after_kill(struct bench *b, struct err *e)
 		int pid = engine_builder_pid(pipeline_engine(p));
 		kill(pid, SIGKILL);
 		double start = now_s();
-		if (pipeline_run(p, &it, 1, NULL, e) < 0)
+		if (pipeline_run(p, &it, 1, e) < 0)
 			break;
 		v[i] = (now_s() - start) * 1e3;
 	}
@@ -692,7 +692,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 
 	app_init(&b.app);
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "s:r:p:o:", options, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, ":s:r:p:o:", options, NULL)) >= 0) {
 		int rc = app_flag(&b.app, self, opt, optarg);
 		if (rc == 2)
 			return EXIT_DONE;
@@ -720,8 +720,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
 		} else {
-			return app_usage(self, "%s is no flag of bench, or lacks its value",
-			                 argv[optind - 1]);
+			return app_bad_flag(self, opt, argv);
 		}
 	}
 	if (optind < argc &&

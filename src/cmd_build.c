@@ -134,9 +134,7 @@ static int report(struct work *w, struct pipeline *p, struct err *e)
 	}
 	show_add_file(o, w->file);
 	cJSON_AddItemToObject(o, "build", show_build_json(&w->build, cls));
-	cJSON_AddItemToObject(o, "geometry",
-	                      w->shape.geometry ? cJSON_Duplicate(w->shape.geometry, true)
-	                                        : cJSON_CreateNull());
+	cJSON_AddItemToObject(o, "geometry", show_geometry_json(w->shape.geometry));
 	cJSON_AddItemToObject(o, "mesh",
 	                      show_mesh_json(w->shape.has_figures ? &w->shape.figures : NULL));
 	if (w->facts)
@@ -237,7 +235,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 
 	app_init(&a);
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "o:d:f", options, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, ":o:d:f", options, NULL)) >= 0) {
 		rc = app_flag(&a, self, opt, optarg);
 		if (rc == 2)
 			return EXIT_DONE;
@@ -259,8 +257,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 			w.facts = true;
 			break;
 		default:
-			return app_usage(self, "%s is no flag of build, or lacks its value",
-			                 argv[optind - 1]);
+			return app_bad_flag(self, opt, argv);
 		}
 	}
 	if (argc - optind != 1)
@@ -310,7 +307,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 	if (!p)
 		rc = -1;
 	else if (w.source == SOURCE_PROGRAM)
-		rc = pipeline_run(p, &it, 1, NULL, &e);
+		rc = pipeline_run(p, &it, 1, &e);
 	else
 		rc = read_shape(&w, p, &text, &e);
 	if (rc < 0 || report(&w, p, &e) < 0)

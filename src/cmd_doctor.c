@@ -216,7 +216,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 
 	app_init(&a);
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "r", options, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, ":r", options, NULL)) >= 0) {
 		int rc = app_flag(&a, self, opt, optarg);
 		if (rc == 2)
 			return EXIT_DONE;
@@ -225,8 +225,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		if (opt == 'r')
 			full = true;
 		else if (rc == 0)
-			return app_usage(self, "%s is no flag of doctor, or lacks its value",
-			                 argv[optind - 1]);
+			return app_bad_flag(self, opt, argv);
 	}
 	if (optind < argc)
 		return app_usage(self, "doctor takes no argument, got '%s'", argv[optind]);

@@ -2,9 +2,10 @@
  * cmd_score.c - programs, built, measured and rewarded: lines in the order of the arguments.
  */
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "engine/extract.h"
 #include "engine/failure.h"
@@ -44,15 +45,12 @@ struct work {
 	size_t n, shown;
 	size_t *of_item; /* entry of the pipeline's item */
 	struct err failed;
+	/* progress */
+	size_t ended;
+	double started, told; /* when the work began, when the last line of progress was written */
+	bool bar;             /* standard error is a terminal: one line, written over */
+	bool nobody_reads;    /* standard output is a closed pipe, or full */
 };
-
-static volatile int interrupted;
-
-static void on_interrupt(int sig)
-{
-	(void)sig;
-	interrupted = 1;
-}
 
 static void add_reward(cJSON *o, const struct reward *r)
 {
@@ -168,6 +166,18 @@ static void plain_score(FILE *f, const struct work *w, const struct entry *en,
 	free(shown);
 }
 
+static void add_seconds(cJSON *o, double build, const struct shape_report *s)
+{
+	cJSON *t = cJSON_AddObjectToObject(o, "seconds");
+
+	json_add_figure(t, "build", build);
+	json_add_figure(t, "read", s ? s->read_s : NAN);
+	json_add_figure(t, "measure", s ? s->measure_s : NAN);
+	json_add_figure(t, "mesh", s ? s->mesh_s : NAN);
+	json_add_figure(t, "score", s ? s->score_s : NAN);
+	json_add_figure(t, "render", NAN);
+}
+
 static int score_item(struct work *w, struct entry *en, struct pipeline_item *it, struct err *e)
 {
 	struct build *b = &it->build;
@@ -204,21 +214,13 @@ static int score_item(struct work *w, struct entry *en, struct pipeline_item *it
 	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
 	cJSON_AddItemToObject(o, "build", show_build_json(b, cls));
 	add_reward(o, &r);
-	cJSON_AddItemToObject(o, "geometry",
-	                      s->geometry ? cJSON_Duplicate(s->geometry, true)
-	                                  : cJSON_CreateNull());
+	cJSON_AddItemToObject(o, "geometry", show_geometry_json(s->geometry));
 	cJSON_AddItemToObject(o, "mesh", show_mesh_json(s->has_figures ? &s->figures : NULL));
 	cJSON_AddItemToObject(o, "contact", show_contact_json(s->has_figures ? &s->figures : NULL));
 	cJSON_AddArrayToObject(o, "checks");
 	note_all(o, &notes);
 	cJSON_AddNullToObject(o, "delta");
-	cJSON *t = cJSON_AddObjectToObject(o, "seconds");
-	json_add_figure(t, "build", b->seconds);
-	json_add_figure(t, "read", it->measured ? s->read_s : NAN);
-	json_add_figure(t, "measure", it->measured ? s->measure_s : NAN);
-	json_add_figure(t, "mesh", it->measured ? s->mesh_s : NAN);
-	json_add_figure(t, "score", it->measured ? s->score_s : NAN);
-	json_add_figure(t, "render", NAN);
+	add_seconds(o, b->seconds, it->measured ? s : NULL);
 	json_print(&line, o);
 	cJSON_Delete(o);
 	en->json_line = buf_take(&line, NULL);
@@ -243,7 +245,9 @@ out:
 /* A file that could not be read still gets its line. */
 static void answer_unreadable(struct work *w, struct entry *en)
 {
-	struct build b = { .cause = CAUSE_BAD_INPUT, .error = en->unreadable.text };
+	struct build b = {
+		.cause = CAUSE_BAD_INPUT, .error = en->unreadable.text, .seconds = NAN, .cpu_s = NAN
+	};
 	struct reward r = { NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
 	struct buf line = { 0 };
 	cJSON *o = cJSON_CreateObject();
@@ -260,16 +264,60 @@ static void answer_unreadable(struct work *w, struct entry *en)
 	cJSON_AddArrayToObject(o, "checks");
 	cJSON_AddArrayToObject(o, "notes");
 	cJSON_AddNullToObject(o, "delta");
+	add_seconds(o, NAN, NULL);
 	json_print(&line, o);
 	cJSON_Delete(o);
 	en->json_line = buf_take(&line, NULL);
 	app_tell("%s", en->unreadable.text);
 	en->done = true;
+	w->ended++;
 }
 
-static void show_what_is_due(struct work *w)
+static double now_s(void)
 {
-	while (w->shown < w->n && w->entry[w->shown].done) {
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void clear_bar(const struct work *w)
+{
+	if (w->bar && w->told > 0)
+		fputs("\r\033[K", stderr);
+}
+
+/* "12/40, 8.1 a second, 3 s left": over itself on a terminal, else a line every few seconds. */
+static void show_progress(struct work *w)
+{
+	enum { EVERY_S = 5, CELLS = 20 };
+	double now = now_s(), taken = now - w->started;
+	char text[160], cells[CELLS + 1];
+
+	if (w->app.quiet || w->n < 2 || now - w->told < (w->bar ? 0.2 : EVERY_S) ||
+	    (!w->bar && taken < EVERY_S))
+		return;
+	w->told = now;
+	int n = snprintf(text, sizeof(text), "%zu/%zu", w->ended, w->n);
+	if (w->ended > 0 && taken > 0)
+		snprintf(text + n, sizeof(text) - (size_t)n, ", %.3g a second, %.0f s left",
+		         (double)w->ended / taken,
+		         (double)(w->n - w->ended) * taken / (double)w->ended);
+	if (!w->bar) {
+		fprintf(stderr, "score: %s\n", text);
+		return;
+	}
+	for (int i = 0; i < CELLS; i++)
+		cells[i] = (size_t)i * w->n < w->ended * CELLS ? '#' : '.';
+	cells[CELLS] = '\0';
+	fprintf(stderr, "\r\033[K%s %s", cells, text);
+}
+
+/* @out_of_order: after an interruption also those behind one that never ended. */
+static void show_what_is_due(struct work *w, bool out_of_order)
+{
+	clear_bar(w);
+	while (w->shown < w->n && (out_of_order || w->entry[w->shown].done)) {
 		struct entry *en = &w->entry[w->shown++];
 		if (w->app.json && en->json_line)
 			puts(en->json_line);
@@ -279,7 +327,20 @@ static void show_what_is_due(struct work *w)
 		free(en->plain);
 		en->json_line = en->plain = NULL;
 	}
-	fflush(stdout);
+	if (fflush(stdout))
+		w->nobody_reads = true;
+}
+
+/* Between any two steps of the engine: whether to go on. */
+static int on_tick(void *ctx)
+{
+	struct work *w = ctx;
+
+	w->nobody_reads = w->nobody_reads || app_output_lost();
+	if (app_interrupted() || w->nobody_reads)
+		return 1;
+	show_progress(w);
+	return 0;
 }
 
 static void on_done(void *ctx, size_t item, struct pipeline_item *it)
@@ -293,7 +354,8 @@ static void on_done(void *ctx, size_t item, struct pipeline_item *it)
 		err_wrap(&w->failed, "%s", en->file);
 	}
 	en->done = true;
-	show_what_is_due(w);
+	w->ended++;
+	show_what_is_due(w, false);
 }
 
 /* With one program what it prints is shown as it comes; with many nobody could tell whose it is. */
@@ -419,6 +481,7 @@ static int score_all(struct work *w, struct err *e)
 		.figures = w->profile == PROFILE_SEED_FULL ? FIGURES_FULL : FIGURES_FAST,
 		.ctx = w,
 		.log = on_log,
+		.tick = on_tick,
 		.done = on_done,
 	};
 	size_t n = 0;
@@ -441,17 +504,24 @@ static int score_all(struct work *w, struct err *e)
 			                             .line_offset = en->what.line_offset,
 			                             .reference = reference_of(w, en) };
 	}
-	show_what_is_due(w);
+	show_what_is_due(w, false);
 	struct pipeline *p = NULL;
 	if (n) {
 		app_engine_options(&w->app, &o.engine);
 		if (o.engine.jobs > (int)n)
 			o.engine.jobs = (int)n;
 		p = pipeline_open(&o, e);
-		rc = p ? pipeline_run(p, items, n, &interrupted, e) : -1;
+		rc = p ? pipeline_run(p, items, n, e) : -1;
 		pipeline_close(p);
 	} else {
 		rc = 0;
+	}
+	if (app_interrupted()) {
+		show_what_is_due(w, true);
+		clear_bar(w);
+		app_tell("interrupted, %zu of %zu done", w->ended, w->n);
+	} else {
+		clear_bar(w);
 	}
 	if (rc == 0 && w->failed.kind) {
 		*e = w->failed;
@@ -477,11 +547,10 @@ static int run(const struct cmd *self, int argc, char **argv)
 	struct err e = { 0 };
 	const char *task = NULL, *reference = "none", *list = NULL;
 	int opt, rc = EXIT_USAGE;
-	double v;
 
 	app_init(&w.app);
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "t:p:r:j:d:l:", options, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, ":t:p:r:j:d:l:", options, NULL)) >= 0) {
 		int f = app_flag(&w.app, self, opt, optarg);
 		if (f == 2)
 			return EXIT_DONE;
@@ -504,17 +573,15 @@ static int run(const struct cmd *self, int argc, char **argv)
 			list = optarg;
 			break;
 		case 'j':
-			if (app_number("--jobs", optarg, 1, 64, &v) < 0)
+			if (app_whole("--jobs", optarg, 1, 64, &w.app.jobs) < 0)
 				return EXIT_USAGE;
-			w.app.jobs = (int)v;
 			break;
 		case 'd':
 			if (app_dialect(optarg, &w.dialect) < 0)
 				return EXIT_USAGE;
 			break;
 		default:
-			return app_usage(self, "%s is no flag of score, or lacks its value",
-			                 argv[optind - 1]);
+			return app_bad_flag(self, opt, argv);
 		}
 	}
 	if (optind == argc && !list)
@@ -542,11 +609,15 @@ static int run(const struct cmd *self, int argc, char **argv)
 		                    &en->unreadable) < 0)
 			unreadable = true;
 	}
-	struct sigaction on = { .sa_handler = on_interrupt };
-	sigaction(SIGINT, &on, NULL);
-	sigaction(SIGTERM, &on, NULL);
-	if (score_all(&w, &e) < 0)
-		goto fail;
+	w.started = now_s();
+	w.bar = !w.app.quiet && w.n > 1 && isatty(STDERR_FILENO);
+	app_catch_interrupt();
+	if (score_all(&w, &e) < 0) {
+		if (!w.nobody_reads || app_interrupted())
+			goto fail;
+		rc = EXIT_NO;
+		goto out;
+	}
 	rc = unreadable ? EXIT_USAGE : EXIT_DONE;
 	for (size_t i = 0; i < w.n && rc == EXIT_DONE; i++)
 		if (!w.entry[i].ok)

@@ -2,10 +2,13 @@
  * main.c - the verb table, and what comes before a verb runs: locale, --help, --version, which
  * verb.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "src/app.h"
@@ -54,11 +57,43 @@ static int distance(const char *a, const char *b)
 	return row[n];
 }
 
+/* Descriptors 0 to 2 are open from here on: what is opened later must not take their place and be
+ * written to as if it were the standard output. Says whether standard output was open. */
+static bool open_standard(void)
+{
+	bool out = true;
+
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+			if (fd == STDOUT_FILENO)
+				out = false;
+			if (open("/dev/null", O_RDWR) != fd)
+				_exit(EXIT_NO);
+		}
+	return out;
+}
+
+/* What was printed has arrived, or it is told that it has not. Whoever closed a pipe knows. */
+static int finish(int rc)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return rc;
+	if (errno != EPIPE && !app_reader_gone())
+		app_tell("standard output could not be written%s%s", errno ? ": " : "",
+		         errno ? strerror(errno) : "");
+	return rc ? rc : EXIT_NO;
+}
+
 int main(int argc, char **argv)
 {
 	const char *near = NULL;
 	int least = 3;
 
+	if (!open_standard()) {
+		app_tell("standard output is closed: send it to a file, or to /dev/null");
+		return EXIT_NO;
+	}
 	/* numbers keep their point whatever the locale: JSON and CadQuery know no other */
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
@@ -69,21 +104,15 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		print_help(stdout);
-		return fflush(stdout) ? EXIT_NO : EXIT_DONE;
+		return finish(EXIT_DONE);
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		puts(PACKAGE_STRING);
-		return EXIT_DONE;
+		return finish(EXIT_DONE);
 	}
 	for (int i = 0; i < N_VERBS; i++) {
-		if (strcmp(argv[1], verbs[i]->name) == 0) {
-			int rc = verbs[i]->run(verbs[i], argc - 1, argv + 1);
-			if (fflush(stdout) || ferror(stdout)) {
-				app_tell("standard output could not be written");
-				return rc ? rc : EXIT_NO;
-			}
-			return rc;
-		}
+		if (strcmp(argv[1], verbs[i]->name) == 0)
+			return finish(verbs[i]->run(verbs[i], argc - 1, argv + 1));
 		int d = distance(argv[1], verbs[i]->name);
 		if (d < least) {
 			least = d;

@@ -27,6 +27,13 @@ static double now_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+static int step(struct pipeline *p, struct err *e)
+{
+	if (p->o.tick && p->o.tick(p->o.ctx))
+		return err_set(e, ERR_CANCELLED, "interrupted");
+	return engine_wait(p->engine, 250, e);
+}
+
 static struct pipeline_item *find(struct pipeline *p, uint32_t job, size_t *index)
 {
 	for (size_t i = 0; i < p->next; i++)
@@ -176,13 +183,12 @@ int pipeline_warm(struct pipeline *p, struct err *e)
 	    (p->o.measure && engine_warm_scorer(p->engine, e) < 0))
 		return -1;
 	while (!engine_builder_info(p->engine) || (p->o.measure && !engine_scorer_info(p->engine)))
-		if (engine_wait(p->engine, 1000, e) < 0)
+		if (step(p, e) < 0)
 			return -1;
 	return 0;
 }
 
-int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n,
-                 const volatile int *stop, struct err *e)
+static int run_items(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e)
 {
 	size_t most = 2 * (size_t)p->o.engine.jobs;
 
@@ -212,7 +218,7 @@ int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n,
 				return -1;
 			p->in_flight++;
 		}
-		if (engine_wait(p->engine, 1000, e) < 0)
+		if (step(p, e) < 0)
 			return -1;
 		if (p->failed.kind) {
 			*e = p->failed;
@@ -220,13 +226,23 @@ int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n,
 		}
 		if (p->in_flight && engine_jobs(p->engine) == 0)
 			return err_set(
-				e, ERR_LOST,
+				e, ERR_PROTOCOL,
 				"%zu programs got no answer from the engine: this is our fault, run it again",
 				p->in_flight);
-		if (stop && *stop)
-			return err_set(e, ERR_CANCELLED, "interrupted");
 	}
 	return 0;
+}
+
+int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e)
+{
+	int rc = run_items(p, items, n, e);
+
+	/* after a stop some are built and not measured */
+	for (size_t i = 0; i < n; i++) {
+		build_release(&items[i].build);
+		shape_report_release(&items[i].shape);
+	}
+	return rc;
 }
 
 int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t len,
@@ -238,7 +254,7 @@ int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t
 	if (engine_convert(p->engine, to_step, bytes, len, NULL, e) < 0)
 		return -1;
 	while (p->converting)
-		if (engine_wait(p->engine, 1000, e) < 0)
+		if (step(p, e) < 0)
 			return -1;
 	if (p->failed.kind) {
 		*e = p->failed;
@@ -254,7 +270,7 @@ int pipeline_measure(struct pipeline *p, const struct shape_request *r, struct s
 	if (engine_measure(p->engine, r, &p->measure_job, e) < 0)
 		return -1;
 	while (p->measured)
-		if (engine_wait(p->engine, 1000, e) < 0)
+		if (step(p, e) < 0)
 			return -1;
 	return 0;
 }

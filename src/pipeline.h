@@ -31,6 +31,8 @@ struct pipeline_options {
 	enum figures_mode figures;
 	const struct reference_set *reference; /* or NULL; borrowed for the pipeline's life */
 	void *ctx;
+	/* between any two steps, at least four times a second; not 0: stop. May be NULL */
+	int (*tick)(void *ctx);
 	/* as a program prints; may be NULL */
 	void (*log)(void *ctx, size_t item, const char *stream, const char *text, size_t len);
 	/* in the order in which they end */
@@ -42,10 +44,8 @@ struct pipeline;
 struct pipeline *pipeline_open(const struct pipeline_options *o, struct err *e);
 void pipeline_close(struct pipeline *p);
 /* Runs all items; items' builds and shapes are released when done() has returned. At most twice the
- * engine's jobs are handed over at once. Interrupted by SIGINT (when *@stop is not 0):
- * ERR_CANCELLED. */
-int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n,
-                 const volatile int *stop, struct err *e);
+ * engine's jobs are handed over at once. ERR_CANCELLED when tick() said stop, here and below. */
+int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e);
 /* STEP text of a BREP, or BREP of STEP. 0, or -1. */
 int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t len,
                      struct buf *out, struct err *e);

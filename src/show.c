@@ -56,6 +56,21 @@ cJSON *show_build_json(const struct build *b, enum build_class cls)
 	return o;
 }
 
+cJSON *show_geometry_json(const cJSON *geometry)
+{
+	cJSON *o = geometry ? cJSON_Duplicate(geometry, true) : cJSON_CreateNull();
+
+	for (cJSON *x = o ? o->child : NULL, *next; x; x = next) {
+		const cJSON *v;
+		bool all = cJSON_IsArray(x) && x->child;
+		next = x->next;
+		cJSON_ArrayForEach(v, x) all = all && cJSON_IsNull(v);
+		if (all)
+			cJSON_ReplaceItemInObjectCaseSensitive(o, x->string, cJSON_CreateNull());
+	}
+	return o;
+}
+
 static void add_count(cJSON *o, const char *key, const struct figures *f, long v)
 {
 	json_add_figure(o, key, f ? (double)v : NAN);
@@ -163,6 +178,14 @@ static void count(FILE *out, const cJSON *g, const char *key, const char *one, c
 		fprintf(out, "%s%.0f %s", sep, n, n == 1 ? one : many);
 }
 
+static void amount(FILE *out, const char *what, double v, const char *unit)
+{
+	if (isfinite(v))
+		fprintf(out, "%s %.1f %s", what, v, unit);
+	else
+		fprintf(out, "%s -%s", what, unit + strcspn(unit, ",\n"));
+}
+
 void show_geometry(FILE *out, const cJSON *g)
 {
 	const cJSON *box = cJSON_GetObjectItemCaseSensitive(g, "bbox_mm");
@@ -175,9 +198,9 @@ void show_geometry(FILE *out, const cJSON *g)
 	count(out, g, "edges", "edge", "edges", ", ");
 	fprintf(out, "; %s, %s\n", json_bool_or(g, "valid", false) ? "valid" : "NOT valid",
 	        json_bool_or(g, "closed", false) ? "closed" : "NOT closed");
-	fprintf(out, "  box %.2f x %.2f x %.2f mm, volume %.1f mm3, area %.1f mm2\n", at(box, 0),
-	        at(box, 1), at(box, 2), json_number_or(g, "volume_mm3", NAN),
-	        json_number_or(g, "area_mm2", NAN));
+	fprintf(out, "  box %.2f x %.2f x %.2f mm, ", at(box, 0), at(box, 1), at(box, 2));
+	amount(out, "volume", json_number_or(g, "volume_mm3", NAN), "mm3, ");
+	amount(out, "area", json_number_or(g, "area_mm2", NAN), "mm2\n");
 	double gap = json_number_or(g, "min_distance_mm", NAN);
 	if (isfinite(gap))
 		fprintf(out, "  least distance between solids %.3f mm\n", gap);

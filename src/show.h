@@ -17,6 +17,9 @@ void show_add_file(cJSON *o, const char *file);
 
 /* The object under "build". @cls: CLASS_COUNT writes null. */
 cJSON *show_build_json(const struct build *b, enum build_class cls);
+/* The object under "geometry": the scorer's, where a list of nothing but nulls (the middle of a
+ * shape without solids) is null itself. */
+cJSON *show_geometry_json(const cJSON *geometry);
 /* The object under "mesh" and under "contact"; all null when @f is NULL. */
 cJSON *show_mesh_json(const struct figures *f);
 cJSON *show_contact_json(const struct figures *f);
