@@ -817,6 +817,9 @@ static int serve(struct builder *b, struct err *e)
 			n += nursery_poll_fds(b->nursery, fds + 1, POLL_MAX - 1);
 			timeout = nursery_timeout_ms(b->nursery);
 		}
+		int learning = n < POLL_MAX && b->rehearsal.done_fd > 0 ? n : 0;
+		if (learning)
+			fds[n++] = (struct pollfd){ .fd = b->rehearsal.done_fd, .events = POLLIN };
 		if (poll(fds, (nfds_t)n, timeout) < 0 && errno != EINTR)
 			return err_errno(e, ERR_IO, "poll");
 		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
