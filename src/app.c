@@ -247,8 +247,10 @@ void app_tell(const char *fmt, ...)
 
 int app_fail(const struct err *e)
 {
-	if (app_interrupted())
+	if (app_interrupted()) {
+		app_tell("%s", e->kind == ERR_CANCELLED ? e->text : "interrupted");
 		return EXIT_INTERRUPTED;
+	}
 	if (e->kind != ERR_CANCELLED)
 		app_tell("%s", e->text);
 	return e->kind == ERR_LOST ? EXIT_LACKS : err_exit_status(e);

@@ -1,10 +1,14 @@
 /*
  * cmd_build.c - one program, built in the jail and exported.
  */
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/extract.h"
 #include "engine/failure.h"
@@ -20,11 +24,13 @@ enum source { SOURCE_PROGRAM, SOURCE_BREP, SOURCE_STEP, SOURCE_STL, SOURCE_GLB }
 struct work {
 	const struct app *app;
 	const char *file;
-	char *shown; /* its name for people */
-	const char *output[OUTPUTS_MAX];
+	char *shown;                     /* its name for people */
+	const char *output[OUTPUTS_MAX]; /* as named, and where that leads */
+	char *target[OUTPUTS_MAX];
 	int n_outputs;
 	enum source source;
 	bool facts;
+	size_t log_shown;   /* bytes of the log that were passed on as they came */
 	struct build build; /* taken from the pipeline */
 	struct shape_report shape;
 	bool measured;
@@ -65,12 +71,32 @@ static bool wants(const struct work *w, const char *a, const char *b)
 
 static void on_log(void *ctx, size_t item, const char *stream, const char *text, size_t len)
 {
-	const struct work *w = ctx;
+	struct work *w = ctx;
 
 	(void)item;
 	(void)stream;
 	if (!w->app->quiet)
 		fwrite(text, 1, len, stderr);
+	w->log_shown += len;
+}
+
+/* The engine passes on whole lines. What a program wrote after its last line's end is in the log
+ * alone, behind all that was shown; a log that had to be cut holds no more than that. */
+static void show_rest_of_log(const struct work *w, const struct build *b)
+{
+	if (w->app->quiet || b->log.len <= w->log_shown)
+		return;
+	const char *rest = b->log.data + w->log_shown;
+	size_t len = b->log.len - w->log_shown;
+	fwrite(rest, 1, len, stderr);
+	if (rest[len - 1] != '\n')
+		fputc('\n', stderr);
+}
+
+static int on_tick(void *ctx)
+{
+	(void)ctx;
+	return app_interrupted();
 }
 
 static void on_done(void *ctx, size_t item, struct pipeline_item *it)
@@ -78,6 +104,7 @@ static void on_done(void *ctx, size_t item, struct pipeline_item *it)
 	struct work *w = ctx;
 
 	(void)item;
+	show_rest_of_log(w, &it->build);
 	w->build = it->build;
 	w->shape = it->shape;
 	w->measured = it->measured;
@@ -99,7 +126,7 @@ static int export_all(struct work *w, struct pipeline *p, cJSON *list, struct er
 			rc = pipeline_convert(p, true, w->build.brep.data, w->build.brep.len, &step,
 			                      e);
 		if (rc == 0)
-			rc = file_write_atomic(path, buf_str(what), what->len, e);
+			rc = file_write_atomic(w->target[i], buf_str(what), what->len, e);
 		if (rc == 0) {
 			cJSON *o = cJSON_CreateObject();
 			show_add_file(o, path);
@@ -113,6 +140,53 @@ static int export_all(struct work *w, struct pipeline *p, cJSON *list, struct er
 			return -1;
 	}
 	return 0;
+}
+
+/* Facts for people: a line each, "dimension width = 500, line 4, 2 uses". */
+static void show_facts(FILE *out, const cJSON *facts)
+{
+	const cJSON *group, *one, *v;
+
+	cJSON_ArrayForEach(group, facts)
+	{
+		if (!cJSON_IsArray(group) && !cJSON_IsObject(group)) {
+			char *text = cJSON_PrintUnformatted(group);
+			fprintf(out, "  %s: %s\n", group->string, text ? text : "");
+			free(text);
+			continue;
+		}
+		fprintf(out, "  %s:%s\n", group->string, group->child ? "" : " none");
+		cJSON_ArrayForEach(one, group)
+		{
+			const char *sep = "";
+			fputs("    ", out);
+			if (one->string)
+				fprintf(out, "%s: ", one->string);
+			if (!cJSON_IsObject(one)) {
+				char *text =
+					cJSON_IsString(one) ? NULL : cJSON_PrintUnformatted(one);
+				fputs(text                  ? text
+				      : cJSON_IsString(one) ? one->valuestring
+				                            : "",
+				      out);
+				free(text);
+			}
+			const cJSON *members = cJSON_IsObject(one) ? one : NULL;
+			cJSON_ArrayForEach(v, members)
+			{
+				char *text = cJSON_IsString(v) ? NULL : cJSON_PrintUnformatted(v);
+				if (!cJSON_IsNull(v))
+					fprintf(out, "%s%s %s", sep, v->string,
+					        text                ? text
+					        : cJSON_IsString(v) ? v->valuestring
+					                            : "");
+				if (!cJSON_IsNull(v))
+					sep = ", ";
+				free(text);
+			}
+			fputc('\n', out);
+		}
+	}
 }
 
 static int report(struct work *w, struct pipeline *p, struct err *e)
@@ -160,6 +234,8 @@ static int report(struct work *w, struct pipeline *p, struct err *e)
 		} else {
 			show_build_failure(stdout, w->file, &w->build, cls);
 		}
+		if (w->facts)
+			show_facts(stdout, w->build.facts);
 	}
 	if (w->build.ok)
 		rc = export_all(w, p, list, e);
@@ -215,6 +291,53 @@ static int read_shape(struct work *w, struct pipeline *p, const struct buf *file
 	w->build.seconds = w->shape.seconds;
 	w->build.limit.limit = w->build.limit.used = NAN;
 	return 0;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Before anything is built: that @path can be written and is not what is read. Writes where it
+ * leads, through symbolic links, to @out, which the caller frees. */
+static int check_output(char **out, const char *path, const char *input, struct err *e)
+{
+	char folder[PATH_MAX], real[PATH_MAX], target[PATH_MAX];
+	struct stat st;
+	const char *slash;
+
+	snprintf(target, sizeof(target), "%s", path);
+	/* a link that leads nowhere yet is followed by hand: realpath() wants its end to be there
+	 */
+	for (int hops = 0; lstat(target, &st) == 0 && S_ISLNK(st.st_mode); hops++) {
+		ssize_t n = readlink(target, real, sizeof(real) - 1);
+		if (n < 0 || hops == 40)
+			return err_set(e, ERR_USAGE, "-o %s: a symbolic link that leads nowhere",
+			               path);
+		real[n] = '\0';
+		slash = real[0] == '/' ? NULL : strrchr(target, '/');
+		int folder_len = slash ? (int)(slash - target) + 1 : 0;
+		int len = snprintf(folder, sizeof(folder), "%.*s%s", folder_len, target, real);
+		if (len >= (int)sizeof(folder))
+			return err_set(e, ERR_USAGE, "-o %s: its link is too long", path);
+		strcpy(target, folder);
+	}
+	if (stat(target, &st) == 0 && S_ISDIR(st.st_mode))
+		return err_set(e, ERR_USAGE, "-o %s: is a folder; name a file in it", path);
+	if (same_file(target, input))
+		return err_set(e, ERR_USAGE, "-o %s: is the file that is read; name another", path);
+	slash = strrchr(target, '/');
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - target) + 1 : 1,
+	         slash ? target : ".");
+	if (access(folder, W_OK | X_OK) < 0)
+		return err_set(e, ERR_USAGE, "-o %s: %s", path,
+		               errno == ENOENT    ? "its folder does not exist"
+		               : errno == ENOTDIR ? "its folder is no folder"
+		                                  : "its folder cannot be written to");
+	*out = strdup(target);
+	return *out ? 0 : err_set(e, ERR_MEM, "out of memory");
 }
 
 static int run(const struct cmd *self, int argc, char **argv)
@@ -274,6 +397,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 			                 w.output[i]);
 	}
 	w.file = argv[optind];
+	if (!w.file[0])
+		return app_usage(self, "an empty word is no file: FILE.py");
 	w.shown = show_name(w.file);
 	if (!w.shown)
 		return EXIT_NO;
@@ -282,6 +407,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 	if (buf_read_file(&text, w.file, w.source == SOURCE_PROGRAM ? PROGRAM_MAX : SHAPE_MAX, &e) <
 	    0)
 		return app_fail(&e);
+	for (int i = 0; i < w.n_outputs; i++)
+		if (check_output(&w.target[i], w.output[i], w.file, &e) < 0)
+			return app_fail(&e);
 	if (w.source == SOURCE_PROGRAM &&
 	    extract_program(&what, EXTRACT_FILE, buf_str(&text), text.len, &e) < 0)
 		return app_fail(&e);
@@ -297,9 +425,11 @@ static int run(const struct cmd *self, int argc, char **argv)
 		.export_glb = wants(&w, "glb", "glb"),
 		.ctx = &w,
 		.log = on_log,
+		.tick = on_tick,
 		.done = on_done,
 	};
 	app_engine_options(&a, &o.engine);
+	app_catch_interrupt();
 	struct pipeline_item it = { .program = buf_str(&what.program),
 		                    .len = what.program.len,
 		                    .line_offset = what.line_offset };
@@ -317,6 +447,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 	build_release(&w.build);
 	shape_report_release(&w.shape);
 	pipeline_close(p);
+	for (int i = 0; i < w.n_outputs; i++)
+		free(w.target[i]);
 	free(w.shown);
 	extract_release(&what);
 	buf_release(&text);
@@ -333,7 +465,7 @@ const struct cmd cmd_build = {
 		"  -o, --out FILE    write the part; the ending says how: .step .stl .brep .glb; may be repeated\n"
 		"  --dialect D       open (default): all of Python's builtins and the usual imports;\n"
 		"                    seed: what the published environment allows\n"
-		"  --facts           static facts of the program's syntax tree, in the JSON object\n",
+		"  --facts           also the static facts of the program's syntax tree\n",
 	.engine = true,
 	.run = run,
 };

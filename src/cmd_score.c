@@ -519,7 +519,7 @@ static int score_all(struct work *w, struct err *e)
 	if (app_interrupted()) {
 		show_what_is_due(w, true);
 		clear_bar(w);
-		app_tell("interrupted, %zu of %zu done", w->ended, w->n);
+		err_set(e, ERR_CANCELLED, "interrupted, %zu of %zu done", w->ended, w->n);
 	} else {
 		clear_bar(w);
 	}
