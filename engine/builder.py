@@ -464,6 +464,7 @@ def _prepare_names():
     STATE.update(
         compound=compound,
         Shape=cq.Shape,
+        Workplane=cq.Workplane,
         BinTools=BinTools,
         V4=BinTools_FormatVersion.BinTools_FormatVersion_CURRENT,
         Bnd_Box=Bnd_Box,
@@ -505,6 +506,9 @@ def _flatten(obj, depth=0):
         return [obj.toCompound()]
     if isinstance(obj, STATE["Shape"]):
         return [obj]
+    if isinstance(obj, STATE["Workplane"]):
+        # its own iteration takes a compound apart, down to the shells of a solid that a shell() left in it
+        obj = obj.vals()
     if isinstance(obj, dict):
         obj = obj.values()
     if isinstance(obj, (str, bytes)):
@@ -738,6 +742,19 @@ def _cause_of(e, refused, compiling):
     return "other_exception"
 
 
+# What models write for what CadQuery has.
+SYNONYMS = {
+    "cube": "box", "Box": "box", "cuboid": "box", "round": "fillet", "roundEdges": "fillet", "bevel": "chamfer",
+    "subtract": "cut", "difference": "cut", "minus": "cut", "fuse": "union", "merge": "union", "join": "union",
+    "combineWith": "union", "intersection": "intersect", "makeHole": "hole", "drill": "hole", "boreHole": "hole",
+    "move": "translate", "linearExtrude": "extrude", "pad": "extrude", "rectangle": "rect", "square": "rect",
+    "annulus": "circle(outer).circle(inner).extrude(height)", "tube": "circle(outer).circle(inner).extrude(height)",
+    "ring": "circle(outer).circle(inner).extrude(height)", "cone": "cq.Solid.makeCone(r1, r2, height)",
+    "torus": "cq.Solid.makeTorus(radius, tube)", "pyramid": "rect(a, b).extrude(height, taper=angle)",
+    "scale": "no scaling: give the sizes that are wanted",
+}  # fmt: skip
+
+
 def _nearest(e):
     """The real name nearest to one that does not exist, in words, or an empty string."""
     from difflib import get_close_matches
@@ -747,6 +764,11 @@ def _nearest(e):
         return ""
     try:
         if isinstance(e, AttributeError):
+            other = SYNONYMS.get(name)
+            if other and (not other.isidentifier() or hasattr(e.obj, other)):
+                return f"use {other}" if other.isidentifier() or "(" in other else f"there is {other}"
+            if getattr(e.obj, "__name__", "") == "cadquery" and hasattr(STATE["Workplane"], other or name):
+                return f'did you mean cq.Workplane("XY").{other or name}?'
             known = [n for n in dir(e.obj) if not n.startswith("_")]
         elif isinstance(e, NameError):
             known = [n for n in STATE.get("names", ()) if not n.startswith("_")]
@@ -792,6 +814,35 @@ def _statements_done(tree, module_line, module_column):
     return done
 
 
+def _syntax_remedy(message):
+    for words, remedy in (
+        (("never closed", "unmatched", "does not match", "unterminated", "EOF", "too many"), REMEDIES["syntax"]),
+        (("expected ':'",), "put a colon at the end of that line"),
+        (("indent",), "indent the lines of one block alike, by spaces"),
+        (("outside function", "outside loop"), "this word belongs into a function or loop"),
+        (("f-string",), "repair what stands between the braces of the f-string"),
+        (("invalid character", "non-printable"), "replace that character by a plain one"),
+    ):
+        if any(word in message for word in words):
+            return remedy
+    return "repair the text there; prose belongs into comments"
+
+
+def _attribute_place(e):
+    """Line and column from 0, in bytes, of the name that an attribute error is about; or None."""
+    from itertools import islice
+
+    _, last, _ = _own_frames(e.__traceback__)
+    name = getattr(e, "name", None)
+    if last is None or not isinstance(name, str):
+        return None
+    try:
+        position = next(islice(last.tb_frame.f_code.co_positions(), last.tb_lasti // 2, None), None)
+        return (position[1], position[3] - len(name.encode()), name) if position and position[3] else None
+    except Exception:
+        return None
+
+
 def _report_failure(report, failure, text, tree, compiling):
     e = failure.exception
     report["ok"] = False
@@ -807,6 +858,12 @@ def _report_failure(report, failure, text, tree, compiling):
         if last is not None:
             line, byte_column = _place(last)
             column = _column(text.source(line), byte_column)
+            place = _attribute_place(e) if isinstance(e, AttributeError) else None
+            if place and place[1] >= 0:
+                there = text.source(place[0])
+                at = _column(there, place[1])
+                if there is not None and there[at - 1 : at - 1 + len(place[2])] == place[2]:
+                    line, column = place[0], at
             if tree is not None:
                 report["statements_done"] = _statements_done(tree, *_place(first))
     source = text.source(line)
@@ -816,10 +873,20 @@ def _report_failure(report, failure, text, tree, compiling):
     kind = type(e).__name__
     trace = _traceback_text(e, text)
     remedy = failure.remedy or getattr(e, "cadforge_remedy", None) or _nearest(e)
+    if cause == "syntax":
+        remedy = remedy or _syntax_remedy(message)
+    elif kind in ("Standard_DomainError", "Standard_ConstructionError"):
+        remedy = remedy or "every length, radius and distance must be greater than 0"
+    elif kind == "ParseException":  # the selector grammar, whole, says nothing to anybody
+        message = "a selector string is not understood"
+        remedy = "use one like >Z, <X, |Y, #Z, %CIRCLE or '>Z and |X'"
     remedy = remedy or REMEDIES.get(cause, "")
+    message = message.rstrip()
     shown_line = line + text.offset if line is not None else None
     where = f"line {shown_line}: " if line is not None else ""
     sentence = f"{where}{kind}" + (f": {message}" if message else "")
+    if remedy:
+        sentence = sentence.rstrip(".")
     if refused and cause in ("refused", "process_limit"):
         sentence += " (refused by the sandbox: " + ", ".join(sorted(refused)) + ")"
     report.update(

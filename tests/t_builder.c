@@ -180,7 +180,7 @@ static void an_error_names_line_column_source_and_type(void **state)
 	assert_text(&a, "cause", "attribute");
 	assert_text(&a, "exception", "AttributeError");
 	assert_number(&a, "line", 13);
-	assert_number(&a, "column", 11);
+	assert_number(&a, "column", 26);
 	assert_text(&a, "source", "fixture = cq.Workplane().boxx(a, 2, 3)");
 	assert_number(&a, "statements_done", 2);
 	assert_number(&a, "statements_all", 4);
@@ -308,6 +308,74 @@ static void refusals_are_counted_by_name(void **state)
 	assert_text(&a, "cause", "ok");
 	assert_true(json_number_or(refused, "mkdir", 0) == 3 ||
 	            json_number_or(refused, "mkdirat", 0) == 3);
+	answer_release(&a);
+}
+
+/* The text of a job, and then programs that look for it in their own image: they were forked from
+ * the process that had it in its hands. */
+static void a_program_cannot_read_anothers_text(void **state)
+{
+	static const char secret[] = "import cadquery as cq\n"
+				     "# MARK_OF_ANOTHER_PROGRAM, in a comment\n"
+				     "print('MARK_OF_ANOTHER_PROGRAM in its log')\n"
+				     "raise ValueError('MARK_OF_ANOTHER_PROGRAM in its report')\n";
+	static const char thief[] =
+		"import ctypes, os\n"
+		"libc = ctypes.CDLL(None)\n"
+		"libc.pwrite.restype = ctypes.c_ssize_t\n"
+		"libc.sbrk.restype = ctypes.c_void_p\n"
+		"at = libc.sbrk(0) - (300 << 20)\n"
+		"mark, seen, found = b'MARK_OF_' + b'ANOTHER_PROGRAM', 0, []\n"
+		"for at in range(at & ~4095, libc.sbrk(0), 1 << 16):\n"
+		"    n = libc.pwrite(6, ctypes.c_void_p(at), ctypes.c_size_t(1 << 16), ctypes.c_long(0))\n"
+		"    seen += max(n, 0)\n"
+		"    text = ctypes.string_at(at, n) if n > 0 else b''\n"
+		"    if mark in text:\n"
+		"        i = text.index(mark)\n"
+		"        found.append(text[max(0, i - 60):i + 60])\n"
+		"print('looked at', 'much' if seen > 1 << 20 else 'little')\n"
+		"print('found', found)\n";
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 3; i++) {
+			struct answer a =
+				asked(*state, WIRE_BUILD, "{\"dialect\":\"open\"}", secret);
+			assert_text(&a, "cause", "value");
+			answer_release(&a);
+		}
+		for (int i = 0; i < 3; i++) {
+			struct answer a = asked(*state, WIRE_BUILD,
+			                        "{\"dialect\":\"open\",\"filter\":false}", thief);
+			if (!strstr(buf_str(&a.log), "looked at much") ||
+			    !strstr(buf_str(&a.log), "found []"))
+				fail_msg("%s", buf_str(&a.log));
+			answer_release(&a);
+		}
+	}
+}
+
+/* Its own figures, twice, in a report that it wrote itself. */
+static void a_forged_report_cannot_replace_what_was_seen_from_outside(void **state)
+{
+	struct answer a = asked(
+		*state, WIRE_BUILD, "{\"dialect\":\"open\",\"filter\":false}",
+		"import os, struct, time\n"
+		"t = b'{\"ok\":false,\"cause\":\"value\",\"log_bytes\":1e300,\"log_bytes\":7,\"seconds\":-1,'\n"
+		"t += b'\"seconds\":-2,\"line\":1e300,\"end\":\"cancelled\",\"x\":1}'\n"
+		"os.pwrite(6, b'CFm1' + struct.pack('<IIII', 0, 0, len(t), 0) + t, 0)\n"
+		"os.write(4, b'd')\n"
+		"time.sleep(9)\n");
+
+	assert_text(&a, "cause", "value");
+	assert_number(&a, "log_bytes", 0);
+	assert_true(json_number_or(a.o, "seconds", -1) >= 0);
+	assert_null(cJSON_GetObjectItemCaseSensitive(a.o, "x"));
+	assert_null(cJSON_GetObjectItemCaseSensitive(a.o, "end"));
+	assert_false(cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(a.o, "line")));
+	int keys = 0;
+	for (const cJSON *c = a.o->child; c; c = c->next)
+		keys += strcmp(c->string, "log_bytes") == 0 || strcmp(c->string, "seconds") == 0;
+	assert_int_equal(keys, 2);
 	answer_release(&a);
 }
 
@@ -479,6 +547,9 @@ int main(void)
 		cmocka_unit_test_prestate(a_wall_limit_names_limit_line_and_progress, &b),
 		cmocka_unit_test_prestate(a_crash_names_its_line, &b),
 		cmocka_unit_test_prestate(refusals_are_counted_by_name, &b),
+		cmocka_unit_test_prestate(a_program_cannot_read_anothers_text, &b),
+		cmocka_unit_test_prestate(a_forged_report_cannot_replace_what_was_seen_from_outside,
+		                          &b),
 		cmocka_unit_test_prestate(facts_come_without_running, &b),
 		cmocka_unit_test_prestate(a_shape_goes_to_step_and_back, &b),
 		cmocka_unit_test_prestate(many_jobs_are_answered_each_once, &b),
