@@ -25,6 +25,12 @@ const char app_limits_help[] =
 	"  --quiet           no progress, no build log on standard error\n"
 	"  --help            this text\n";
 
+const char app_env_remedy[] =
+	"in the sources run ./quickstart build; of an installed program, make " PKGDATADIR
+	"/venv as cadforge(1), FILES, says; or name one with --python-env or CADFORGE_PYTHON_ENV";
+const char app_libexec_remedy[] =
+	"CADFORGE_LIBEXEC names the folder of cadforge-builder and cadforge-scorer: unset it";
+
 void app_init(struct app *a)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -194,13 +200,15 @@ static volatile sig_atomic_t interrupts; /* only a signal handler's counter can 
 
 static void on_interrupt(int sig)
 {
-	(void)sig;
-	interrupts++;
+	if (++interrupts >= 3) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
 }
 
 void app_catch_interrupt(void)
 {
-	struct sigaction on = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+	struct sigaction on = { .sa_handler = on_interrupt };
 
 	sigaction(SIGINT, &on, NULL);
 	sigaction(SIGTERM, &on, NULL);
@@ -253,6 +261,12 @@ int app_fail(const struct err *e)
 	}
 	if (e->kind != ERR_CANCELLED)
 		app_tell("%s", e->text);
+	const char *env = getenv("CADFORGE_LIBEXEC");
+	if (e->kind == ERR_LACKS && env && *env && !exists(env, "cadforge-builder"))
+		app_tell("%s", app_libexec_remedy);
+	else if (e->kind == ERR_LACKS && strstr(e->text, "cadforge-") &&
+	         strstr(e->text, "cannot be started"))
+		app_tell("run ./quickstart build in the sources, or make install again");
 	return e->kind == ERR_LOST ? EXIT_LACKS : err_exit_status(e);
 }
 

@@ -59,6 +59,10 @@ enum app_flag {
 /* clang-format on */
 extern const char app_limits_help[]; /* the lines of --help for these flags */
 
+/* What to do when there is no Python environment, or no helper program where CADFORGE_LIBEXEC says.
+ */
+extern const char app_env_remedy[], app_libexec_remedy[];
+
 /* Handles one of the above (returned by getopt_long). 1: done; 0: not one of ours; -1: wrong value,
  * told on stderr. APP_HELP prints the verb's help and returns 2: the caller exits with 0. */
 int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg);
@@ -72,7 +76,8 @@ int app_whole(const char *flag, const char *text, int min, int max, int *out);
 int app_dialect(const char *text, enum dialect *out);
 
 /* From here on SIGINT and SIGTERM end the verb's work instead of the process: it prints what is
- * finished, ends its helpers and returns EXIT_INTERRUPTED. The second signal kills. */
+ * finished, ends its helpers and returns EXIT_INTERRUPTED. The third signal kills: the second may
+ * be a copy of the first (timeout(1) sends it to the process and to its group). */
 void app_catch_interrupt(void);
 bool app_interrupted(void);
 /* Whether standard output is a pipe that nobody reads any more; */

@@ -190,6 +190,18 @@ static void set_item(struct pipeline_item *it, const struct program *p)
 		                      .line_offset = p->what.line_offset };
 }
 
+static int on_tick(void *ctx)
+{
+	(void)ctx;
+	return app_interrupted() || app_output_lost();
+}
+
+/* For the loops that no pipeline runs: 0, or -1 when the measuring is to end here. */
+static int go_on(struct err *e)
+{
+	return on_tick(NULL) ? err_set(e, ERR_CANCELLED, "interrupted") : 0;
+}
+
 static void on_done(void *ctx, size_t item, struct pipeline_item *it)
 {
 	struct bench *b = ctx;
@@ -211,6 +223,7 @@ static struct pipeline *open_pipeline(struct bench *b, int jobs, struct err *e)
 		.geometry = true,
 		.figures = FIGURES_FAST,
 		.ctx = b,
+		.tick = on_tick,
 		.done = on_done,
 	};
 
@@ -266,6 +279,7 @@ static int peer_end(struct peer *p)
 	close(p->in);
 	while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	p->pid = 0;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -288,26 +302,31 @@ static int list_file(char *path, const struct set *s, int from, int step, struct
  * or NAN. */
 static double kernel_run(struct bench *b, struct set *s, int n, int repeats, struct err *e)
 {
-	struct peer p[8];
-	char list[8][64], rounds[16], *line = NULL;
+	struct peer p[8] = { 0 };
+	double taken = NAN;
+	char list[8][64] = { "" }, rounds[16], *line = NULL;
 	size_t cap = 0;
 
 	snprintf(rounds, sizeof(rounds), "%d", repeats);
 	for (int i = 0; i < n; i++) {
 		char *argv[] = { b->python, b->script, b->stubs, rounds, "--list", list[i], NULL };
+		list[i][0] = '\0';
 		if (list_file(list[i], s, i, n, e) < 0 || peer_start(&p[i], b->dir, argv, e) < 0)
-			return NAN;
+			goto out;
 	}
 	for (int i = 0; i < n; i++)
 		if (getline(&line, &cap, p[i].out) < 0) {
-			err_set(e, ERR_LOST, "%s %s ended before it was ready", b->python,
-			        b->script);
-			return NAN;
+			if (go_on(e) == 0)
+				err_set(e, ERR_LOST, "%s %s ended before it was ready", b->python,
+				        b->script);
+			goto out;
 		}
 	double start = now_s();
 	for (int i = 0; i < n; i++)
-		if (write(p[i].in, "\n", 1) != 1)
-			return NAN;
+		if (write(p[i].in, "\n", 1) != 1) {
+			err_errno(e, ERR_LOST, "%s", b->script);
+			goto out;
+		}
 	for (int i = 0; i < n; i++) {
 		while (getline(&line, &cap, p[i].out) > 0) {
 			cJSON *o = json_parse(line, strlen(line), e);
@@ -317,12 +336,21 @@ static double kernel_run(struct bench *b, struct set *s, int n, int repeats, str
 					s->p[k].kernel_s = json_number_or(o, "seconds", NAN);
 			cJSON_Delete(o);
 		}
+		if (go_on(e) < 0)
+			goto out;
 		if (peer_end(&p[i]) != 0)
 			err_set(e, ERR_LOST, "%s failed", b->script);
 	}
-	double taken = now_s() - start;
-	for (int i = 0; i < n; i++)
-		unlink(list[i]);
+	taken = now_s() - start;
+out:
+	for (int i = 0; i < n; i++) {
+		if (p[i].pid > 0) {
+			kill(p[i].pid, SIGKILL);
+			peer_end(&p[i]);
+		}
+		if (list[i][0])
+			unlink(list[i]);
+	}
 	free(line);
 	return e->kind ? NAN : taken;
 }
@@ -340,8 +368,10 @@ static double cold_run(struct bench *b, struct set *s, int n, struct err *e)
 		while (next < s->n && !s->p[next].builds)
 			next++;
 		if (alive == n || (next == s->n && alive > 0)) {
-			int status;
+			int status = 0;
 			pid_t gone = waitpid(-1, &status, 0);
+			if (gone < 0 && go_on(e) < 0)
+				break;
 			for (int i = 0; i < n; i++)
 				if (pid[i] == gone) {
 					pid[i] = 0;
@@ -368,12 +398,20 @@ static double cold_run(struct bench *b, struct set *s, int n, struct err *e)
 		if (rc) {
 			errno = rc;
 			err_errno(e, ERR_LACKS, "%s cannot be started", python);
-			return NAN;
+			pid[i] = 0;
+			break;
 		}
 		alive++;
 		next++;
 	}
-	return e->kind ? NAN : now_s() - start;
+	double taken = now_s() - start;
+	for (int i = 0; i < n; i++)
+		if (pid[i] > 0) {
+			kill(pid[i], SIGKILL);
+			waitpid(pid[i], NULL, 0);
+			unlink(out[i]);
+		}
+	return e->kind ? NAN : taken;
 }
 
 /* ---- figures ---- */
@@ -475,6 +513,8 @@ static int bench_rate(struct bench *b, struct set *s, struct err *e)
 		goto out;
 	say(b, "one Python process a program, two at a time");
 	cold = n / cold_run(b, s, 2, e);
+	if (e->kind)
+		goto out;
 	figure(b, "build.rate", ours, "1/s", NAN, cold, ours / cold, s->name);
 	figure(b, "build.rate_of_kernel", ours, "1/s", NAN, kernel, ours / kernel, s->name);
 out:
@@ -546,7 +586,7 @@ static int bench_memory(struct bench *b, struct set *s, struct err *e)
 	if (!en || engine_warm_builder(en, e) < 0)
 		goto out;
 	while (!engine_builder_info(en))
-		if (engine_wait(en, 1000, e) < 0)
+		if (go_on(e) < 0 || engine_wait(en, 250, e) < 0)
 			goto out;
 	int pid = engine_builder_pid(en);
 	for (int i = 0; i < s->n && n < 24; i++) {
@@ -569,7 +609,7 @@ static int bench_memory(struct bench *b, struct set *s, struct err *e)
 			goto out;
 		asked++;
 		while (built < asked) {
-			if (engine_wait(en, 50, e) < 0)
+			if (go_on(e) < 0 || engine_wait(en, 50, e) < 0)
 				goto out;
 			long now = now_s() - start > 0.05 ? largest_child_kib(pid) : 0;
 			if (now > kib)
@@ -687,7 +727,6 @@ static int run(const struct cmd *self, int argc, char **argv)
 	struct bench b = { .rounds = 3 };
 	struct err e = { 0 };
 	char examples[4200];
-	double v;
 	int opt;
 
 	app_init(&b.app);
@@ -704,9 +743,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 			if (add_set(&b, optarg) < 0)
 				return app_usage(self, "--set: at most %d", SETS_MAX);
 		} else if (opt == 'r') {
-			if (app_number("--rounds", optarg, 1, 100, &v) < 0)
+			if (app_whole("--rounds", optarg, 1, 100, &b.rounds) < 0)
 				return EXIT_USAGE;
-			b.rounds = (int)v;
 		} else if (opt == 'o') {
 			static const char *const groups[] = { "ready",  "overhead", "rate",
 				                              "memory", "verdict",  "kill" };
@@ -730,9 +768,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		return app_usage(self, "'%s': 'build' is what can be measured", argv[optind]);
 	app_find(&b.app);
 	if (!b.app.python_env[0]) {
-		app_tell(
-			"no Python environment with CadQuery was found: run ./quickstart build, or name one with "
-			"--python-env");
+		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
 		return EXIT_LACKS;
 	}
 	if (b.n_sets == 0) {
@@ -742,6 +778,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 	snprintf(b.python, sizeof(b.python), "%s/bin/python3", b.app.python_env);
 	snprintf(b.script, sizeof(b.script), "%s/bench_kernel.py", b.app.data);
 	snprintf(b.stubs, sizeof(b.stubs), "%s/gl", b.app.libexec);
+	app_catch_interrupt();
 	machine(b.where, sizeof(b.where));
 	strcpy(b.dir, "/tmp/cadforge-bench-XXXXXX");
 	if (!mkdtemp(b.dir)) {

@@ -134,9 +134,19 @@ static void engines(struct report *r)
 	struct engine_options o;
 	struct err e = { 0 };
 
-	row(r, "Python environment", r->app->python_env[0] != '\0', NEEDED,
-	    r->app->python_env[0] ? r->app->python_env : NULL,
-	    "run ./quickstart build in the sources, or name one with --python-env");
+	char text[4200] = "";
+	const char *remedy =
+		getenv("CADFORGE_LIBEXEC")
+			? app_libexec_remedy
+			: "run ./quickstart build in the sources, or make install again";
+	bool found = r->app->python_env[0] && access(r->app->python_env, X_OK) == 0;
+
+	if (r->app->python_env[0])
+		snprintf(text, sizeof(text), "%s%s", r->app->python_env,
+		         found ? "" : ": no such folder");
+	row(r, "Python environment", found, NEEDED, text, app_env_remedy);
+	if (!found && r->app->python_env[0])
+		return; /* the builder would say the same once more */
 	app_engine_options(r->app, &o);
 	struct engine *en = engine_open(&o, &ops, &e);
 	if (!en) {
@@ -145,19 +155,19 @@ static void engines(struct report *r)
 	}
 	bool ok = engine_warm_builder(en, &e) == 0;
 	while (ok && !engine_builder_info(en))
-		ok = engine_wait(en, 1000, &e) == 0;
+		ok = !app_interrupted() && engine_wait(en, 250, &e) == 0;
 	if (ok)
 		say_versions(r, engine_builder_info(en), "builder:");
-	else
-		row(r, "builder", false, NEEDED, e.text, "run ./quickstart build in the sources");
+	else if (!app_interrupted())
+		row(r, "builder", false, NEEDED, e.text, remedy);
 	e = (struct err){ 0 };
 	ok = engine_warm_scorer(en, &e) == 0;
 	while (ok && !engine_scorer_info(en))
-		ok = engine_wait(en, 1000, &e) == 0;
+		ok = !app_interrupted() && engine_wait(en, 250, &e) == 0;
 	if (ok)
 		say_versions(r, engine_scorer_info(en), "scorer:");
-	else
-		row(r, "scorer", false, NEEDED, e.text, "run ./quickstart build in the sources");
+	else if (!app_interrupted())
+		row(r, "scorer", false, NEEDED, e.text, remedy);
 	engine_close(en);
 }
 
@@ -245,7 +255,12 @@ static int run(const struct cmd *self, int argc, char **argv)
 	terminal(&r);
 	layers(&r);
 	font(&r);
+	app_catch_interrupt();
 	engines(&r);
+	if (app_interrupted()) {
+		app_tell("interrupted");
+		return EXIT_INTERRUPTED;
+	}
 	gpu(&r);
 	disk(&r);
 	if (r.lacking && !a.json)
