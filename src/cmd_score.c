@@ -422,37 +422,52 @@ static int add_entry(struct work *w, const char *file, const struct task *task, 
 	return 0;
 }
 
-/* A line a program: its file, a tab, its task (or none). Empty lines are passed over. */
-static int read_list(struct work *w, const char *path, struct err *e)
+/* A line a program: its file, a tab, its task (or none); a file alone has the task of --task
+ * (@task_given). Empty lines and those that begin with # are passed over. */
+static int read_list(struct work *w, const char *path, bool task_given, struct err *e)
 {
+	size_t before = w->n;
 	struct buf text = { 0 };
 	int line = 0, rc = -1;
 
 	if (buf_read_file(&text, path, LIST_MAX, e) < 0)
 		return err_wrap(e, "--list");
 	char *rest = text.data, *one;
+	if (rest && strncmp(rest, "\xef\xbb\xbf", 3) == 0)
+		rest += 3;
 	while (rest && (one = strsep(&rest, "\n"))) {
-		const struct task *t = NULL;
+		const struct task *t = w->task;
 		char *tab = strchr(one, '\t');
 		line++;
 		one[strcspn(one, "\r")] = '\0';
-		if (!*one)
+		if (!*one || *one == '#')
 			continue;
-		if (!tab) {
+		if (tab == one || (!tab && !task_given)) {
 			err_set(e, ERR_INPUT,
-			        "%s:%d: FILE, a tab and a task were expected, got '%.80s'", path,
-			        line, one);
+			        "%s:%d: FILE, a tab and a task were expected, got '%.80s'; or give "
+			        "--task for the lines without one",
+			        path, line, one);
 			goto out;
 		}
-		*tab = '\0';
-		if (strcmp(tab + 1, "none") != 0 && !(t = task_find(&w->pack, tab + 1, e))) {
+		if (tab && strchr(tab + 1, '\t')) {
+			err_set(e, ERR_INPUT,
+			        "%s:%d: FILE, a tab and a task were expected, and there is a "
+			        "second tab",
+			        path, line);
+			goto out;
+		}
+		if (tab) {
+			*tab = '\0';
+			t = NULL;
+		}
+		if (tab && strcmp(tab + 1, "none") != 0 && !(t = task_find(&w->pack, tab + 1, e))) {
 			err_wrap(e, "%s:%d", path, line);
 			goto out;
 		}
 		if (add_entry(w, one, t, e) < 0)
 			goto out;
 	}
-	rc = 0;
+	rc = w->n > before ? 0 : err_set(e, ERR_INPUT, "--list %s: no program in it", path);
 out:
 	buf_release(&text);
 	return rc;
@@ -599,7 +614,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 	for (int i = optind; i < argc; i++)
 		if (add_entry(&w, argv[i], w.task, &e) < 0)
 			goto fail;
-	if (list && read_list(&w, list, &e) < 0)
+	if (list && read_list(&w, list, task != NULL, &e) < 0)
 		goto fail;
 	bool unreadable = false;
 	for (size_t i = 0; i < w.n; i++) {
@@ -653,7 +668,8 @@ const struct cmd cmd_score = {
 		"                    strict: its build gate over seed-fast\n"
 		"  --reference R     a reference folder; seed-task: the box of the task's published reference;\n"
 		"                    none (default)\n"
-		"  --list FILE       programs named in a file, a line each: FILE, a tab, its task\n"
+		"  --list FILE       programs named in a file, a line each: FILE, a tab, its task; FILE alone\n"
+		"                    has the task of --task; lines that begin with # are passed over\n"
 		"  -j, --jobs N      programs at once (default: the number of cores)\n"
 		"  --dialect D       seed (default): what the published environment allows; open: see build\n",
 	.engine = true,
