@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -212,7 +213,7 @@ static void jobs_forget_all(struct builder *b)
 static void result_send(struct builder *b, uint32_t job, const cJSON *o, const void *blob,
                         size_t len)
 {
-	struct buf text = { 0 };
+	struct buf text = { .secret = true };
 
 	json_print(&text, o);
 	frame_append(&b->out, WIRE_RESULT, job, buf_str(&text), text.len, blob, len);
@@ -224,7 +225,7 @@ static void result_send(struct builder *b, uint32_t job, const cJSON *o, const v
 static void add_source_line(cJSON *o, const struct buf *program, int n)
 {
 	const char *p = buf_str(program), *end = p + program->len;
-	struct buf line = { 0 };
+	struct buf line = { .secret = true };
 
 	for (int k = 1; k < n && p; k++) {
 		p = memchr(p, '\n', (size_t)(end - p));
@@ -619,6 +620,7 @@ static void job_begin(struct builder *b, const struct frame *f)
 		job_refuse(b, f->job, "builder_lost", "the builder is out of memory");
 		return;
 	}
+	j->program.secret = true;
 	j->id = f->job;
 	j->line_offset = r.line_offset;
 	j->wall_s = r.wall_s;
@@ -887,10 +889,33 @@ static void say_ready(struct builder *b, const struct buf *versions, double seco
 	}
 	cJSON_AddItemToObject(o, "jail", layers_json(&b->layers));
 	json_print(&text, o);
-	frame_append(&b->out, WIRE_READY, 0, buf_str(&text), text.len, NULL, 0);
+	/* main() saw to the room for this one */
+	static const char starved[] =
+		"{\"program\":\"cadforge-builder\",\"error\":\"out of memory while Python "
+		"started: the limit on memory is too low\",\"remedy\":\"raise it (ulimit -v)\"}";
+	if (failed && (buf_failed(&text) || !text.len))
+		frame_append(&b->out, WIRE_READY, 0, starved, sizeof(starved) - 1, NULL, 0);
+	else
+		frame_append(&b->out, WIRE_READY, 0, buf_str(&text), text.len, NULL, 0);
 	flush_all(b);
 	buf_release(&text);
 	cJSON_Delete(o);
+}
+
+/* cJSON's memory, wiped before it is given back: reports pass through it, and the children that are
+ * forked later can read the whole heap. */
+static void wiping_free(void *p)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void wipe_json(void)
+{
+	cJSON_Hooks hooks = { .malloc_fn = malloc, .free_fn = wiping_free };
+
+	cJSON_InitHooks(&hooks);
 }
 
 /* Children can read their whole image. What the environment held is wiped where it stands, since
@@ -934,12 +959,13 @@ static int options(struct builder *b, int argc, char **argv, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct builder b = { .rehearsal.done_fd = -1 };
+	struct builder b = { .rehearsal.done_fd = -1, .in.in.secret = true, .out.secret = true };
 	struct buf versions = { 0 };
 	struct err e = { 0 };
 	double t0 = now_s();
 
 	forget_environment();
+	wipe_json();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	if (options(&b, argc, argv, &e) < 0) {
@@ -956,8 +982,14 @@ int main(int argc, char **argv)
 	fcntl(ASKER_FD, F_SETFD, FD_CLOEXEC);
 	/* no descriptor of ours may be where the children keep theirs open by chance */
 	sandbox_probe(&b.layers);
+	/* READY can be said even when there is no memory left */
+	buf_room(&b.out, 4096);
 	const char *remedy = "./quickstart build makes a Python environment with CadQuery; "
 			     "--python-env DIR or CADFORGE_PYTHON_ENV names another one";
+	struct rlimit space;
+	if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur < 1u << 30)
+		remedy =
+			"raise the limit on memory (ulimit -v): CadQuery needs about 1 GiB to start";
 	int rc = python_start(&b.python, &versions, &e);
 	if (rc == 0 && !b.unforked) {
 		remedy = "cadforge doctor says what this machine has and lacks";

@@ -29,6 +29,7 @@
  * millisecond */
 #define LAST_WORDS_S      0.060
 #define LAST_WORDS_LOOK_S 0.004
+#define DRAIN_AT_ONCE     65536
 #define PLACE_MAX         4096
 /* exit code of a child that could not be jailed or fed */
 #define CHILD_CANT 125
@@ -72,6 +73,7 @@ struct nursery {
 	int n_slots;
 	struct waiting *first, **last;
 	int n_waiting;
+	struct buf chunk; /* room for what is read of the children's streams; always empty */
 	int null_fd;
 	bool hold;         /* nothing that costs memory is taken from the children */
 	double fork_after; /* no spare is forked before this time */
@@ -360,11 +362,14 @@ static long peak_kib(const struct slot *s)
 /* Passes on what is in a pipe now. While a child is @ending what it prints is only counted. */
 static void drain(struct nursery *n, struct slot *s, int *fd, const char *stream)
 {
-	char chunk[65536];
+	/* not on the stack, of which each child forked from now on has a copy */
+	char *chunk = buf_room(&n->chunk, DRAIN_AT_ONCE);
 
+	if (!chunk)
+		return;
 	/* bounded: a child that prints without end must not keep us here */
 	for (int rounds = 0; *fd >= 0 && rounds < 16; rounds++) {
-		ssize_t got = read(*fd, chunk, sizeof(chunk));
+		ssize_t got = read(*fd, chunk, DRAIN_AT_ONCE);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -467,7 +472,7 @@ static void conclude(struct nursery *n, struct slot *s, enum nursery_end end, in
                      bool reaped, const struct rusage *ru)
 {
 	struct nursery_verdict v = { .job = s->job, .type = s->type, .end = end, .status = status };
-	struct buf reply = { 0 }, place = { 0 };
+	struct buf reply = { .secret = true }, place = { 0 };
 
 	v.wall_s = now_s() - s->started;
 	if (reaped) {
@@ -615,6 +620,7 @@ struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox
 	n->spares = spares;
 	n->jobs_max = jobs_max;
 	n->last = &n->first;
+	n->chunk.secret = true;
 	/* as many dead as living may wait to be collected */
 	n->n_slots = 2 * (spares + jobs_max) + 4;
 	n->slot = calloc((size_t)n->n_slots, sizeof(*n->slot));
@@ -658,6 +664,7 @@ void nursery_close(struct nursery *n)
 	}
 	if (n->null_fd >= 0)
 		close(n->null_fd);
+	buf_release(&n->chunk);
 	free(n->slot);
 	free(n);
 }
@@ -679,6 +686,7 @@ int nursery_submit(struct nursery *n, const struct frame *request, const struct 
 
 	if (!w)
 		return err_set(e, ERR_MEM, "out of memory for a job");
+	w->bytes.secret = true;
 	frame_append(&w->bytes, request->type, request->job, request->json, request->json_len,
 	             request->blob, request->blob_len);
 	if (buf_failed(&w->bytes)) {

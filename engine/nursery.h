@@ -7,6 +7,9 @@
  * forked meanwhile. Request and reply travel in memory files made before the fork, so neither side
  * can block the other.
  *
+ * What one child gets or says is kept from the children that are forked while it is here: requests
+ * and replies lie in secret buffers (struct buf). The owner does the same with what it copies.
+ *
  * The owner polls: nursery_poll_fds() fills struct pollfd, nursery_step() does what is due and
  * calls back.
  */

@@ -81,7 +81,7 @@ static double now_s(void)
 static void send_json(struct scorer *sc, enum wire_type type, uint32_t job, cJSON *o,
                       const void *blob, size_t blob_len)
 {
-	struct buf text = { 0 };
+	struct buf text = { .secret = true };
 
 	json_print(&text, o);
 	frame_append(&sc->out, type, job, buf_str(&text), text.len, blob, blob_len);
@@ -504,7 +504,7 @@ static int begin(struct scorer *sc, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct scorer sc = { 0 };
+	struct scorer sc = { .in.in.secret = true, .out.secret = true };
 	struct err e = { 0 };
 	double t0 = now_s();
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "src/base/buf.h"
@@ -48,6 +49,64 @@ static void a_buffer_keeps_bytes_and_a_nul_after_them(void **state)
 	assert_int_equal(b.len, 0);
 	buf_release(&b);
 	buf_release(&b);
+}
+
+static void a_secret_buffer_grows_and_a_fork_has_none_of_it(void **state)
+{
+	struct buf b = { .secret = true };
+	size_t len;
+	int status;
+	(void)state;
+	for (int i = 0; i < 100000; i++)
+		buf_printf(&b, "%d,", i);
+	assert_int_equal(b.len, 588890);
+	assert_memory_equal(b.data + b.len - 6, "99999,", 6);
+	pid_t pid = fork();
+	if (pid == 0) {
+		/* the pages are not there: EFAULT */
+		int p[2];
+		bool gone = pipe(p) == 0 && write(p[1], b.data, 1) < 0;
+		buf_release(&b);
+		_exit(gone ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	char *text = buf_take(&b, &len);
+	assert_int_equal(strlen(text), len);
+	free(text);
+	assert_null(b.data);
+	buf_adds(&b, "again");
+	assert_string_equal(buf_str(&b), "again");
+	buf_release(&b);
+	buf_release(&b);
+}
+
+static void json_of_too_many_values_is_refused(void **state)
+{
+	struct err e = { 0 };
+	cJSON *v;
+	(void)state;
+	v = json_parse_bounded("[1,2,\"a,b,c,[\"]", 15, 5, &e);
+	assert_non_null(v);
+	cJSON_Delete(v);
+	assert_null(json_parse_bounded("[1,2,3,4]", 9, 4, &e));
+	assert_contains(e.text, "line 1, column 7: JSON of more values than are taken");
+}
+
+static void a_header_alone_says_how_long_its_frame_is(void **state)
+{
+	unsigned char h[FRAME_HEADER_BYTES];
+	struct err e = { 0 };
+	uint32_t over = 0;
+	size_t whole = 0;
+	(void)state;
+	frame_header(h, 1, 2, 30, 400);
+	assert_int_equal(frame_whole(h, 0, 0, &whole, &over, &e), 0);
+	assert_int_equal(whole, FRAME_HEADER_BYTES + 430);
+	assert_int_equal(frame_whole(h, 29, 0, &whole, &over, &e), -1);
+	assert_int_equal(over, 0);
+	assert_int_equal(frame_whole(h, 30, 399, &whole, &over, &e), -1);
+	assert_int_equal(over, 400);
 }
 
 static void reading_a_file_says_what_is_wrong_with_it(void **state)
@@ -269,6 +328,9 @@ int main(void)
 		cmocka_unit_test(an_error_says_where_then_what),
 		cmocka_unit_test(a_long_error_is_cut_and_still_a_string),
 		cmocka_unit_test(a_buffer_keeps_bytes_and_a_nul_after_them),
+		cmocka_unit_test(a_secret_buffer_grows_and_a_fork_has_none_of_it),
+		cmocka_unit_test(json_of_too_many_values_is_refused),
+		cmocka_unit_test(a_header_alone_says_how_long_its_frame_is),
 		cmocka_unit_test(reading_a_file_says_what_is_wrong_with_it),
 		cmocka_unit_test(text_from_strangers_cannot_move_the_cursor),
 		cmocka_unit_test(utf8_refuses_what_is_not_the_shortest_form),

@@ -6,13 +6,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Pages that a fork does not inherit; NULL when there are none. */
+static char *secret_pages(char *old, size_t old_cap, size_t cap)
+{
+	void *p = old ? mremap(old, old_cap, cap, MREMAP_MAYMOVE)
+	              : mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (!old && madvise(p, cap, MADV_DONTFORK) < 0) {
+		munmap(p, cap);
+		return NULL;
+	}
+	return p;
+}
+
 void buf_release(struct buf *b)
 {
-	free(b->data);
-	*b = (struct buf){ 0 };
+	if (!b->secret)
+		free(b->data);
+	else if (b->data)
+		munmap(b->data, b->cap);
+	*b = (struct buf){ .secret = b->secret };
 }
 
 void buf_clear(struct buf *b)
@@ -35,7 +54,9 @@ char *buf_room(struct buf *b, size_t n)
 		size_t cap = b->cap ? b->cap : 64;
 		while (cap < b->len + n + 1)
 			cap += cap / 2;
-		char *p = realloc(b->data, cap);
+		if (b->secret)
+			cap = (cap + 65535) & ~(size_t)65535;
+		char *p = b->secret ? secret_pages(b->data, b->cap, cap) : realloc(b->data, cap);
 		if (!p) {
 			b->failed = true;
 			return NULL;
@@ -130,9 +151,16 @@ char *buf_take(struct buf *b, size_t *len)
 		buf_release(b);
 		return NULL;
 	}
-	p = b->data;
 	if (len)
 		*len = b->len;
+	if (b->secret) { /* the caller frees it with free() */
+		p = malloc(b->len + 1);
+		if (p)
+			memcpy(p, b->data, b->len + 1);
+		buf_release(b);
+		return p;
+	}
+	p = b->data;
 	*b = (struct buf){ 0 };
 	return p;
 }

@@ -19,10 +19,14 @@ struct buf {
 	char *data; /* NULL while nothing was ever added */
 	size_t len, cap;
 	bool failed;
+	/* Set before anything is added: the bytes lie in pages of their own, which a fork does not
+	 * inherit and which are given back when the buffer is released. There is no data in the
+	 * fork then, only its address: of such a buffer it may release, and nothing else. */
+	bool secret;
 };
 
-void buf_release(struct buf *b);
-void buf_clear(struct buf *b);                             /* keeps the memory */
+void buf_release(struct buf *b); /* is empty after, and still secret if it was */
+void buf_clear(struct buf *b);   /* keeps the memory */
 void buf_add(struct buf *b, const void *data, size_t len); /* appends bytes */
 void buf_adds(struct buf *b, const char *text);            /* appends a string */
 void buf_addc(struct buf *b, char c);
