@@ -438,6 +438,32 @@ static void a_shape_goes_to_step_and_back(void **state)
 	answer_release(&bad);
 }
 
+static struct answer meshed(struct bench *b, const struct buf *brep, const char *how)
+{
+	ask(b, WIRE_CONVERT, how, brep->data, brep->len);
+	struct answer a = answer_of(b, b->job);
+	assert_true(json_bool_or(a.o, "ok", false));
+	return a;
+}
+
+static void triangles_that_a_shape_brings_along_are_not_believed(void **state)
+{
+	static const char fine[] = "{\"to\":\"mesh\",\"linear\":0.01,\"angular\":0.05}",
+			  coarse[] = "{\"to\":\"mesh\",\"linear\":0.5,\"angular\":1}";
+	struct answer made = asked(*state, WIRE_BUILD, "{\"dialect\":\"open\"}",
+	                           "import cadquery as cq\nfixture = cq.Workplane().sphere(9)\n");
+	struct answer with_fine = meshed(*state, &made.blob, fine);
+	struct answer then_coarse = meshed(*state, &with_fine.blob, coarse);
+	struct answer with_coarse = meshed(*state, &made.blob, coarse);
+
+	assert_true(with_fine.blob.len > 2 * with_coarse.blob.len);
+	assert_int_equal(then_coarse.blob.len, with_coarse.blob.len);
+	answer_release(&made);
+	answer_release(&with_fine);
+	answer_release(&then_coarse);
+	answer_release(&with_coarse);
+}
+
 static void many_jobs_are_answered_each_once(void **state)
 {
 	struct bench *b = *state;
@@ -552,6 +578,7 @@ int main(void)
 		                          &b),
 		cmocka_unit_test_prestate(facts_come_without_running, &b),
 		cmocka_unit_test_prestate(a_shape_goes_to_step_and_back, &b),
+		cmocka_unit_test_prestate(triangles_that_a_shape_brings_along_are_not_believed, &b),
 		cmocka_unit_test_prestate(many_jobs_are_answered_each_once, &b),
 		cmocka_unit_test_prestate(a_cancelled_job_says_so, &b),
 		cmocka_unit_test_prestate(the_heir_goes_on_when_the_builder_is_killed, &b),

@@ -302,6 +302,29 @@ static void a_job_can_be_cancelled_waiting_or_running(void **state)
 	nursery_close(n);
 }
 
+static void while_nothing_is_taken_deadlines_stand_and_replies_wait(void **state)
+{
+	struct seen s;
+	struct nursery *n = open_one(&s, 2, 2);
+	double start = now_s();
+	(void)state;
+	nursery_hold_logs(n, true);
+	submit(n, 1, "echo", 0.2, 5);
+	submit(n, 2, "sleep", 0.4, 5);
+	drive(n, &s, 1);
+	assert_int_equal(s.v[0].job, 2);
+	assert_int_equal(s.v[0].end, NURSERY_WALL);
+	assert_true(now_s() - start < 1.4);
+	/* it ended long ago, and in time */
+	nursery_hold_logs(n, false);
+	drive(n, &s, 2);
+	assert_int_equal(s.v[1].end, NURSERY_REPLIED);
+	assert_contains(buf_str(&s.log), "to stdout\n");
+	assert_true(s.steps < 60);
+	buf_release(&s.log);
+	nursery_close(n);
+}
+
 static void nothing_is_left_behind_after_many_jobs(void **state)
 {
 	struct seen s;
@@ -340,6 +363,7 @@ int main(void)
 		cmocka_unit_test(each_way_to_end_has_its_name_and_comes_in_time),
 		cmocka_unit_test(more_jobs_than_children_wait_their_turn_and_none_is_lost),
 		cmocka_unit_test(a_job_can_be_cancelled_waiting_or_running),
+		cmocka_unit_test(while_nothing_is_taken_deadlines_stand_and_replies_wait),
 		cmocka_unit_test(nothing_is_left_behind_after_many_jobs),
 		cmocka_unit_test(a_spare_that_dies_is_replaced),
 	};
