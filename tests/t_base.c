@@ -43,7 +43,17 @@ static void a_buffer_keeps_bytes_and_a_nul_after_them(void **state)
 	for (int i = 0; i < 1000; i++)
 		buf_printf(&b, "%d,", i);
 	assert_int_equal(b.len, 3890);
-	buf_consume(&b, 3886);
+	for (int i = 0; i < 1943; i++) {
+		buf_consume(&b, 2);
+		assert_int_equal(strlen(b.data), b.len);
+		if (i % 100 == 0)
+			buf_addc(&b, '!');
+	}
+	assert_int_equal(b.len, 24);
+	assert_string_equal(buf_str(&b) + 4, "!!!!!!!!!!!!!!!!!!!!");
+	buf_clear(&b);
+	buf_adds(&b, "998,999,");
+	buf_consume(&b, 4);
 	assert_string_equal(buf_str(&b), "999,");
 	buf_consume(&b, 99);
 	assert_int_equal(b.len, 0);

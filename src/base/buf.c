@@ -25,8 +25,22 @@ static char *secret_pages(char *old, size_t old_cap, size_t cap)
 	return p;
 }
 
+/* Moves what is left to the begin of the memory. */
+static void close_gap(struct buf *b)
+{
+	if (!b->gap)
+		return;
+	b->data -= b->gap;
+	b->cap += b->gap;
+	memmove(b->data, b->data + b->gap, b->len + 1);
+	b->gap = 0;
+}
+
 void buf_release(struct buf *b)
 {
+	if (b->data)
+		b->data -= b->gap;
+	b->cap += b->gap;
 	if (!b->secret)
 		free(b->data);
 	else if (b->data)
@@ -50,6 +64,8 @@ char *buf_room(struct buf *b, size_t n)
 		b->failed = true;
 		return NULL;
 	}
+	if (b->len + n + 1 > b->cap)
+		close_gap(b);
 	if (b->len + n + 1 > b->cap) {
 		size_t cap = b->cap ? b->cap : 64;
 		while (cap < b->len + n + 1)
@@ -121,14 +137,17 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_consume(struct buf *b, size_t n)
 {
-	if (n >= b->len) {
-		b->len = 0;
-	} else {
-		memmove(b->data, b->data + n, b->len - n);
-		b->len -= n;
-	}
-	if (b->data)
-		b->data[b->len] = '\0';
+	if (n > b->len)
+		n = b->len;
+	if (!n)
+		return;
+	b->data += n;
+	b->cap -= n;
+	b->gap += n;
+	b->len -= n;
+	/* a byte is moved only when as many were dropped: a long buffer may go out in small bits */
+	if (b->gap >= b->len)
+		close_gap(b);
 }
 
 bool buf_failed(const struct buf *b)
@@ -151,6 +170,7 @@ char *buf_take(struct buf *b, size_t *len)
 		buf_release(b);
 		return NULL;
 	}
+	close_gap(b);
 	if (len)
 		*len = b->len;
 	if (b->secret) { /* the caller frees it with free() */

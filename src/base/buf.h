@@ -16,8 +16,9 @@
 #include "src/base/err.h"
 
 struct buf {
-	char *data; /* NULL while nothing was ever added */
-	size_t len, cap;
+	char *data;      /* NULL while nothing was ever added */
+	size_t len, cap; /* from data on */
+	size_t gap;      /* bytes before data that buf_consume() left: dropping is cheap that way */
 	bool failed;
 	/* Set before anything is added: the bytes lie in pages of their own, which a fork does not
 	 * inherit and which are given back when the buffer is released. There is no data in the

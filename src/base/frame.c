@@ -5,6 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* room that an empty output keeps */
+#define KEPT_MAX (8u << 20)
+
 static const char magic[4] = { 'C', 'F', 'm', '1' };
 
 static uint32_t u32_at(const char *p)
@@ -208,5 +211,8 @@ int frame_flush(struct buf *out, int fd, struct err *e)
 		done += (size_t)n;
 	}
 	buf_consume(out, done);
+	/* a shape of hundreds of MB went out: its room is not kept for messages of a few bytes */
+	if (!out->len && out->cap > KEPT_MAX)
+		buf_release(out);
 	return rc;
 }
