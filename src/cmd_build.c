@@ -80,19 +80,6 @@ static void on_log(void *ctx, size_t item, const char *stream, const char *text,
 	w->log_shown += len;
 }
 
-/* The engine passes on whole lines. What a program wrote after its last line's end is in the log
- * alone, behind all that was shown; a log that had to be cut holds no more than that. */
-static void show_rest_of_log(const struct work *w, const struct build *b)
-{
-	if (w->app->quiet || b->log.len <= w->log_shown)
-		return;
-	const char *rest = b->log.data + w->log_shown;
-	size_t len = b->log.len - w->log_shown;
-	fwrite(rest, 1, len, stderr);
-	if (rest[len - 1] != '\n')
-		fputc('\n', stderr);
-}
-
 static int on_tick(void *ctx)
 {
 	(void)ctx;
@@ -104,7 +91,8 @@ static void on_done(void *ctx, size_t item, struct pipeline_item *it)
 	struct work *w = ctx;
 
 	(void)item;
-	show_rest_of_log(w, &it->build);
+	if (!w->app->quiet)
+		show_rest_of_log(stderr, &it->build, w->log_shown);
 	w->build = it->build;
 	w->shape = it->shape;
 	w->measured = it->measured;

@@ -45,6 +45,7 @@ struct work {
 	size_t n, shown;
 	size_t *of_item; /* entry of the pipeline's item */
 	struct err failed;
+	size_t log_shown; /* with one program: bytes of its log that were passed on as they came */
 	/* progress */
 	size_t ended;
 	double started, told; /* when the work began, when the last line of progress was written */
@@ -349,6 +350,8 @@ static void on_done(void *ctx, size_t item, struct pipeline_item *it)
 	struct entry *en = &w->entry[w->of_item[item]];
 	struct err e = { 0 };
 
+	if (!w->app.quiet && w->n == 1)
+		show_rest_of_log(stderr, &it->build, w->log_shown);
 	if (score_item(w, en, it, &e) < 0 && !w->failed.kind) {
 		w->failed = e;
 		err_wrap(&w->failed, "%s", en->file);
@@ -361,10 +364,11 @@ static void on_done(void *ctx, size_t item, struct pipeline_item *it)
 /* With one program what it prints is shown as it comes; with many nobody could tell whose it is. */
 static void on_log(void *ctx, size_t item, const char *stream, const char *text, size_t len)
 {
-	const struct work *w = ctx;
+	struct work *w = ctx;
 
 	(void)item;
 	(void)stream;
+	w->log_shown += len;
 	if (!w->app.quiet && w->n == 1)
 		fwrite(text, 1, len, stderr);
 }

@@ -110,6 +110,16 @@ cJSON *show_contact_json(const struct figures *f)
 	return o;
 }
 
+void show_rest_of_log(FILE *out, const struct build *b, size_t shown)
+{
+	/* of a log that was cut no more is kept than was shown */
+	if (b->log.len <= shown)
+		return;
+	fwrite(b->log.data + shown, 1, b->log.len - shown, out);
+	if (b->log.data[b->log.len - 1] != '\n')
+		fputc('\n', out);
+}
+
 void show_build_failure(FILE *out, const char *path, const struct build *b, enum build_class cls)
 {
 	char *file = show_name(path);

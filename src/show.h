@@ -24,6 +24,10 @@ cJSON *show_geometry_json(const cJSON *geometry);
 cJSON *show_mesh_json(const struct figures *f);
 cJSON *show_contact_json(const struct figures *f);
 
+/* What the program printed after its last line's end: the engine passes on whole lines as they
+ * come, so that is in the log alone, behind the @shown bytes that were. */
+void show_rest_of_log(FILE *out, const struct build *b, size_t shown);
+
 /* What went wrong, in the form that editors jump to: FILE:LINE:COLUMN: message, the source line, a
  * mark under the column, the limit, what the jail refused. */
 void show_build_failure(FILE *out, const char *file, const struct build *b, enum build_class cls);
