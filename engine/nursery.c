@@ -570,7 +570,8 @@ static void waiting_free(struct waiting *w)
 
 static void dispatch(struct nursery *n)
 {
-	while (n->first && running(n) < n->jobs_max) {
+	/* the end of a job that has begun does not wait for a program that may run long */
+	while (n->first && running(n) < n->jobs_max + (n->first->limits.first ? n->jobs_max : 0)) {
 		struct waiting *w = n->first;
 		n->first = w->next;
 		if (!n->first)

@@ -237,7 +237,8 @@ const struct task *task_find(const struct task_pack *p, const char *id, struct e
 		if (strcmp(p->tasks[i].id, id) == 0)
 			return &p->tasks[i];
 	if (strlen(id) > ID_MAX) {
-		err_set(e, ERR_USAGE, "no task is called that; `cadforge tasks` lists them");
+		err_set(e, ERR_USAGE,
+		        "no task is called that; tasks/cadforge/tasks.json has them all");
 		return NULL;
 	}
 	for (int i = 0; i < p->n; i++) {
@@ -252,7 +253,7 @@ const struct task *task_find(const struct task_pack *p, const char *id, struct e
 		}
 	}
 	err_set(e, ERR_USAGE,
-	        "no task is called \"%s\"; the nearest is %s (`cadforge tasks` lists all)", id,
-	        near ? near->id : "none");
+	        "no task is called \"%s\"; the nearest is %s (tasks/cadforge/tasks.json has them all)",
+	        id, near ? near->id : "none");
 	return NULL;
 }
