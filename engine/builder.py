@@ -1357,19 +1357,6 @@ def job(kind, request, blob):
     return dumps(report).encode(), answer
 
 
-# No more than nearly every program does: a page that is touched in vain costs as much as a fault.
-REHEARSAL = """
-import cadquery as cq
-fixture = cq.Workplane("XY").box(30, 20, 10).cut(cq.Workplane("XY").circle(4).extrude(20))
-"""
-
-
-def rehearse():
-    """The least that a build and a meshing do; the outcome is of no interest."""
-    _, brep = job("build", b'{"dialect": "seed"}', REHEARSAL.encode())
-    _mesh({}, bytes(brep))
-
-
 def begin(c):
     """First of all: the C side's functions, and the interpreter's own way to print an exception."""
     STATE["c"] = c

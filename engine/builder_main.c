@@ -35,7 +35,6 @@
 
 #include "engine/nursery.h"
 #include "engine/python.h"
-#include "engine/rehearsal.h"
 #include "engine/sandbox.h"
 #include "engine/wire.h"
 #include "src/base/frame.h"
@@ -65,7 +64,6 @@ struct known_job {
 
 struct builder {
 	struct python_options python;
-	struct rehearsal rehearsal;
 	struct sandbox *jail;
 	struct sandbox_layers layers;
 	struct nursery *nursery;
@@ -124,16 +122,8 @@ static enum python_job kind_of(uint32_t type)
 
 static void child_ready(void *ctx)
 {
-	const struct builder *b = ctx;
-
-	python_settle();
-	rehearsal_touch(&b->rehearsal);
-}
-
-static void rehearse(void *ctx)
-{
 	(void)ctx;
-	python_rehearse();
+	python_settle();
 }
 
 /* What the reply may take as a memory file, which lives outside the limit on memory: the shape, the
@@ -671,10 +661,6 @@ static int heir_begin(struct builder *b, int socket_fd, struct err *e)
 	 * closed, their children are not ours, and freeing would only unshare pages */
 	b->nursery = NULL;
 	b->jail = NULL;
-	/* what was learnt stays true, as this is the same image; a rehearsal under way is not ours
-	 */
-	if (b->rehearsal.done_fd > 0)
-		b->rehearsal = (struct rehearsal){ .done_fd = -1 };
 	jobs_forget_all(b);
 	frame_reader_release(&b->in);
 	buf_release(&b->out);
@@ -800,11 +786,6 @@ static int serve(struct builder *b, struct err *e)
 {
 	struct pollfd fds[POLL_MAX];
 
-	struct err ignored = { 0 };
-
-	/* after READY: nobody waits for it */
-	if (b->nursery && !b->rehearsal.pages)
-		rehearsal_begin(&b->rehearsal, rehearse, b, &ignored);
 	for (;;) {
 		int left = frame_flush(&b->out, ASKER_FD, e);
 		if (left < 0)
@@ -819,9 +800,6 @@ static int serve(struct builder *b, struct err *e)
 			n += nursery_poll_fds(b->nursery, fds + 1, POLL_MAX - 1);
 			timeout = nursery_timeout_ms(b->nursery);
 		}
-		int learning = n < POLL_MAX && b->rehearsal.done_fd > 0 ? n : 0;
-		if (learning)
-			fds[n++] = (struct pollfd){ .fd = b->rehearsal.done_fd, .events = POLLIN };
 		if (poll(fds, (nfds_t)n, timeout) < 0 && errno != EINTR)
 			return err_errno(e, ERR_IO, "poll");
 		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
@@ -831,8 +809,6 @@ static int serve(struct builder *b, struct err *e)
 			if (got == -1 || (got > 0 && take_frames(b, e) < 0))
 				return -1;
 		}
-		if (learning && fds[learning].revents && rehearsal_finish(&b->rehearsal))
-			nursery_refresh(b->nursery);
 		if (b->nursery)
 			nursery_step(b->nursery);
 	}
@@ -959,7 +935,7 @@ static int options(struct builder *b, int argc, char **argv, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct builder b = { .rehearsal.done_fd = -1, .in.in.secret = true, .out.secret = true };
+	struct builder b = { .in.in.secret = true, .out.secret = true };
 	struct buf versions = { 0 };
 	struct err e = { 0 };
 	double t0 = now_s();

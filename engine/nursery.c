@@ -738,13 +738,12 @@ void nursery_cancel(struct nursery *n, uint32_t job)
 	}
 }
 
-/* Forking holds up the children that run (the pages are shared, the processors few), so while there
- * is one spare for whatever comes next, the others wait until nothing runs. */
+/* Forking holds up the children that run (the pages are shared, the processors few): 6 ms of a
+ * build's 40 with two processors. So spares are made up for when nothing runs; a job that finds
+ * none has its child forked for it. */
 static bool spare_is_due(const struct nursery *n)
 {
-	int spares = count(n, SLOT_SPARE, SLOT_SPARE);
-
-	return spares < n->spares && (spares == 0 || running(n) == 0);
+	return count(n, SLOT_SPARE, SLOT_SPARE) < n->spares && running(n) == 0;
 }
 
 void nursery_hold_logs(struct nursery *n, bool hold)

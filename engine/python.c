@@ -422,15 +422,6 @@ void python_settle(void)
 	Py_XDECREF(r);
 }
 
-void python_rehearse(void)
-{
-	python_settle();
-	PyObject *r = PyObject_CallMethod(builder, "rehearse", NULL);
-	if (!r)
-		PyErr_Clear();
-	Py_XDECREF(r);
-}
-
 void python_watch(int place_fd, unsigned long long memory_bytes)
 {
 	struct rusage ru;

@@ -29,10 +29,6 @@ const char *const *python_read_only(const struct python_options *o);
  * be done before the job is known. */
 void python_settle(void);
 
-/* In a child that is thrown away after: the least that every job does, so that the pages that it
- * touches can be learnt (engine/rehearsal.h). */
-void python_rehearse(void);
-
 enum python_job { PYTHON_BUILD, PYTHON_FACTS, PYTHON_CONVERT };
 
 /* What the child tells when it is ended from outside goes to @place_fd as one line of words
