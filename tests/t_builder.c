@@ -336,6 +336,10 @@ static void a_program_cannot_read_anothers_text(void **state)
 		"print('looked at', 'much' if seen > 1 << 20 else 'little')\n"
 		"print('found', found)\n";
 
+#ifdef __SANITIZE_ADDRESS__
+	/* its allocator does not keep the heap where the thief looks */
+	skip();
+#endif
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 3; i++) {
 			struct answer a =

@@ -57,7 +57,7 @@ static void a_miss_names_the_nearest(void **state)
 		{ "bench_vice_simplified", "bench_vise_simplified" },
 		{ "", "nearest" },
 		{ "a_name_that_is_longer_than_any_identifier_could_ever_be_in_this_pack_x",
-		  "cadforge tasks" },
+		  "tasks/cadforge/tasks.json" },
 	};
 	struct task_pack p = ours();
 
