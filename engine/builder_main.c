@@ -36,15 +36,14 @@
 #include "engine/nursery.h"
 #include "engine/python.h"
 #include "engine/sandbox.h"
+#include "engine/serve.h"
 #include "engine/wire.h"
 #include "src/base/frame.h"
 #include "src/base/json.h"
 #include "src/base/utf8.h"
+#include "src/base/clock.h"
 
-#define ASKER_FD     3
 #define FONT_DEFAULT "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
-#define OUT_HIGH     (32u << 20) /* while this much waits to be taken, no log is read */
-#define POLL_MAX     512
 #define MIB          1048576.0
 #define LOG_KEPT     (256u << 10)
 /* the report on a program: builder.py keeps each of its texts and lists under a size of its own */
@@ -74,14 +73,6 @@ struct builder {
 	bool unforked;
 	pid_t heir; /* 0: none that is still to be collected */
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* ---- what a request asks for ---- */
 
@@ -565,12 +556,12 @@ static void job_unforked(struct builder *b, const struct frame *f)
 {
 	struct buf json = { 0 }, blob = { 0 };
 	struct err e = { 0 };
-	double t0 = now_s();
+	double t0 = clock_now_s();
 
 	python_run(kind_of(f->type), f->json, f->json_len, f->blob, f->blob_len, &json, &blob);
 	cJSON *o = json_parse(buf_str(&json), json.len, &e);
 	if (o) {
-		put_number(o, "seconds", now_s() - t0);
+		put_number(o, "seconds", clock_now_s() - t0);
 		result_send(b, f->job, o, blob.data, blob.len);
 	} else {
 		job_refuse(b, f->job, "builder_lost", e.text);
@@ -753,8 +744,9 @@ static int heir_make(struct builder *b, struct err *e)
 
 /* ---- the loop ---- */
 
-static int take_frames(struct builder *b, struct err *e)
+static int take_frames(void *ctx, struct err *e)
 {
+	struct builder *b = ctx;
 	struct frame f;
 	int got;
 
@@ -782,55 +774,7 @@ static int take_frames(struct builder *b, struct err *e)
 	return got;
 }
 
-static int serve(struct builder *b, struct err *e)
-{
-	struct pollfd fds[POLL_MAX];
-
-	for (;;) {
-		int left = frame_flush(&b->out, ASKER_FD, e);
-		if (left < 0)
-			return -1;
-		fds[0] = (struct pollfd){ .fd = ASKER_FD,
-			                  .events = (short)(POLLIN | (left ? POLLOUT : 0)) };
-		int n = 1, timeout = -1;
-		/* an asker that does not read holds up its own children's pipes, not our memory,
-		 * and no deadline */
-		if (b->nursery) {
-			nursery_hold_logs(b->nursery, b->out.len > OUT_HIGH);
-			n += nursery_poll_fds(b->nursery, fds + 1, POLL_MAX - 1);
-			timeout = nursery_timeout_ms(b->nursery);
-		}
-		if (poll(fds, (nfds_t)n, timeout) < 0 && errno != EINTR)
-			return err_errno(e, ERR_IO, "poll");
-		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
-			ssize_t got = frame_fill(&b->in, ASKER_FD, e);
-			if (got == 0)
-				return 0;
-			if (got == -1 || (got > 0 && take_frames(b, e) < 0))
-				return -1;
-		}
-		if (b->nursery)
-			nursery_step(b->nursery);
-	}
-}
-
 /* ---- start ---- */
-
-static cJSON *layers_json(const struct sandbox_layers *l)
-{
-	cJSON *o = cJSON_CreateObject();
-
-	cJSON_AddBoolToObject(o, "no_new_privs", l->no_new_privs);
-	cJSON_AddBoolToObject(o, "seccomp", l->seccomp);
-	cJSON_AddBoolToObject(o, "rlimits", l->rlimits);
-	cJSON_AddBoolToObject(o, "own_uid", l->own_uid);
-	cJSON_AddBoolToObject(o, "landlock_fs", l->landlock_fs);
-	cJSON_AddBoolToObject(o, "landlock_net", l->landlock_net);
-	cJSON_AddBoolToObject(o, "landlock_scope", l->landlock_scope);
-	cJSON_AddBoolToObject(o, "pdeathsig", l->pdeathsig);
-	cJSON_AddNumberToObject(o, "landlock_abi", l->landlock_abi);
-	return o;
-}
 
 static int flush_all(struct builder *b)
 {
@@ -863,7 +807,7 @@ static void say_ready(struct builder *b, const struct buf *versions, double seco
 		cJSON_AddNumberToObject(o, "seconds", seconds);
 		cJSON_AddBoolToObject(o, "heir", !b->unforked);
 	}
-	cJSON_AddItemToObject(o, "jail", layers_json(&b->layers));
+	cJSON_AddItemToObject(o, "jail", serve_layers_json(&b->layers));
 	json_print(&text, o);
 	/* main() saw to the room for this one */
 	static const char starved[] =
@@ -938,7 +882,7 @@ int main(int argc, char **argv)
 	struct builder b = { .in.in.secret = true, .out.secret = true };
 	struct buf versions = { 0 };
 	struct err e = { 0 };
-	double t0 = now_s();
+	double t0 = clock_now_s();
 
 	forget_environment();
 	wipe_json();
@@ -978,9 +922,14 @@ int main(int argc, char **argv)
 	}
 	if (b.unforked)
 		python_settle();
-	say_ready(&b, &versions, now_s() - t0, NULL, NULL);
+	say_ready(&b, &versions, clock_now_s() - t0, NULL, NULL);
 	buf_release(&versions);
-	rc = serve(&b, &e);
+	const struct serve loop = { .in = &b.in,
+		                    .out = &b.out,
+		                    .nursery = &b.nursery,
+		                    .ctx = &b,
+		                    .take_frames = take_frames };
+	rc = serve_loop(&loop, &e);
 	if (rc < 0 && e.kind != ERR_LOST)
 		fprintf(stderr, "cadforge-builder: %s\n", e.text);
 	nursery_close(b.nursery);

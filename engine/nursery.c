@@ -8,6 +8,7 @@
  * MB image takes milliseconds that nobody has to wait for.
  */
 #include "engine/nursery.h"
+#include "src/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,14 +79,6 @@ struct nursery {
 	bool hold;         /* nothing that costs memory is taken from the children */
 	double fork_after; /* no spare is forked before this time */
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void close_fd(int *fd)
 {
@@ -474,7 +467,7 @@ static void conclude(struct nursery *n, struct slot *s, enum nursery_end end, in
 	struct nursery_verdict v = { .job = s->job, .type = s->type, .end = end, .status = status };
 	struct buf reply = { .secret = true }, place = { 0 };
 
-	v.wall_s = now_s() - s->started;
+	v.wall_s = clock_now_s() - s->started;
 	if (reaped) {
 		v.cpu_s = (double)ru->ru_utime.tv_sec + (double)ru->ru_stime.tv_sec +
 		          ((double)ru->ru_utime.tv_usec + (double)ru->ru_stime.tv_usec) * 1e-6;
@@ -544,7 +537,7 @@ static void give(struct nursery *n, struct waiting *w)
 		s->job = w->job;
 		s->type = w->type;
 		s->limits = w->limits;
-		s->started = now_s();
+		s->started = clock_now_s();
 		s->deadline = s->started + w->limits.wall_s;
 		s->next_cpu_check = s->started + w->limits.cpu_s;
 		if (told && write(s->wake, "g", 1) == 1) {
@@ -779,7 +772,7 @@ int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap)
 
 int nursery_timeout_ms(struct nursery *n)
 {
-	double t = INFINITY, now = now_s();
+	double t = INFINITY, now = clock_now_s();
 
 	for (int i = 0; i < n->n_slots; i++) {
 		const struct slot *s = &n->slot[i];
@@ -865,7 +858,7 @@ static void slot_step(struct nursery *n, struct slot *s)
 	}
 	if (s->began && !n->hold)
 		drain_both(n, s);
-	now = now_s();
+	now = clock_now_s();
 	if (s->state == SLOT_RUNNING) {
 		if (s->log_bytes > s->limits.log_max_bytes) {
 			begin_ending(s, NURSERY_OUTPUT, now);
@@ -909,9 +902,9 @@ void nursery_step(struct nursery *n)
 		}
 	}
 	dispatch(n);
-	while (spare_is_due(n) && now_s() >= n->fork_after)
+	while (spare_is_due(n) && clock_now_s() >= n->fork_after)
 		if (!slot_fork(n, &e))
-			n->fork_after = now_s() + FORK_AGAIN_S;
+			n->fork_after = clock_now_s() + FORK_AGAIN_S;
 }
 
 int nursery_busy(const struct nursery *n)

@@ -28,6 +28,7 @@
 #include "src/base/frame.h"
 #include "src/base/spawn.h"
 #include "src/base/utf8.h"
+#include "src/base/clock.h"
 
 #define JSON_MAX          (16u << 20)
 #define START_S           60.0 /* a program that is not ready by then is killed */
@@ -92,14 +93,6 @@ struct engine {
 	uint32_t next_job;
 	int restarts;
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void build_release(struct build *b)
 {
@@ -423,7 +416,7 @@ static void part_answer(struct engine *en, const struct job *j, const struct fra
 	shape_report_release(&r);
 	if (m->waiting > 0)
 		return;
-	w->seconds = now_s() - m->started;
+	w->seconds = clock_now_s() - m->started;
 	en->ops.measured(en->ops.ctx, m->id, w);
 	shape_report_release(w);
 	free(m);
@@ -560,7 +553,7 @@ static int program_start(struct engine *en, struct program *p, struct err *e)
 	program_reset(p);
 	if (helper_start(&p->helper, argv, env, en->quiet, e) < 0)
 		return -1;
-	p->started = p->heard = now_s();
+	p->started = p->heard = clock_now_s();
 	if (p == &en->scorer)
 		for (int i = 0; i < en->n_ref; i++)
 			en->ref[i].sent = false;
@@ -636,7 +629,7 @@ static bool take_heir(struct program *p)
 	p->heir_fd = -1;
 	p->heir_pid = 0;
 	p->ready = true;
-	p->heard = now_s();
+	p->heard = clock_now_s();
 	return true;
 }
 
@@ -786,7 +779,7 @@ static int program_read(struct engine *en, struct program *p, struct err *e)
 			return 0;
 		if (n <= 0)
 			return program_lost(en, p, n == 0 ? "it died" : why.text, true, e);
-		p->heard = now_s();
+		p->heard = clock_now_s();
 		for (;;) {
 			int have = frame_next(&p->in, &f, &why);
 			if (have == 0)
@@ -830,7 +823,7 @@ static void collect_orphans(struct engine *en)
 static int program_step(struct engine *en, struct program *p, struct err *e)
 {
 	struct err why = { 0 };
-	double now = now_s();
+	double now = clock_now_s();
 
 	if (p->helper.fd < 0)
 		return p->first ? program_start(en, p, e) : 0;
@@ -1038,12 +1031,10 @@ static void add_exports(cJSON *o, const struct shape_request *r)
 }
 
 /* Makes the job just queued a part of @m. */
-static void join(struct engine *en, struct program *p, uint32_t id, struct measuring *m,
-                 enum part part)
+static void join(struct program *p, uint32_t id, struct measuring *m, enum part part)
 {
 	struct job *j = *job_find(p, id);
 
-	(void)en;
 	j->whole = m;
 	j->part = part;
 	m->waiting++;
@@ -1059,7 +1050,7 @@ static int submit_figures(struct engine *en, struct measuring *m, const void *br
 	if (submit(en, &en->scorer, WIRE_SCORE, o, brep, len, m->request.limits.score_wall_s,
 	           DIALECT_OPEN, &id, e) < 0)
 		return -1;
-	join(en, &en->scorer, id, m, PART_FIGURES);
+	join(&en->scorer, id, m, PART_FIGURES);
 	return 0;
 }
 
@@ -1095,14 +1086,14 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 		return err_set(e, ERR_MEM, "out of memory for a job");
 	m->request = *r;
 	m->request.bytes = NULL;
-	m->started = now_s();
+	m->started = clock_now_s();
 	m->report.limit.limit = m->report.limit.used = NAN;
 	if (submit_mesh(en, r, &id, e) < 0) {
 		free(m);
 		return -1;
 	}
 	m->id = id; /* the first part's number stands for the whole */
-	join(en, &en->builder, id, m, PART_MESH);
+	join(&en->builder, id, m, PART_MESH);
 	if (r->geometry) {
 		cJSON *o = score_request(r, "brep", true, FIGURES_NONE);
 		if (submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len, r->limits.score_wall_s,
@@ -1113,7 +1104,7 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 			free(m);
 			return -1;
 		}
-		join(en, &en->scorer, id, m, PART_GEOMETRY);
+		join(&en->scorer, id, m, PART_GEOMETRY);
 	}
 	if (job)
 		*job = m->id;

@@ -6,6 +6,7 @@
 
 #include "engine/glb.h"
 #include "engine/stl.h"
+#include "src/base/clock.h"
 
 /* The published evaluator's export (reward-seed.md, section 1, item 6). */
 #define SEED_LINEAR  0.1
@@ -15,14 +16,6 @@
 #define TRIANGLES_MAX 5000000
 #define WALL_S        10
 #define MEMORY_MIB    2048
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* The index of @word among @words (NULL-terminated), or -1. */
 static int choice(const char *word, const char *const *words)
@@ -184,19 +177,19 @@ static bool wants_mesh(const struct score_request *r)
 static int from_brep(struct job *j, const void *bytes, size_t len, struct err *e)
 {
 	struct geometry g;
-	double t = now_s();
+	double t = clock_now_s();
 	int rc = 0;
 
 	struct shape *s = shape_read_brep(bytes, len, j->r->format == SCORE_MESHED, &j->r->limits,
 	                                  &j->fault, e);
-	j->read_s = now_s() - t;
+	j->read_s = clock_now_s() - t;
 	if (!s)
 		return -1;
 	if (j->r->geometry || !wants_mesh(j->r)) {
 		struct err why = { 0 };
-		t = now_s();
+		t = clock_now_s();
 		int measured = shape_measure(s, &g, &j->fault, &why);
-		j->measure_s = now_s() - t;
+		j->measure_s = clock_now_s() - t;
 		if (measured == 0) {
 			int faces = g.faces;
 			j->geometry = geometry_to_json(&g);
@@ -217,10 +210,10 @@ static int from_brep(struct job *j, const void *bytes, size_t len, struct err *e
 		}
 	}
 	if (rc == 0 && wants_mesh(j->r)) {
-		t = now_s();
+		t = clock_now_s();
 		rc = shape_mesh(s, SEED_LINEAR, true, SEED_ANGULAR, j->r->limits.triangles_max,
 		                &j->soup, &j->fault, e);
-		j->mesh_s = now_s() - t;
+		j->mesh_s = clock_now_s() - t;
 	}
 	shape_free(s);
 	return rc;
@@ -228,12 +221,12 @@ static int from_brep(struct job *j, const void *bytes, size_t len, struct err *e
 
 static int from_triangles(struct job *j, const void *bytes, size_t len, struct err *e)
 {
-	double t = now_s();
+	double t = clock_now_s();
 	long max = j->r->limits.triangles_max;
 	int rc = j->r->format == SCORE_STL ? stl_read(&j->soup, bytes, len, max, e)
 	                                   : glb_read(&j->soup, bytes, len, max, e);
 
-	j->read_s = now_s() - t;
+	j->read_s = clock_now_s() - t;
 	if (rc < 0) {
 		j->fault = e->kind == ERR_MEM ? SHAPE_NO_MEMORY : SHAPE_DAMAGED;
 		return -1;
@@ -248,7 +241,7 @@ static int from_triangles(struct job *j, const void *bytes, size_t len, struct e
 static int compare(struct job *j, const struct reference_set *refs, struct err *e)
 {
 	struct figures f;
-	double t = now_s();
+	double t = clock_now_s();
 
 	if (j->r->figures == SCORE_FIGURES_NONE)
 		return 0;
@@ -257,7 +250,7 @@ static int compare(struct job *j, const struct reference_set *refs, struct err *
 		j->figures = figures_to_json(&f);
 	else
 		j->fault = e->kind == ERR_MEM ? SHAPE_NO_MEMORY : SHAPE_EMPTY;
-	j->score_s = now_s() - t;
+	j->score_s = clock_now_s() - t;
 	return rc;
 }
 
@@ -306,7 +299,7 @@ int score_job_run(const struct score_request *r, const void *bytes, size_t len,
 	struct job j = { .r = r, .exports = cJSON_CreateArray() };
 	size_t blob_from = blob->len;
 	struct err why = { 0 };
-	double t = now_s();
+	double t = clock_now_s();
 	cJSON *o;
 
 	int rc = r->format == SCORE_BREP || r->format == SCORE_MESHED
@@ -342,7 +335,7 @@ int score_job_run(const struct score_request *r, const void *bytes, size_t len,
 	cJSON_AddNumberToObject(s, "measure", j.measure_s);
 	cJSON_AddNumberToObject(s, "mesh", j.mesh_s);
 	cJSON_AddNumberToObject(s, "score", j.score_s);
-	cJSON_AddNumberToObject(s, "total", now_s() - t);
+	cJSON_AddNumberToObject(s, "total", clock_now_s() - t);
 	cJSON_AddItemToObject(o, "exports", j.exports);
 	json_print(json, o);
 	cJSON_Delete(o);

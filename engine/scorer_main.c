@@ -27,13 +27,12 @@
 #include "engine/nursery.h"
 #include "engine/sandbox.h"
 #include "engine/score_job.h"
+#include "engine/serve.h"
 #include "engine/wire.h"
 #include "src/base/frame.h"
 #include "src/base/json.h"
+#include "src/base/clock.h"
 
-#define ASKER_FD 3
-#define POLL_MAX 512
-#define OUT_HIGH (64u << 20) /* while this much waits to be taken, no child is listened to */
 #define JOBS_MAX 64
 #define LOG_KEPT (64u << 10)
 #define LOG_MAX  (1u << 20)
@@ -69,14 +68,6 @@ struct scorer {
 	int jobs_max;
 	bool unforked;
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void send_json(struct scorer *sc, enum wire_type type, uint32_t job, cJSON *o,
                       const void *blob, size_t blob_len)
@@ -359,8 +350,9 @@ static void take_score(struct scorer *sc, const struct frame *f)
 	}
 }
 
-static int take_frames(struct scorer *sc, struct err *e)
+static int take_frames(void *ctx, struct err *e)
 {
+	struct scorer *sc = ctx;
 	struct frame f;
 	int more;
 
@@ -384,55 +376,7 @@ static int take_frames(struct scorer *sc, struct err *e)
 	return more;
 }
 
-static int serve(struct scorer *sc, struct err *e)
-{
-	struct pollfd fds[POLL_MAX];
-
-	for (;;) {
-		int left = frame_flush(&sc->out, ASKER_FD, e);
-		if (left < 0)
-			return -1;
-		fds[0] = (struct pollfd){ .fd = ASKER_FD,
-			                  .events = (short)(POLLIN | (left ? POLLOUT : 0)) };
-		int n = 1, timeout = -1;
-		/* an asker that does not read holds up its own children's pipes, not our memory,
-		 * and no deadline */
-		if (sc->nursery) {
-			nursery_hold_logs(sc->nursery, sc->out.len > OUT_HIGH);
-			n += nursery_poll_fds(sc->nursery, fds + 1, POLL_MAX - 1);
-			timeout = nursery_timeout_ms(sc->nursery);
-		}
-		if (poll(fds, (nfds_t)n, timeout) < 0 && errno != EINTR)
-			return err_errno(e, ERR_IO, "poll");
-		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
-			ssize_t got = frame_fill(&sc->in, ASKER_FD, e);
-			if (got == 0)
-				return 0;
-			if (got == -1 || (got > 0 && take_frames(sc, e) < 0))
-				return -1;
-		}
-		if (sc->nursery)
-			nursery_step(sc->nursery);
-	}
-}
-
 /* ---- start ---- */
-
-static cJSON *layers_json(const struct sandbox_layers *l)
-{
-	cJSON *o = cJSON_CreateObject();
-
-	cJSON_AddBoolToObject(o, "no_new_privs", l->no_new_privs);
-	cJSON_AddBoolToObject(o, "seccomp", l->seccomp);
-	cJSON_AddBoolToObject(o, "rlimits", l->rlimits);
-	cJSON_AddBoolToObject(o, "own_uid", l->own_uid);
-	cJSON_AddBoolToObject(o, "landlock_fs", l->landlock_fs);
-	cJSON_AddBoolToObject(o, "landlock_net", l->landlock_net);
-	cJSON_AddBoolToObject(o, "landlock_scope", l->landlock_scope);
-	cJSON_AddBoolToObject(o, "pdeathsig", l->pdeathsig);
-	cJSON_AddNumberToObject(o, "landlock_abi", l->landlock_abi);
-	return o;
-}
 
 static void say_ready(struct scorer *sc, double seconds, const struct err *failed)
 {
@@ -450,7 +394,7 @@ static void say_ready(struct scorer *sc, double seconds, const struct err *faile
 		cJSON *v = cJSON_AddObjectToObject(o, "versions");
 		cJSON_AddStringToObject(v, "occt", shape_kernel_version());
 	}
-	cJSON_AddItemToObject(o, "jail", layers_json(&sc->layers));
+	cJSON_AddItemToObject(o, "jail", serve_layers_json(&sc->layers));
 	send_json(sc, WIRE_READY, 0, o, NULL, 0);
 	while (failed && frame_flush(&sc->out, ASKER_FD, &e) == 1) {
 		struct pollfd p = { .fd = ASKER_FD, .events = POLLOUT };
@@ -506,7 +450,7 @@ int main(int argc, char **argv)
 {
 	struct scorer sc = { .in.in.secret = true, .out.secret = true };
 	struct err e = { 0 };
-	double t0 = now_s();
+	double t0 = clock_now_s();
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* the asker decides when we leave */
@@ -526,8 +470,13 @@ int main(int argc, char **argv)
 		say_ready(&sc, 0, &e);
 		return 3;
 	}
-	say_ready(&sc, now_s() - t0, NULL);
-	int rc = serve(&sc, &e);
+	say_ready(&sc, clock_now_s() - t0, NULL);
+	const struct serve loop = { .in = &sc.in,
+		                    .out = &sc.out,
+		                    .nursery = &sc.nursery,
+		                    .ctx = &sc,
+		                    .take_frames = take_frames };
+	int rc = serve_loop(&loop, &e);
 	if (rc < 0 && e.kind != ERR_LOST)
 		fprintf(stderr, "cadforge-scorer: %s\n", e.text);
 	nursery_close(sc.nursery);

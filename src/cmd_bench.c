@@ -24,6 +24,7 @@
 #include "engine/extract.h"
 #include "src/app.h"
 #include "src/pipeline.h"
+#include "src/base/clock.h"
 
 extern char **environ;
 
@@ -57,14 +58,6 @@ struct bench {
 	double *seconds; /* by item, for the rate runs */
 	bool *ok;
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -321,7 +314,7 @@ static double kernel_run(struct bench *b, struct set *s, int n, int repeats, str
 				        b->script);
 			goto out;
 		}
-	double start = now_s();
+	double start = clock_now_s();
 	for (int i = 0; i < n; i++)
 		if (write(p[i].in, "\n", 1) != 1) {
 			err_errno(e, ERR_LOST, "%s", b->script);
@@ -341,7 +334,7 @@ static double kernel_run(struct bench *b, struct set *s, int n, int repeats, str
 		if (peer_end(&p[i]) != 0)
 			err_set(e, ERR_LOST, "%s failed", b->script);
 	}
-	taken = now_s() - start;
+	taken = clock_now_s() - start;
 out:
 	for (int i = 0; i < n; i++) {
 		if (p[i].pid > 0) {
@@ -362,7 +355,7 @@ static double cold_run(struct bench *b, struct set *s, int n, struct err *e)
 	pid_t pid[8] = { 0 };
 	char out[8][64];
 	int next = 0, alive = 0;
-	double start = now_s();
+	double start = clock_now_s();
 
 	for (;;) {
 		while (next < s->n && !s->p[next].builds)
@@ -404,7 +397,7 @@ static double cold_run(struct bench *b, struct set *s, int n, struct err *e)
 		alive++;
 		next++;
 	}
-	double taken = now_s() - start;
+	double taken = clock_now_s() - start;
 	for (int i = 0; i < n; i++)
 		if (pid[i] > 0) {
 			kill(pid[i], SIGKILL);
@@ -422,11 +415,11 @@ static int bench_ready(struct bench *b, struct err *e)
 
 	say(b, "starting the builder, 5 times");
 	for (int i = 0; i < 5; i++) {
-		double start = now_s();
+		double start = clock_now_s();
 		struct pipeline *p = open_pipeline(b, 1, e);
 		if (!p)
 			return -1;
-		v[i] = now_s() - start;
+		v[i] = clock_now_s() - start;
 		pipeline_close(p);
 	}
 	figure(b, "build.ready", median(v, 5), "s", 1.2, NAN, NAN, NULL);
@@ -502,9 +495,9 @@ static int bench_rate(struct bench *b, struct set *s, struct err *e)
 	snprintf(text, sizeof(text), "%d programs of %s, two at a time", n, s->name);
 	say(b, text);
 	for (int round = 0; round < b->rounds && !e->kind; round++) {
-		double start = now_s();
+		double start = clock_now_s();
 		if (pipeline_run(p, it, (size_t)n, e) == 0)
-			ours = fmax(isnan(ours) ? 0 : ours, n / (now_s() - start));
+			ours = fmax(isnan(ours) ? 0 : ours, n / (clock_now_s() - start));
 		say(b, "the kernel alone, two processes");
 		kernel = fmax(isnan(kernel) ? 0 : kernel, n / kernel_run(b, s, 2, 1, e));
 	}
@@ -594,7 +587,7 @@ static int bench_memory(struct bench *b, struct set *s, struct err *e)
 		struct build_request r = { .dialect = DIALECT_OPEN,
 			                   .no_filter = true,
 			                   .limits = b->app.limits };
-		double start = now_s();
+		double start = clock_now_s();
 		long kib = 0;
 		uint32_t job;
 		if (!s->p[i].builds)
@@ -611,7 +604,7 @@ static int bench_memory(struct bench *b, struct set *s, struct err *e)
 		while (built < asked) {
 			if (go_on(e) < 0 || engine_wait(en, 50, e) < 0)
 				goto out;
-			long now = now_s() - start > 0.05 ? largest_child_kib(pid) : 0;
+			long now = clock_now_s() - start > 0.05 ? largest_child_kib(pid) : 0;
 			if (now > kib)
 				kib = now;
 		}
@@ -669,10 +662,10 @@ static int bench_after_kill(struct bench *b, struct err *e)
 		struct pipeline_item it = { .program = box, .len = sizeof(box) - 1 };
 		int pid = engine_builder_pid(pipeline_engine(p));
 		kill(pid, SIGKILL);
-		double start = now_s();
+		double start = clock_now_s();
 		if (pipeline_run(p, &it, 1, e) < 0)
 			break;
-		v[i] = (now_s() - start) * 1e3;
+		v[i] = (clock_now_s() - start) * 1e3;
 	}
 	pipeline_close(p);
 	if (e->kind)

@@ -14,6 +14,7 @@
 #include "src/app.h"
 #include "src/pipeline.h"
 #include "src/show.h"
+#include "src/base/clock.h"
 
 enum { PROGRAM_MAX = 8 << 20, LIST_MAX = 64 << 20 };
 
@@ -92,9 +93,9 @@ static void adopt_shape_failure(struct build *b, struct shape_report *s)
 	b->limit = s->limit;
 }
 
-static enum build_class classify(const struct work *w, const struct entry *en,
-                                 const struct build *b, enum seed_outcome outcome,
-                                 const struct reward *r, struct text_ref errors)
+static enum build_class classify(const struct entry *en, const struct build *b,
+                                 enum seed_outcome outcome, const struct reward *r,
+                                 struct text_ref errors)
 {
 	if (b->dialect == DIALECT_OPEN)
 		return failure_class(b->cause, r->editability, r->semantic_parts);
@@ -106,7 +107,6 @@ static enum build_class classify(const struct work *w, const struct entry *en,
 		.completion = { buf_str(&en->text), en->text.len },
 		.code = { buf_str(&en->what.program), en->what.program.len },
 	};
-	(void)w;
 	if (outcome == SEED_EVALUATOR_CRASH)
 		in.error = (struct text_ref){ SEED_CRASH_TEXT, sizeof(SEED_CRASH_TEXT) - 1 };
 	return seed_failure_class(&in);
@@ -205,7 +205,7 @@ static int score_item(struct work *w, struct entry *en, struct pipeline_item *it
 	};
 	if (reward_seed(&r, NULL, &notes, &in, e) < 0)
 		goto out;
-	enum build_class cls = classify(w, en, b, outcome, &r, in.stderr_text);
+	enum build_class cls = classify(en, b, outcome, &r, in.stderr_text);
 	if (w->profile == PROFILE_STRICT)
 		r.total = r.strict;
 
@@ -274,14 +274,6 @@ static void answer_unreadable(struct work *w, struct entry *en)
 	w->ended++;
 }
 
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void clear_bar(const struct work *w)
 {
 	if (w->bar && w->told > 0)
@@ -292,7 +284,7 @@ static void clear_bar(const struct work *w)
 static void show_progress(struct work *w)
 {
 	enum { EVERY_S = 5, CELLS = 20 };
-	double now = now_s(), taken = now - w->started;
+	double now = clock_now_s(), taken = now - w->started;
 	char text[160], cells[CELLS + 1];
 
 	if (w->app.quiet || w->n < 2 || now - w->told < (w->bar ? 0.2 : EVERY_S) ||
@@ -628,7 +620,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		                    &en->unreadable) < 0)
 			unreadable = true;
 	}
-	w.started = now_s();
+	w.started = clock_now_s();
 	w.bar = !w.app.quiet && w.n > 1 && isatty(STDERR_FILENO);
 	app_catch_interrupt();
 	if (score_all(&w, &e) < 0) {

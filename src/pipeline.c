@@ -1,4 +1,5 @@
 #include "src/pipeline.h"
+#include "src/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +19,6 @@ struct pipeline {
 	struct shape_report *measured; /* of pipeline_measure(); NULL while none is under way */
 	uint32_t measure_job;
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int step(struct pipeline *p, struct err *e)
 {
@@ -47,7 +40,7 @@ static struct pipeline_item *find(struct pipeline *p, uint32_t job, size_t *inde
 static void finish(struct pipeline *p, struct pipeline_item *it, size_t index)
 {
 	it->job = 0;
-	it->seconds = now_s() - it->started;
+	it->seconds = clock_now_s() - it->started;
 	p->in_flight--;
 	p->ended++;
 	p->o.done(p->o.ctx, index, it);
@@ -212,7 +205,7 @@ static int run_items(struct pipeline *p, struct pipeline_item *items, size_t n, 
 				.facts = p->o.facts,
 				.limits = p->o.limits,
 			};
-			it->started = now_s();
+			it->started = clock_now_s();
 			it->measured = false;
 			if (engine_build(p->engine, &r, &it->job, e) < 0)
 				return -1;

@@ -37,6 +37,7 @@
 #include "src/base/frame.h"
 #include "src/base/json.h"
 #include "src/base/spawn.h"
+#include "src/base/clock.h"
 
 static const char clean_program[] =
 	"import cadquery as cq\n"
@@ -64,14 +65,6 @@ struct outcome {
 	double seconds;
 };
 
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* The next whole frame, or fails the test. */
 static struct frame next_frame(struct bench *b, double deadline)
 {
@@ -85,7 +78,7 @@ static struct frame next_frame(struct bench *b, double deadline)
 		if (got == 1)
 			return f;
 		struct pollfd p = { .fd = b->builder.fd, .events = POLLIN };
-		double left = deadline - now_s();
+		double left = deadline - clock_now_s();
 		if (left <= 0)
 			fail_msg("no verdict in time");
 		poll(&p, 1, (int)ceil(left * 1000));
@@ -106,7 +99,7 @@ static void builder_start(struct bench *b)
 
 	if (helper_start(&b->builder, argv, env, false, &e) < 0)
 		fail_msg("%s", e.text);
-	struct frame f = next_frame(b, now_s() + 60);
+	struct frame f = next_frame(b, clock_now_s() + 60);
 	assert_int_equal(f.type, WIRE_READY);
 	cJSON *o = json_parse(f.json, f.json_len, &e);
 	if (!o || json_string_or(o, "error", NULL))
@@ -124,7 +117,7 @@ static void build(struct bench *b, const struct buf *program, const char *limits
 {
 	struct buf json = { 0 }, frame = { 0 }, log = { 0 };
 	struct err e = { 0 };
-	double began = now_s(), deadline = began + wall_s + 20;
+	double began = clock_now_s(), deadline = began + wall_s + 20;
 
 	memset(out, 0, sizeof(*out));
 	buf_addc(&log, '\n');
@@ -147,7 +140,7 @@ static void build(struct bench *b, const struct buf *program, const char *limits
 		}
 		assert_int_equal(f.type, WIRE_RESULT);
 		assert_int_equal(f.job, b->job);
-		out->seconds = now_s() - began;
+		out->seconds = clock_now_s() - began;
 		/* at the beginning of a line: tracebacks quote the programs, indented */
 		buf_addc(&log, '\n');
 		out->breach = memmem(log.data, log.len, "\nBREACH", 7) != NULL;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/engine.h"
+#include "src/base/clock.h"
 
 enum { KILLS = 200 };
 
@@ -23,13 +24,6 @@ struct answers {
 	char why[300];
 	struct engine *en;
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void on_built(void *ctx, uint32_t job, struct build *b)
 {
@@ -120,11 +114,11 @@ static void ask(struct answers *a)
 static void answer(struct answers *a, int n)
 {
 	struct err e = { 0 };
-	double start = now_s();
+	double start = clock_now_s();
 	while (a->measured < n) {
 		if (engine_wait(a->en, 100, &e) < 0)
 			fail_msg("%s", e.text);
-		if (now_s() - start > 30)
+		if (clock_now_s() - start > 30)
 			fail_msg("no answer after 30 s");
 	}
 }
@@ -162,8 +156,8 @@ static void killed_at_random_200_times(void **state)
 		if (busy) { /* in the middle of a build, or of a measure */
 			ask(&a);
 			asked++;
-			start = now_s();
-			while (now_s() - start < wait_s)
+			start = clock_now_s();
+			while (clock_now_s() - start < wait_s)
 				engine_wait(a.en, 1, &e);
 		}
 		int n = family(p, 64, getpid());
@@ -171,7 +165,7 @@ static void killed_at_random_200_times(void **state)
 			fail_msg("no program to kill");
 		kill(p[(x >> 20) % (unsigned)n], SIGKILL);
 		kills++;
-		start = now_s();
+		start = clock_now_s();
 		if (!busy) {
 			ask(&a);
 			asked++;
@@ -181,7 +175,7 @@ static void killed_at_random_200_times(void **state)
 			ask(&a);
 			answer(&a, ++asked);
 		}
-		double taken = now_s() - start;
+		double taken = clock_now_s() - start;
 		if (taken > slowest)
 			slowest = taken;
 		late += taken > 1.0;
@@ -254,15 +248,15 @@ static void every_job_is_answered_when_builders_keep_dying(void **state)
 				skip();
 			fail_msg("%s", e.text);
 		}
-	double start = now_s();
+	double start = clock_now_s();
 	for (int kills = 0; l.answered < 6; kills++) {
-		double until = now_s() + 0.2;
-		while (now_s() < until)
+		double until = clock_now_s() + 0.2;
+		while (clock_now_s() < until)
 			if (engine_wait(en, 20, &e) < 0)
 				fail_msg("%s", e.text);
 		if (engine_builder_pid(en) > 0)
 			kill(engine_builder_pid(en), SIGKILL);
-		if (now_s() - start > 60)
+		if (clock_now_s() - start > 60)
 			fail_msg("%d of 6 answered after a minute and %d kills", l.answered, kills);
 	}
 	assert_int_equal(l.lost, 6);

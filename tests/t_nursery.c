@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/nursery.h"
+#include "src/base/clock.h"
 
 struct seen {
 	int n;
@@ -19,13 +20,6 @@ struct seen {
 	struct buf log;
 	int steps; /* times that drive() was woken */
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int place_fd;
 
@@ -170,14 +164,14 @@ static void submit(struct nursery *n, uint32_t job, const char *what, double wal
 
 static void drive(struct nursery *n, struct seen *s, int until)
 {
-	double start = now_s();
+	double start = clock_now_s();
 	while (s->n < until) {
 		struct pollfd p[64];
 		int k = nursery_poll_fds(n, p, 64), ms = nursery_timeout_ms(n);
 		poll(p, (nfds_t)k, ms < 0 || ms > 100 ? 100 : ms);
 		nursery_step(n);
 		s->steps++;
-		if (now_s() - start > 20)
+		if (clock_now_s() - start > 20)
 			fail_msg("only %d of %d verdicts after 20 s", s->n, until);
 	}
 }
@@ -238,14 +232,14 @@ static void each_way_to_end_has_its_name_and_comes_in_time(void **state)
 	for (size_t i = 0; i < sizeof(c) / sizeof(*c); i++) {
 		struct seen s;
 		struct nursery *n = open_one(&s, 1, 1);
-		double start = now_s();
+		double start = clock_now_s();
 		submit(n, 1, c[i].what, c[i].wall, c[i].cpu);
 		drive(n, &s, 1);
 		if (s.v[0].end != c[i].end)
 			fail_msg("%s ended as %d", c[i].what, s.v[0].end);
 		assert_string_equal(s.place[0], c[i].place);
 		if (c[i].end == NURSERY_WALL)
-			assert_true(now_s() - start < c[i].wall + 0.25);
+			assert_true(clock_now_s() - start < c[i].wall + 0.25);
 		if (c[i].end == NURSERY_OUTPUT) {
 			assert_true(s.log.len <= 1000);
 			assert_true(s.v[0].log_dropped > 0);
@@ -306,7 +300,7 @@ static void while_nothing_is_taken_deadlines_stand_and_replies_wait(void **state
 {
 	struct seen s;
 	struct nursery *n = open_one(&s, 2, 2);
-	double start = now_s();
+	double start = clock_now_s();
 	(void)state;
 	nursery_hold_logs(n, true);
 	submit(n, 1, "echo", 0.2, 5);
@@ -314,7 +308,7 @@ static void while_nothing_is_taken_deadlines_stand_and_replies_wait(void **state
 	drive(n, &s, 1);
 	assert_int_equal(s.v[0].job, 2);
 	assert_int_equal(s.v[0].end, NURSERY_WALL);
-	assert_true(now_s() - start < 1.4);
+	assert_true(clock_now_s() - start < 1.4);
 	/* it ended long ago, and in time */
 	nursery_hold_logs(n, false);
 	drive(n, &s, 2);

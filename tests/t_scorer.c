@@ -17,6 +17,7 @@
 #include "engine/wire.h"
 #include "src/base/frame.h"
 #include "src/base/json.h"
+#include "src/base/clock.h"
 
 struct scorer {
 	pid_t pid;
@@ -25,14 +26,6 @@ struct scorer {
 	struct frame f; /* the last one read */
 	cJSON *json;
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static struct scorer start(const char *option)
 {
@@ -58,7 +51,7 @@ static struct scorer start(const char *option)
 static const cJSON *hear(struct scorer *s)
 {
 	struct err e = { 0 };
-	double until = now_s() + 20;
+	double until = clock_now_s() + 20;
 
 	cJSON_Delete(s->json);
 	s->json = NULL;
@@ -69,7 +62,7 @@ static const cJSON *hear(struct scorer *s)
 		if (got > 0)
 			break;
 		struct pollfd p = { .fd = s->fd, .events = POLLIN };
-		if (now_s() > until || poll(&p, 1, 20000) <= 0)
+		if (clock_now_s() > until || poll(&p, 1, 20000) <= 0)
 			fail_msg("the scorer is silent");
 		ssize_t n = frame_fill(&s->in, s->fd, &e);
 		if (n == 0)
@@ -251,12 +244,12 @@ static void a_shape_past_the_clock_is_shape_limit(void **state)
 	double t;
 	(void)state;
 	hear(&s);
-	t = now_s();
+	t = clock_now_s();
 	/* meshing this torus takes a third of a second */
 	const cJSON *o = score(&s, 1, "{\"figures\":\"full\",\"wall_s\":0.02}", "torus");
 	expect_failure(o, "shape_limit", "too heavy");
 	assert_close(json_number_or(in(o, "limit"), "limit", 0), 0.02, 1e-9);
-	assert_true(now_s() - t < 0.02 + 0.25);
+	assert_true(clock_now_s() - t < 0.02 + 0.25);
 	assert_true(cJSON_IsTrue(in(score(&s, 2, "{\"figures\":\"fast\"}", "box"), "ok")));
 	stop(&s);
 }
