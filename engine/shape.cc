@@ -4,7 +4,7 @@
  * form is used: the box of a torus, whether a bore goes through, which pairs of solids can be the
  * nearest. Measured beside each.
  */
-#include "engine/shape.h"
+#include "engine/shape_inside.hxx"
 
 #include <BRepAdaptor_Curve.hxx>
 #include <BRepAdaptor_Surface.hxx>
@@ -63,11 +63,6 @@
 #include <unordered_map>
 #include <vector>
 
-struct shape {
-	TopoDS_Shape topo;
-	bool meshed; /* its triangles came with it and are kept */
-};
-
 namespace
 {
 
@@ -85,63 +80,6 @@ const int DISTANCE_SOLIDS_MAX = 2000;
 /* A bore may have a slit; a half-pipe or a fillet is no bore. */
 const double HOLE_TURN_MIN = 0.9;
 const size_t HOLE_PIECES_MAX = 2000;
-
-/* What went wrong on our side of the door, carried to guard(). */
-struct trouble {
-	enum shape_fault fault;
-	enum err_kind kind;
-	char text[400];
-};
-
-[[noreturn]] void give_up(enum shape_fault fault, enum err_kind kind, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-void give_up(enum shape_fault fault, enum err_kind kind, const char *fmt, ...)
-{
-	trouble t;
-	va_list ap;
-
-	t.fault = fault;
-	t.kind = kind;
-	va_start(ap, fmt);
-	vsnprintf(t.text, sizeof(t.text), fmt, ap);
-	va_end(ap);
-	throw t;
-}
-
-/* Runs @work; nothing it throws gets past. @doing says what OCCT was at. */
-template <typename Work>
-int guard(const char *doing, enum shape_fault *fault, struct err *e, Work work)
-{
-	*fault = SHAPE_SOUND;
-	try {
-		work();
-		return 0;
-	} catch (const trouble &t) {
-		*fault = t.fault;
-		return err_set(e, t.kind, "%s", t.text);
-	} catch (const std::bad_alloc &) {
-		*fault = SHAPE_NO_MEMORY;
-		return err_set(e, ERR_MEM, "%s: out of memory; use a simpler shape", doing);
-	} catch (const Standard_OutOfMemory &) {
-		*fault = SHAPE_NO_MEMORY;
-		return err_set(e, ERR_MEM, "%s: out of memory; use a simpler shape", doing);
-	} catch (const Standard_Failure &f) {
-		const char *said = f.GetMessageString();
-		*fault = SHAPE_DAMAGED;
-		return err_set(e, ERR_INPUT, "%s: the CAD kernel gave up (%s%s%.200s); %s", doing,
-		               f.DynamicType()->Name(), said && *said ? ": " : "", said ? said : "",
-		               "the shape is damaged: rebuild or export it again");
-	} catch (const std::exception &x) {
-		*fault = SHAPE_DAMAGED;
-		return err_set(e, ERR_INPUT, "%s: %.200s; the shape is damaged: export it again",
-		               doing, x.what());
-	} catch (...) {
-		*fault = SHAPE_DAMAGED;
-		return err_set(e, ERR_INPUT, "%s: failed; the shape is damaged: export it again",
-		               doing);
-	}
-}
 
 /* ---- reading ---- */
 
