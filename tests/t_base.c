@@ -10,6 +10,7 @@
 #include "src/base/buf.h"
 #include "src/base/frame.h"
 #include "src/base/json.h"
+#include "src/base/sha256.h"
 #include "src/base/utf8.h"
 
 static void an_error_says_where_then_what(void **state)
@@ -332,6 +333,40 @@ static void a_frame_that_lies_about_its_length_is_refused_at_once(void **state)
 	close(pair[1]);
 }
 
+static void a_digest_is_that_of_the_standard(void **state)
+{
+	/* NIST's examples for FIPS 180-4, "SHA256ShortMsg" and the million a's */
+	static const struct {
+		const char *text, *hex;
+	} known[] = {
+		{ "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+		{ "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+		{ "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+		  "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+		{ "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopq"
+		  "klmnopqrlmnopqrsmnopqrstnopqrstu",
+		  "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1" },
+	};
+	char hex[SHA256_HEX], part[1000];
+	struct sha256 s;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		sha256_hex(known[i].text, strlen(known[i].text), hex);
+		assert_string_equal(hex, known[i].hex);
+	}
+	memset(part, 'a', sizeof(part));
+	sha256_start(&s);
+	for (int i = 0; i < 1000; i++) {
+		sha256_add(&s, part, 0);
+		sha256_add(&s, part, (size_t)i);
+		sha256_add(&s, part, sizeof(part) - (size_t)i);
+	}
+	sha256_end_hex(&s, hex);
+	assert_string_equal(hex,
+	                    "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +384,7 @@ int main(void)
 		cmocka_unit_test(numbers_come_back_to_the_last_bit),
 		cmocka_unit_test(frames_survive_being_cut_anywhere),
 		cmocka_unit_test(a_frame_that_lies_about_its_length_is_refused_at_once),
+		cmocka_unit_test(a_digest_is_that_of_the_standard),
 	};
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
