@@ -1,0 +1,115 @@
+/*
+ * scoring.h - one program or many, built, measured and rewarded under one profile: the core of
+ * score, run, fork and the workbench.
+ *
+ * A scoring owns an engine (src/pipeline.h) and one profile. What it does to a program:
+ *     extract -> build (jailed) -> measure (jailed) -> under exact: rebuild with named dimensions
+ *     changed -> terms, total, notes, delta.
+ * A program that does not build is a result, never an error; -1 means that our machinery failed, or
+ * that a task's reference cannot be used, or ERR_CANCELLED when tick() said stop.
+ * The same program gives the same JSON but for "seconds" and, in "build", the seconds and peaks.
+ */
+#ifndef SCORING_H
+#define SCORING_H
+
+#include "engine/engine.h"
+#include "engine/extract.h"
+#include "engine/task.h"
+#include "src/app.h"
+
+struct pipeline;
+
+/* What is wanted beside the figures; a bit each. */
+enum scoring_artifact {
+	SCORING_BREP = 1,  /* binary BREP */
+	SCORING_STEP = 2,  /* STEP text (costs a jailed conversion) */
+	SCORING_STL = 4,   /* binary STL of the measuring mesh */
+	SCORING_VIEWS = 8, /* PNG pictures */
+};
+
+/* What a caller asked for; borrowed texts must live as long as the scoring. */
+struct scoring_options {
+	const struct app *app; /* paths, limits, jobs, no_filter; after app_find() */
+	/* "exact", "exact-train", a profile of tasks/profiles/ or of a file (*.json), or one of the
+	 * published "seed-fast", "seed-full", "strict". NULL: "exact" */
+	const char *profile;
+	/* "task": the task's own reference; "none"; "seed-task": the box of the task's published
+	 * reference (seed profiles); a file (.py, .step, .stl, .glb, .brep) for all tasks; a folder:
+	 * under exact that of <task>.py and so on, under the seed profiles of the published form.
+	 * NULL: "task" under exact, "none" under the seed profiles */
+	const char *reference;
+	const enum dialect *dialect; /* NULL: open under exact, seed under the seed profiles */
+	int rebuilds;                /* under exact; -1: as many as the profile says */
+	unsigned artifacts;          /* enum scoring_artifact */
+	void *ctx;
+	/* between any two steps of the engine, at least four times a second; not 0: stop. May be
+	 * NULL */
+	int (*tick)(void *ctx);
+	/* clean text as the program prints it, whole lines; @item: its index in scoring_run_all().
+	 * May be NULL */
+	void (*log)(void *ctx, size_t item, const char *stream, const char *text, size_t len);
+};
+
+struct scoring_input {
+	const struct task *task; /* NULL: none; checks and reference are then null */
+	const char *text;        /* the completion or file; borrowed for the call */
+	size_t len;
+	enum extract_rule rule;
+	const char *file;    /* what "file" says in the JSON; NULL: null */
+	const cJSON *parent; /* the JSON of the parent turn's score, for "delta"; NULL: none */
+};
+
+struct scored_picture {
+	char name[32]; /* "front", ..., "sheet", "difference", "section" */
+	struct buf png;
+};
+
+/* What came of one. Owned; scored_release() when done, safe on {0} and twice. */
+struct scored {
+	bool built;
+	double total; /* -1 to 1; NAN: there is none */
+	cJSON *json;  /* the object of score --json (cadforge(1)) */
+	enum build_class cls;
+	struct build build;       /* its brep is moved to brep below, its log to log */
+	struct buf program;       /* what was extracted and run */
+	struct buf log;           /* what it printed, cleaned */
+	struct buf brep, stl;     /* as far as wanted and there */
+	struct buf step;          /* of scoring_run() and scoring_step() only */
+	struct scored_picture *pictures;
+	int n_pictures;
+	cJSON *facts; /* of the syntax tree; NULL when it did not parse */
+};
+void scored_release(struct scored *s);
+
+struct scoring;
+
+/* Loads the profile; starts no program yet. NULL with @e (ERR_USAGE, ERR_INPUT, ERR_LACKS). */
+struct scoring *scoring_open(const struct scoring_options *o, struct err *e);
+void scoring_close(struct scoring *s);
+
+/* The profile's name and the hash of its data (64 hex digits; of the published ones: of the name).
+ * Borrowed. */
+const char *scoring_profile_name(const struct scoring *s);
+const char *scoring_profile_hash(const struct scoring *s);
+/* Whether the profile measures by the exact reward. */
+bool scoring_is_exact(const struct scoring *s);
+enum dialect scoring_dialect(const struct scoring *s);
+
+/* Starts both programs without waiting for them, e.g. while a model writes. */
+int scoring_warm(struct scoring *s, struct err *e);
+/* Gets a task's reference ready (built, measured, cached); the run does it by itself. */
+int scoring_prepare(struct scoring *s, const struct task *task, struct err *e);
+
+/* One program; blocks. @out is written only on success. */
+int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored *out,
+                struct err *e);
+/* Many, several at once; @done gets each when it ends, in that order, and may take what @out owns
+ * by zeroing it. */
+int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
+                    void (*done)(void *ctx, size_t item, struct scored *out), void *ctx,
+                    struct err *e);
+
+/* The engine behind it, for conversions. Borrowed. */
+struct pipeline *scoring_pipeline(struct scoring *s);
+
+#endif
