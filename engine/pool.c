@@ -1,6 +1,6 @@
 /*
- * pool.c - the asker's side of the engine: two helper programs, the jobs given to them, and what to
- * do when one dies.
+ * pool.c - the asker's side of the engine: three helper programs, the jobs given to them, and what
+ * to do when one dies.
  *
  * A job is kept as the frame that was sent until its RESULT has come. When a program dies, it is
  * started again and its jobs are sent once more; a job that loses two programs in a row is answered
@@ -36,8 +36,9 @@
 #define RESTARTS_IN_A_ROW 5
 
 /* A measurement of a BREP with figures of its mesh is three jobs: the scorer measures the B-rep
- * while the builder's kernel, of the version that programs run on, meshes it in a child that runs
- * no program; then the scorer takes the figures of that mesh. (Triangle counts differ between
+ * while the mesher, with the kernel version that programs run on, meshes it (where it cannot work,
+ * the builder does, in a child that runs no program); then the scorer takes the figures of that
+ * mesh. (Triangle counts differ between
  * kernel versions; the published figures are those of the newer one.) */
 enum part { PART_NONE, PART_GEOMETRY, PART_MESH, PART_FIGURES };
 
@@ -87,7 +88,8 @@ struct engine {
 	struct engine_ops ops;
 	char libexec[4096], python_env[4096], jobs_text[16];
 	bool quiet, has_python_env, unjailed;
-	struct program builder, scorer;
+	struct program builder, scorer, mesher;
+	bool no_mesher; /* it cannot work here: the builder meshes */
 	struct kept_reference *ref;
 	int n_ref;
 	uint32_t next_job;
@@ -504,7 +506,16 @@ static void job_log(struct engine *en, struct job *j, const struct frame *f)
 	buf_release(&clean);
 }
 
-/* ---- the two programs ---- */
+/* ---- the programs ---- */
+
+enum { PROGRAMS = 3 };
+
+static struct program *program_at(struct engine *en, int i)
+{
+	struct program *const all[PROGRAMS] = { &en->builder, &en->scorer, &en->mesher };
+
+	return all[i];
+}
 
 static void program_init(struct program *p, const char *name)
 {
@@ -542,10 +553,10 @@ static int program_start(struct engine *en, struct program *p, struct err *e)
 	if (p == &en->builder) {
 		argv[n++] = "--gl-stubs";
 		argv[n++] = stubs;
-		if (en->has_python_env) {
-			argv[n++] = "--python-env";
-			argv[n++] = en->python_env;
-		}
+	}
+	if (p != &en->scorer && en->has_python_env) {
+		argv[n++] = "--python-env";
+		argv[n++] = en->python_env;
 	}
 	if (en->unjailed)
 		argv[n++] = "--unforked";
@@ -633,6 +644,28 @@ static bool take_heir(struct program *p)
 	return true;
 }
 
+/* It cannot work here: what waits for it goes to the builder, which takes the same jobs. */
+static int do_without_mesher(struct engine *en, struct err *e)
+{
+	struct program *m = &en->mesher, *b = &en->builder;
+
+	en->no_mesher = true;
+	helper_stop(&m->helper, 0);
+	program_reset(m);
+	if (!m->first)
+		return 0;
+	for (struct job *j = m->first; j; j = j->next)
+		j->sent = false;
+	*b->last = m->first;
+	b->last = m->last;
+	m->first = NULL;
+	m->last = &m->first;
+	if (program_start(en, b, e) < 0)
+		return -1;
+	program_send_waiting(en, b);
+	return 0;
+}
+
 /* A program died, or must: its jobs go to its heir or to a new one, once. @read_jobs: it may have
  * died of them, since what was sent had reached it. */
 static int program_lost(struct engine *en, struct program *p, const char *why, bool read_jobs,
@@ -650,6 +683,8 @@ static int program_lost(struct engine *en, struct program *p, const char *why, b
 	}
 	en->restarts++;
 	p->deaths_in_a_row = was_ready ? p->deaths_in_a_row : p->deaths_in_a_row + 1;
+	if (p->deaths_in_a_row >= RESTARTS_IN_A_ROW && p == &en->mesher)
+		return do_without_mesher(en, e);
 	if (p->deaths_in_a_row >= RESTARTS_IN_A_ROW)
 		return err_set(e, ERR_LOST,
 		               "%s does not stay alive: %s (%s); run `cadforge doctor`", p->name,
@@ -698,6 +733,11 @@ static int program_frame(struct engine *en, struct program *p, const struct fram
 		if (!o)
 			return err_wrap(e, "%s", p->name);
 		const char *error = json_string_or(o, "error", NULL);
+		if (error && p == &en->mesher) {
+			cJSON_Delete(p->info);
+			p->info = o;
+			return do_without_mesher(en, e);
+		}
 		if (error) {
 			const char *remedy = json_string_or(o, "remedy", NULL);
 			err_set(e, ERR_LACKS, "%s: %s%s%s", p->name, error, remedy ? "; " : "",
@@ -805,8 +845,9 @@ static void collect_orphans(struct engine *en)
 		char path[40], comm[32] = "";
 		if (waitid(P_ALL, 0, &s, WEXITED | WNOHANG | WNOWAIT) < 0 || s.si_pid == 0)
 			return;
-		if (s.si_pid == en->builder.helper.pid || s.si_pid == en->scorer.helper.pid)
-			return;
+		for (int i = 0; i < PROGRAMS; i++)
+			if (s.si_pid == program_at(en, i)->helper.pid)
+				return;
 		snprintf(path, sizeof(path), "/proc/%d/comm", (int)s.si_pid);
 		FILE *f = fopen(path, "re");
 		if (f) {
@@ -876,6 +917,7 @@ struct engine *engine_open(const struct engine_options *o, const struct engine_o
 	en->unjailed = o->unjailed;
 	program_init(&en->builder, "cadforge-builder");
 	program_init(&en->scorer, "cadforge-scorer");
+	program_init(&en->mesher, "cadforge-mesher");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	return en;
 }
@@ -900,13 +942,23 @@ void engine_close(struct engine *en)
 {
 	if (!en)
 		return;
-	program_close(&en->builder);
-	program_close(&en->scorer);
+	for (int i = 0; i < PROGRAMS; i++)
+		program_close(program_at(en, i));
 	collect_orphans(en);
 	for (int i = 0; i < en->n_ref; i++)
 		buf_release(&en->ref[i].bytes);
 	free(en->ref);
 	free(en);
+}
+
+/* The bench's unjailed kernel does all in the one warm process. */
+static struct program *meshing_program(struct engine *en)
+{
+	struct err why = { 0 };
+
+	if (!en->unjailed && !en->no_mesher && program_start(en, &en->mesher, &why) < 0)
+		en->no_mesher = true;
+	return en->unjailed || en->no_mesher ? &en->builder : &en->mesher;
 }
 
 int engine_warm_builder(struct engine *en, struct err *e)
@@ -916,6 +968,7 @@ int engine_warm_builder(struct engine *en, struct err *e)
 
 int engine_warm_scorer(struct engine *en, struct err *e)
 {
+	meshing_program(en);
 	return program_start(en, &en->scorer, e);
 }
 
@@ -1054,8 +1107,8 @@ static int submit_figures(struct engine *en, struct measuring *m, const void *br
 	return 0;
 }
 
-static int submit_mesh(struct engine *en, const struct shape_request *r, uint32_t *id,
-                       struct err *e)
+static int submit_mesh(struct engine *en, struct program *p, const struct shape_request *r,
+                       uint32_t *id, struct err *e)
 {
 	cJSON *o = cJSON_CreateObject();
 
@@ -1066,7 +1119,7 @@ static int submit_mesh(struct engine *en, const struct shape_request *r, uint32_
 	cJSON_AddNumberToObject(o, "wall_s", r->limits.score_wall_s);
 	cJSON_AddNumberToObject(o, "cpu_s", r->limits.score_wall_s);
 	cJSON_AddNumberToObject(o, "memory_mib", r->limits.memory_mib);
-	return submit(en, &en->builder, WIRE_CONVERT, o, r->bytes, r->len, r->limits.score_wall_s,
+	return submit(en, p, WIRE_CONVERT, o, r->bytes, r->len, r->limits.score_wall_s,
 	              DIALECT_OPEN, id, e);
 }
 
@@ -1088,19 +1141,20 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 	m->request.bytes = NULL;
 	m->started = clock_now_s();
 	m->report.limit.limit = m->report.limit.used = NAN;
-	if (submit_mesh(en, r, &id, e) < 0) {
+	struct program *mesher = meshing_program(en);
+	if (submit_mesh(en, mesher, r, &id, e) < 0) {
 		free(m);
 		return -1;
 	}
 	m->id = id; /* the first part's number stands for the whole */
-	join(&en->builder, id, m, PART_MESH);
+	join(mesher, id, m, PART_MESH);
 	if (r->geometry) {
 		cJSON *o = score_request(r, "brep", true, FIGURES_NONE);
 		if (submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len, r->limits.score_wall_s,
 		           DIALECT_OPEN, &id, e) < 0) {
-			struct job **at = job_find(&en->builder, m->id);
+			struct job **at = job_find(mesher, m->id);
 			if (at)
-				job_free(job_unlink(&en->builder, at));
+				job_free(job_unlink(mesher, at));
 			free(m);
 			return -1;
 		}
@@ -1129,10 +1183,9 @@ int engine_reference(struct engine *en, const struct reference_set *set, int *id
 
 void engine_cancel(struct engine *en, uint32_t id)
 {
-	struct program *both[2] = { &en->builder, &en->scorer };
-
-	for (int i = 0; i < 2; i++)
-		for (struct job **at = &both[i]->first; *at;) {
+	for (int i = 0; i < PROGRAMS; i++) {
+		struct program *p = program_at(en, i);
+		for (struct job **at = &p->first; *at;) {
 			struct job *j = *at;
 			if (j->id != id && !(j->whole && j->whole->id == id)) {
 				at = &j->next;
@@ -1140,27 +1193,27 @@ void engine_cancel(struct engine *en, uint32_t id)
 			}
 			j->cancelled = true;
 			if (j->sent) {
-				frame_append(&both[i]->out, WIRE_CANCEL, j->id, "{}", 2, NULL, 0);
+				frame_append(&p->out, WIRE_CANCEL, j->id, "{}", 2, NULL, 0);
 				at = &j->next;
 			} else {
-				job_answer(en, job_unlink(both[i], at), NULL, "cancelled");
+				job_answer(en, job_unlink(p, at), NULL, "cancelled");
 			}
 		}
+	}
 }
 
 int engine_poll_fds(struct engine *en, struct pollfd *out, int cap)
 {
-	struct program *both[2] = { &en->builder, &en->scorer };
 	int n = 0;
 
-	for (int i = 0; i < 2; i++) {
-		if (both[i]->helper.fd >= 0 && n < cap)
-			out[n++] = (struct pollfd){
-				.fd = both[i]->helper.fd,
-				.events = (short)(POLLIN | (both[i]->out.len ? POLLOUT : 0))
-			};
-		if (both[i]->heir_fd >= 0 && n < cap)
-			out[n++] = (struct pollfd){ .fd = both[i]->heir_fd, .events = POLLIN };
+	for (int i = 0; i < PROGRAMS; i++) {
+		const struct program *p = program_at(en, i);
+		if (p->helper.fd >= 0 && n < cap)
+			out[n++] = (struct pollfd){ .fd = p->helper.fd,
+				                    .events = (short)(POLLIN |
+				                                      (p->out.len ? POLLOUT : 0)) };
+		if (p->heir_fd >= 0 && n < cap)
+			out[n++] = (struct pollfd){ .fd = p->heir_fd, .events = POLLIN };
 	}
 	return n;
 }
@@ -1168,15 +1221,18 @@ int engine_poll_fds(struct engine *en, struct pollfd *out, int cap)
 int engine_timeout_ms(struct engine *en)
 {
 	/* the watchdogs above need no precision */
-	return en->builder.helper.fd >= 0 || en->scorer.helper.fd >= 0 ? 1000 : -1;
+	for (int i = 0; i < PROGRAMS; i++)
+		if (program_at(en, i)->helper.fd >= 0)
+			return 1000;
+	return -1;
 }
 
 int engine_step(struct engine *en, struct err *e)
 {
-	int rc = program_step(en, &en->builder, e);
+	int rc = 0;
 
-	if (rc == 0)
-		rc = program_step(en, &en->scorer, e);
+	for (int i = 0; i < PROGRAMS && rc == 0; i++)
+		rc = program_step(en, program_at(en, i), e);
 	collect_orphans(en);
 	return rc;
 }
@@ -1200,6 +1256,8 @@ int engine_jobs(const struct engine *en)
 	for (const struct job *j = en->builder.first; j; j = j->next)
 		n++;
 	for (const struct job *j = en->scorer.first; j; j = j->next)
+		n++;
+	for (const struct job *j = en->mesher.first; j; j = j->next)
 		n++;
 	return n;
 }
