@@ -135,6 +135,10 @@ struct shape_request {
 	enum figures_mode figures;
 	int reference; /* from engine_reference(), or 0 */
 	bool export_stl, export_glb;
+	/* What the exact profiles ask (engine/exact.h: {"checks", "orientation", "solids",
+	 * "genus", ...}), or NULL; borrowed for the call. BREP alone. */
+	const cJSON *exact;
+	int exact_reference; /* from engine_exact_reference(), or 0 */
 	struct limits limits;
 };
 
@@ -149,6 +153,7 @@ struct shape_report {
 	struct figures figures;
 	double read_s, measure_s, mesh_s, score_s, seconds;
 	struct buf stl, glb;
+	cJSON *exact; /* as engine/exact.h has it, when it was asked for and @ok; or NULL */
 };
 void shape_report_release(struct shape_report *r);
 
@@ -164,6 +169,8 @@ struct engine_ops {
 	void (*facts)(void *ctx, uint32_t job, cJSON *facts, const char *error);
 	void (*converted)(void *ctx, uint32_t job, const void *bytes, size_t len,
 	                  const char *error);
+	/* of engine_prepare(): the prepared reference, or NULL with why */
+	void (*prepared)(void *ctx, uint32_t job, const void *blob, size_t len, const char *error);
 };
 
 struct engine *engine_open(const struct engine_options *o, const struct engine_ops *ops,
@@ -181,6 +188,13 @@ int engine_convert(struct engine *en, bool to_step, const void *bytes, size_t le
                    struct err *e);
 int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *job, struct err *e);
 int engine_reference(struct engine *en, const struct reference_set *set, int *id, struct err *e);
+/* Makes of a shape what the exact profiles compare with (engine/exact_reference.h), in the scorer's
+ * jail. The blob may be kept: it names its version, and equal shapes give equal blobs. */
+int engine_prepare(struct engine *en, enum shape_format format, const void *bytes, size_t len,
+                   uint32_t *job, struct err *e);
+/* Gives a prepared blob to the scorer (again, when it is started again). The engine keeps a copy
+ * for its life. A blob that cannot be used fails the measurements that name it, in words. */
+int engine_exact_reference(struct engine *en, const void *blob, size_t len, int *id, struct err *e);
 void engine_cancel(struct engine *en, uint32_t job);
 
 /* For an event loop: what to poll, for how long at most, and the work when something is ready.

@@ -34,6 +34,10 @@
 #define START_S           60.0 /* a program that is not ready by then is killed */
 #define SILENCE_S         20.0 /* beyond a job's own limits; then the program is taken for hung */
 #define RESTARTS_IN_A_ROW 5
+#define PREPARE_S         60.0
+
+/* by enum shape_format */
+static const char *const shape_format_name[] = { "brep", "stl", "glb" };
 
 /* A measurement of a BREP with figures of its mesh is three jobs: the scorer measures the B-rep
  * while the mesher, with the kernel version that programs run on, meshes it (where it cannot work,
@@ -46,7 +50,8 @@ struct measuring {
 	uint32_t id;
 	struct shape_request request; /* bytes are not kept */
 	struct shape_report report;
-	int waiting; /* parts that have not answered */
+	bool exact, failed; /* the exact profiles' part was asked for; it has failed */
+	int waiting;        /* parts that have not answered */
 	double started;
 };
 
@@ -56,7 +61,7 @@ struct job {
 	enum part part;
 	struct buf frame; /* as sent */
 	int losses;
-	bool sent, cancelled;
+	bool sent, cancelled, prepare;
 	double limit_s;
 	enum dialect dialect;
 	struct buf log, log_partial[2];
@@ -81,7 +86,7 @@ struct program {
 
 struct kept_reference {
 	struct buf bytes;
-	bool sent;
+	bool exact, sent;
 };
 
 struct engine {
@@ -113,6 +118,7 @@ void shape_report_release(struct shape_report *r)
 {
 	free(r->error);
 	cJSON_Delete(r->geometry);
+	cJSON_Delete(r->exact);
 	buf_release(&r->stl);
 	buf_release(&r->glb);
 	*r = (struct shape_report){ 0 };
@@ -301,6 +307,34 @@ static void job_built(struct engine *en, struct job *j, const struct frame *f, c
 	build_release(&b);
 }
 
+/* The exact profiles' figures, when they are such: a child speaks of its own shape alone, but what
+ * it says is counted with. */
+static cJSON *take_exact(cJSON *o)
+{
+	static const char *const terms[] = { "topology", "contact",    "semantic_parts",
+		                             "iou",      "silhouette", "reference_similarity" };
+	cJSON *v = take_tree(o, "exact");
+	const cJSON *x;
+
+	for (size_t i = 0; v && i < sizeof(terms) / sizeof(*terms); i++) {
+		const cJSON *t = cJSON_GetObjectItemCaseSensitive(v, terms[i]);
+		if (t && !cJSON_IsNull(t) &&
+		    !(cJSON_IsNumber(t) && t->valuedouble >= 0 && t->valuedouble <= 1)) {
+			cJSON_Delete(v);
+			return NULL;
+		}
+	}
+	cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(v, "checks"))
+	{
+		double score = json_number_or(x, "score", -1);
+		if (!(score >= 0 && score <= 1)) {
+			cJSON_Delete(v);
+			return NULL;
+		}
+	}
+	return v;
+}
+
 static struct shape_report report_of(const struct frame *f, const char *lost)
 {
 	struct shape_report r = { .cause = CAUSE_BUILDER_LOST };
@@ -315,6 +349,7 @@ static struct shape_report report_of(const struct frame *f, const char *lost)
 		r.error = clean_text(o, "error");
 		read_limit(&r.limit, o);
 		r.geometry = take_tree(o, "geometry");
+		r.exact = take_exact(o);
 		const cJSON *figures = cJSON_GetObjectItemCaseSensitive(o, "figures");
 		if (cJSON_IsObject(figures)) {
 			r.has_figures = figures_from_json(&r.figures, figures, &e) == 0;
@@ -381,9 +416,14 @@ static void part_answer(struct engine *en, const struct job *j, const struct fra
 	case PART_GEOMETRY:
 		/* what cannot be measured may still be meshed, and is worth its reward */
 		w->geometry = r.geometry;
+		w->exact = r.exact;
 		w->read_s = r.read_s;
 		w->measure_s = r.measure_s;
-		r.geometry = NULL;
+		r.geometry = r.exact = NULL;
+		if (!r.ok && m->exact) {
+			m->failed = true;
+			take_failure(w, &r);
+		}
 		break;
 	case PART_MESH:
 		w->mesh_s = r.seconds;
@@ -398,11 +438,12 @@ static void part_answer(struct engine *en, const struct job *j, const struct fra
 		}
 		break;
 	case PART_FIGURES:
-		if (!r.ok)
+		if (!r.ok) {
 			take_failure(w, &r);
-		else
+		} else if (!m->failed) {
 			w->ok = true;
-		w->cause = r.cause;
+			w->cause = r.cause;
+		}
 		w->has_figures = r.has_figures;
 		w->figures = r.figures;
 		w->mesh_s += r.mesh_s;
@@ -422,6 +463,23 @@ static void part_answer(struct engine *en, const struct job *j, const struct fra
 	en->ops.measured(en->ops.ctx, m->id, w);
 	shape_report_release(w);
 	free(m);
+}
+
+/* The one export of a request with prepare is the reference. */
+static void job_prepared(struct engine *en, const struct job *j, const struct frame *f,
+                         const char *lost)
+{
+	struct shape_report r = report_of(f, lost);
+	const char *why = NULL;
+
+	if (!r.ok)
+		why = r.error ? r.error : build_cause_label(r.cause);
+	else if (f->blob_len == 0)
+		why = "the scorer prepared nothing";
+	if (en->ops.prepared)
+		en->ops.prepared(en->ops.ctx, j->id, why ? NULL : f->blob, why ? 0 : f->blob_len,
+		                 why);
+	shape_report_release(&r);
 }
 
 static void job_measured(struct engine *en, struct job *j, const struct frame *f, const char *lost)
@@ -448,7 +506,10 @@ static void job_answer(struct engine *en, struct job *j, const struct frame *f, 
 		job_built(en, j, f, lost);
 		break;
 	case WIRE_SCORE:
-		job_measured(en, j, f, lost);
+		if (j->prepare)
+			job_prepared(en, j, f, lost);
+		else
+			job_measured(en, j, f, lost);
 		break;
 	case WIRE_FACTS:
 		o = f ? json_parse(f->json, f->json_len, &e) : NULL;
@@ -581,8 +642,9 @@ static void program_send_waiting(struct engine *en, struct program *p)
 		for (int i = 0; i < en->n_ref; i++) {
 			if (en->ref[i].sent)
 				continue;
-			char json[32];
-			int n = snprintf(json, sizeof(json), "{\"id\":%d}", i + 1);
+			char json[64];
+			int n = snprintf(json, sizeof(json), "{\"id\":%d,\"kind\":\"%s\"}", i + 1,
+			                 en->ref[i].exact ? "exact" : "seed");
 			frame_append(&p->out, WIRE_REFERENCE, 0, json, (size_t)n,
 			             en->ref[i].bytes.data, en->ref[i].bytes.len);
 			en->ref[i].sent = true;
@@ -1073,6 +1135,16 @@ static cJSON *score_request(const struct shape_request *r, const char *format, b
 	return o;
 }
 
+static void add_exact(cJSON *o, const struct shape_request *r)
+{
+	if (!r->exact)
+		return;
+	cJSON *x = cJSON_Duplicate(r->exact, true);
+	cJSON_DeleteItemFromObjectCaseSensitive(x, "reference");
+	cJSON_AddNumberToObject(x, "reference", r->exact_reference);
+	cJSON_AddItemToObject(o, "exact", x);
+}
+
 static void add_exports(cJSON *o, const struct shape_request *r)
 {
 	cJSON *x = cJSON_AddArrayToObject(o, "export");
@@ -1125,12 +1197,12 @@ static int submit_mesh(struct engine *en, struct program *p, const struct shape_
 
 int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *job, struct err *e)
 {
-	static const char *const format[] = { "brep", "stl", "glb" };
 	uint32_t id;
 
 	if (r->format != SHAPE_BREP || r->figures == FIGURES_NONE) {
-		cJSON *o = score_request(r, format[r->format], r->geometry, r->figures);
+		cJSON *o = score_request(r, shape_format_name[r->format], r->geometry, r->figures);
 		add_exports(o, r);
+		add_exact(o, r);
 		return submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len,
 		              r->limits.score_wall_s, DIALECT_OPEN, job, e);
 	}
@@ -1139,6 +1211,8 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 		return err_set(e, ERR_MEM, "out of memory for a job");
 	m->request = *r;
 	m->request.bytes = NULL;
+	m->request.exact = NULL;
+	m->exact = r->exact != NULL;
 	m->started = clock_now_s();
 	m->report.limit.limit = m->report.limit.used = NAN;
 	struct program *mesher = meshing_program(en);
@@ -1148,8 +1222,9 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 	}
 	m->id = id; /* the first part's number stands for the whole */
 	join(mesher, id, m, PART_MESH);
-	if (r->geometry) {
+	if (r->geometry || r->exact) {
 		cJSON *o = score_request(r, "brep", true, FIGURES_NONE);
+		add_exact(o, r);
 		if (submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len, r->limits.score_wall_s,
 		           DIALECT_OPEN, &id, e) < 0) {
 			struct job **at = job_find(mesher, m->id);
@@ -1165,19 +1240,65 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 	return 0;
 }
 
-int engine_reference(struct engine *en, const struct reference_set *set, int *id, struct err *e)
+static struct kept_reference *reference_room(struct engine *en, struct err *e)
 {
 	struct kept_reference *more = realloc(en->ref, sizeof(*more) * (size_t)(en->n_ref + 1));
 
-	if (!more)
-		return err_set(e, ERR_MEM, "out of memory for a reference");
+	if (!more) {
+		err_set(e, ERR_MEM, "out of memory for a reference");
+		return NULL;
+	}
 	en->ref = more;
 	en->ref[en->n_ref] = (struct kept_reference){ 0 };
-	if (reference_serialize(set, &en->ref[en->n_ref].bytes, e) < 0) {
-		buf_release(&en->ref[en->n_ref].bytes);
+	return &en->ref[en->n_ref];
+}
+
+int engine_reference(struct engine *en, const struct reference_set *set, int *id, struct err *e)
+{
+	struct kept_reference *k = reference_room(en, e);
+
+	if (!k)
+		return -1;
+	if (reference_serialize(set, &k->bytes, e) < 0) {
+		buf_release(&k->bytes);
 		return -1;
 	}
 	*id = ++en->n_ref;
+	return 0;
+}
+
+int engine_exact_reference(struct engine *en, const void *blob, size_t len, int *id, struct err *e)
+{
+	struct kept_reference *k = reference_room(en, e);
+
+	if (!k)
+		return -1;
+	k->exact = true;
+	buf_add(&k->bytes, blob, len);
+	if (buf_failed(&k->bytes)) {
+		buf_release(&k->bytes);
+		return err_set(e, ERR_MEM, "out of memory for a reference of %zu bytes", len);
+	}
+	*id = ++en->n_ref;
+	return 0;
+}
+
+int engine_prepare(struct engine *en, enum shape_format format, const void *bytes, size_t len,
+                   uint32_t *job, struct err *e)
+{
+	struct shape_request r = { .format = format };
+	uint32_t id;
+
+	limits_default(&r.limits);
+	/* once for a reference, which may be a scan of a million triangles */
+	r.limits.score_wall_s = PREPARE_S;
+	cJSON *o = score_request(&r, shape_format_name[format], false, FIGURES_NONE);
+	cJSON_AddTrueToObject(o, "prepare");
+	if (submit(en, &en->scorer, WIRE_SCORE, o, bytes, len, PREPARE_S, DIALECT_OPEN, &id, e) < 0)
+		return -1;
+	(*job_find(&en->scorer, id))->prepare = true;
+	if (job)
+		*job = id;
 	return 0;
 }
 

@@ -16,11 +16,14 @@ enum wire_type {
 	WIRE_CONVERT = 3, /* json: {to:"step"|"brep"|"mesh", wall_s, cpu_s, memory_mib, linear,
 	                     angular}; blob: binary BREP, or STEP text */
 	/* cadforge -> scorer */
-	WIRE_SCORE = 4, /* json: {format:"brep"|"stl"|"glb"|"meshed", geometry:bool,
-	                 * figures:"none"|"fast"|"full", reference: id or 0, export:["stl","glb"],
-	                 * wall_s, memory_mib, faces_max, triangles_max}; blob: the shape */
-	WIRE_REFERENCE =
-		5, /* json: {id}; blob: reference_serialize(); kept for the life of the scorer */
+	WIRE_SCORE = 4,     /* json: {format:"brep"|"stl"|"glb"|"meshed", geometry:bool,
+	                     * figures:"none"|"fast"|"full", reference: id or 0, export:["stl","glb"],
+	                     * wall_s, memory_mib, faces_max, triangles_max, exact:{checks, orientation,
+	                     * solids, genus, reference: id or 0} where it is asked for
+	                     * (engine/exact.h), prepare:bool (a reference is made for the exact
+	                     * profiles, and nothing else)}; blob: the shape */
+	WIRE_REFERENCE = 5, /* json: {id, kind:"seed"|"exact"}; blob: reference_serialize(), or what
+	                     * a request with prepare gave; kept for the life of the scorer */
 	/* both */
 	WIRE_CANCEL = 6, /* json: {}; the job of that number is killed and answers RESULT with end
 	                    "cancelled" */
@@ -42,7 +45,7 @@ enum wire_type {
  * binary BREP when ok. RESULT of FACTS: {facts:{...}|null, error|null, ...}. RESULT of CONVERT:
  * {ok, error|null, seconds}; blob: the converted file. RESULT of SCORE: {ok,
  * cause:"ok"|"bad_input"|"wall_limit"|"memory_limit"|"shape_limit"|"empty_shape"|"crash"|
- *   "cancelled", error|null, limit|null, geometry:{...}|null, figures:{...}|null,
+ *   "cancelled", error|null, limit|null, geometry:{...}|null, figures:{...}|null, exact:{...}|null,
  * seconds:{read,measure,mesh,score}, exports:[{format,bytes},...]}; blob: the exports one after the
  * other, in that order.
  */
