@@ -106,8 +106,14 @@ void app_find(struct app *a)
 	env = getenv("CADFORGE_TASKS");
 	if (env && *env)
 		take(a->tasks, sizeof(a->tasks), env);
-	else if (!find_above(a->tasks, sizeof(a->tasks), exe, "tasks", NULL))
+	else if (!find_above(a->tasks, sizeof(a->tasks), exe, "tasks", "cadforge/pack.json"))
 		take(a->tasks, sizeof(a->tasks), PKGDATADIR "/tasks");
+	const char *home = getenv("HOME");
+	env = getenv("XDG_DATA_HOME");
+	if (env && *env == '/') /* the specification passes over what is relative */
+		snprintf(a->user_data, sizeof(a->user_data), "%s/cadforge", env);
+	else if (home && *home == '/')
+		snprintf(a->user_data, sizeof(a->user_data), "%s/.local/share/cadforge", home);
 	if (!find_above(a->data, sizeof(a->data), exe, "python", "bench_kernel.py"))
 		take(a->data, sizeof(a->data), PKGDATADIR "/python");
 }

@@ -20,6 +20,7 @@ struct app {
 	char libexec[4096];    /* folder of cadforge-builder and cadforge-scorer */
 	char python_env[4096]; /* folder of the virtual environment; "" when none was found */
 	char tasks[4096];      /* folder of the task packs; "" when none */
+	char user_data[4096];  /* the user's own: $XDG_DATA_HOME/cadforge; "" when nobody says where */
 	char data[4096];       /* folder of the scripts that bench runs; "" when none */
 	const char *python_env_flag;
 };

@@ -12,6 +12,7 @@
 #include "engine/reward_seed.h"
 #include "engine/task.h"
 #include "src/app.h"
+#include "src/packs.h"
 #include "src/pipeline.h"
 #include "src/show.h"
 #include "src/base/clock.h"
@@ -37,7 +38,7 @@ struct work {
 	enum profile profile;
 	bool dialect_given;
 	enum dialect dialect;
-	struct task_pack pack;
+	struct task_set pack;
 	const struct task *task;        /* of the programs named as arguments */
 	struct reference_set reference; /* one for all, */
 	bool has_reference;
@@ -384,7 +385,9 @@ static int load_reference(struct work *w, const char *what, struct err *e)
 		if (!w->of_task)
 			return err_set(e, ERR_MEM, "out of memory");
 		for (int i = 0; i < w->pack.n; i++)
-			reference_from_box(&w->of_task[i], w->pack.tasks[i].seed_box_over_height);
+			if (w->pack.tasks[i].has_seed_box)
+				reference_from_box(&w->of_task[i],
+				                   w->pack.tasks[i].seed_box_over_height);
 		return 0;
 	} else if (reference_load(&w->reference, what, e) < 0) {
 		return err_wrap(e, "--reference");
@@ -601,7 +604,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		return app_usage(self, "--task ID is expected, or --task none");
 	app_find(&w.app);
 	if (((task && strcmp(task, "none") != 0) || list) &&
-	    task_pack_load(&w.pack, w.app.tasks, &e) < 0)
+	    packs_load(&w.pack, &w.app, &e) < 0)
 		goto fail;
 	if (task && strcmp(task, "none") != 0 && !(w.task = task_find(&w.pack, task, &e)))
 		goto fail;
@@ -650,7 +653,7 @@ out:
 	for (int i = 0; w.of_task && i < w.pack.n; i++)
 		reference_release(&w.of_task[i]);
 	free(w.of_task);
-	task_pack_release(&w.pack);
+	task_set_release(&w.pack);
 	return rc;
 }
 

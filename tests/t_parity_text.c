@@ -96,7 +96,7 @@ static void same(const cJSON *row, const char *key, double got)
 		         json_string_or(row, "mode", ""), key, got, want);
 }
 
-static void check_row(const cJSON *row, const struct task_pack *tasks)
+static void check_row(const cJSON *row, const struct task_set *tasks)
 {
 	const char *name = json_string_or(row, "case", "");
 	const char *line = json_string_or(row, "error_line", "");
@@ -178,13 +178,14 @@ static void check_row(const cJSON *row, const struct task_pack *tasks)
 
 static void every_published_row_comes_out_of_its_text_and_its_mesh(void **state)
 {
-	struct task_pack tasks;
+	const char *dir = SRCDIR "/tasks";
+	struct task_set tasks;
 	struct buf rows = { 0 };
 	struct err e;
 	int n = 0;
 
 	(void)state;
-	if (task_pack_load(&tasks, SRCDIR "/tasks", &e) < 0)
+	if (task_set_load(&tasks, &dir, 1, &e) < 0)
 		fail_msg("%s", e.text);
 	read_shared(&rows, "expected.jsonl");
 	for (char *p = rows.data; *p;) {
@@ -200,7 +201,7 @@ static void every_published_row_comes_out_of_its_text_and_its_mesh(void **state)
 	assert_true(n >= 98);
 	print_message("%d rows\n", n);
 	buf_release(&rows);
-	task_pack_release(&tasks);
+	task_set_release(&tasks);
 }
 
 int main(void)

@@ -117,6 +117,64 @@ cJSON *json_parse_bounded(const char *text, size_t len, size_t values_max, struc
 	return NULL;
 }
 
+/* Values of @v that come before @node in the text, counted on in @n. */
+static bool count_to(const cJSON *v, const cJSON *node, size_t *n)
+{
+	if (v == node)
+		return true;
+	(*n)++;
+	for (const cJSON *child = v->child; child; child = child->next)
+		if (count_to(child, node, n))
+			return true;
+	return false;
+}
+
+static size_t string_end(const char *text, size_t len, size_t i)
+{
+	for (i++; i < len && text[i] != '"'; i++)
+		if (text[i] == '\\')
+			i++;
+	return i < len ? i + 1 : len;
+}
+
+int json_line_of(const char *text, size_t len, const cJSON *root, const cJSON *node)
+{
+	size_t before = 0, i = 0;
+	int line, column;
+
+	if (!root || !node || !count_to(root, node, &before))
+		return 1;
+	/* every value in the text, in its order: keys are strings that a colon follows */
+	while (i < len) {
+		size_t at = i, end;
+		if (strchr(" \t\r\n,:]}", text[i]) || (unsigned char)text[i] >= 0x80) {
+			i++;
+			continue;
+		}
+		if (text[i] == '"') {
+			end = string_end(text, len, i);
+			i = end;
+			while (i < len && text[i] && strchr(" \t\r\n", text[i]))
+				i++;
+			if (i < len && text[i] == ':')
+				continue;
+			i = end;
+		} else if (text[i] == '[' || text[i] == '{') {
+			i++;
+		} else {
+			while (i < len && text[i] && !strchr(" \t\r\n,:]}[{\"", text[i]))
+				i++;
+			if (i == at)
+				i++;
+		}
+		if (before-- == 0) {
+			place(text, at, &line, &column);
+			return line;
+		}
+	}
+	return 1;
+}
+
 /* The shortest of 15, 16 or 17 digits that reads back as the same double. cJSON's own choice may be
  * one unit in the last place off, and rewards are compared bit for bit. */
 static void exact_number(char out[32], double v)

@@ -23,6 +23,10 @@ cJSON *json_parse(const char *text, size_t len, struct err *e);
  * stranger's is bounded by what it may become. */
 cJSON *json_parse_bounded(const char *text, size_t len, size_t values_max, struct err *e);
 
+/* The line, from 1, on which @node's value begins in the @text that @root was parsed from; 1 for a
+ * node that is not in it. */
+int json_line_of(const char *text, size_t len, const cJSON *root, const cJSON *node);
+
 /* One line without blanks, appended to @out. Numbers read back as the same doubles. */
 void json_print(struct buf *out, const cJSON *v);
 
