@@ -22,12 +22,12 @@ static int add_piece(struct extract *x, size_t at, size_t source, struct err *e)
 	return 0;
 }
 
-/* Copies @text without its <think>...</think> spans into @joined, noting the pieces. */
+/* Copies @text without its <think>...</think> spans into @joined, noting the pieces. @at: where in
+ * the text to begin. */
 static int drop_thinking(struct extract *x, struct buf *joined, const char *text, size_t len,
-                         struct err *e)
+                         size_t at, struct err *e)
 {
 	static const char open[] = "<think>", close[] = "</think>";
-	size_t at = 0;
 
 	for (;;) {
 		const char *o = memmem(text + at, len - at, open, sizeof(open) - 1);
@@ -86,6 +86,144 @@ static bool find_fenced(const char *p, size_t n, size_t *begin, size_t *end, boo
 	return false;
 }
 
+/* ---- answers ---- */
+
+/* The end of a span that the prompt opened: a closing mark with no opening one before it. */
+static size_t thinking_begun_before(const char *text, size_t len)
+{
+	static const char open[] = "<think>", close[] = "</think>";
+	const char *c = memmem(text, len, close, sizeof(close) - 1);
+
+	if (!c || memmem(text, (size_t)(c - text), open, sizeof(open) - 1))
+		return 0;
+	return (size_t)(c - text) + sizeof(close) - 1;
+}
+
+struct block {
+	size_t begin, end; /* of what is between the fences */
+	bool open;         /* the text ended first */
+	bool whole;        /* it imports cadquery */
+};
+
+static size_t line_end(const char *p, size_t n, size_t at)
+{
+	const char *nl = at < n ? memchr(p + at, '\n', n - at) : NULL;
+
+	return nl ? (size_t)(nl - p) + 1 : n;
+}
+
+/* If the line at @at is a fence: its character, with what stands behind it in @info. */
+static char fence_line(const char *p, size_t n, size_t at, struct block *info)
+{
+	size_t end = line_end(p, n, at);
+
+	while (at < end && (p[at] == ' ' || p[at] == '\t'))
+		at++;
+	if (end - at < 3 || (p[at] != '`' && p[at] != '~') || p[at + 1] != p[at] ||
+	    p[at + 2] != p[at])
+		return 0;
+	char c = p[at];
+	while (at < end && p[at] == c)
+		at++;
+	size_t from, kept;
+	text_strip(p + at, end - at, &from, &kept);
+	*info = (struct block){ .begin = at + from, .end = at + from + kept };
+	return c;
+}
+
+static bool is_python(const char *p, struct block info)
+{
+	static const char *const words[] = {
+		"", "python", "py", "python3", "cadquery", "{.python}"
+	};
+	size_t n = info.end - info.begin;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (n == strlen(words[i]) && strncasecmp(p + info.begin, words[i], n) == 0)
+			return true;
+	return false;
+}
+
+/* The block that is most likely the program: the last whole one, else the longest. */
+static bool best_block(const char *p, size_t n, struct block *best)
+{
+	static const char import[] = "import cadquery", from[] = "from cadquery";
+	bool found = false;
+
+	for (size_t at = 0; at < n;) {
+		struct block info, close;
+		char c = fence_line(p, n, at, &info);
+		at = line_end(p, n, at);
+		if (!c)
+			continue;
+		struct block b = { .begin = at, .end = n, .open = true };
+		/* a closing fence is of the same character and bare */
+		while (at < n) {
+			size_t line = at;
+			at = line_end(p, n, at);
+			if (fence_line(p, n, line, &close) == c && close.begin == close.end) {
+				b.end = line;
+				b.open = false;
+				break;
+			}
+		}
+		if (!is_python(p, info))
+			continue;
+		b.whole = memmem(p + b.begin, b.end - b.begin, import, sizeof(import) - 1) ||
+		          memmem(p + b.begin, b.end - b.begin, from, sizeof(from) - 1);
+		bool longer = b.end - b.begin > best->end - best->begin;
+		if (!found || (b.whole && !best->whole) ||
+		    (b.whole == best->whole && (b.whole || longer)))
+			*best = b;
+		found = true;
+	}
+	return found;
+}
+
+/* A line that prose does not begin with: import, from ... import, a definition, a comment, a text
+ * in three quotes, NAME = or NAME(. */
+static bool looks_like_python(const char *p, size_t n)
+{
+	static const char *const begins[] = {
+		"import ", "def ", "class ", "@", "#", "\"\"\"", "'''"
+	};
+	size_t i = 0;
+
+	for (size_t k = 0; k < sizeof(begins) / sizeof(*begins); k++)
+		if (n >= strlen(begins[k]) && memcmp(p, begins[k], strlen(begins[k])) == 0)
+			return true;
+	if (n > 5 && memcmp(p, "from ", 5) == 0)
+		return memmem(p, n, " import ", 8) != NULL;
+	while (i < n && (p[i] == '_' || (p[i] >= '0' && p[i] <= '9') ||
+	                 ((p[i] | 32) >= 'a' && (p[i] | 32) <= 'z')))
+		i++;
+	if (i == 0)
+		return false;
+	if (i < n && p[i] == '(')
+		return true;
+	while (i < n && p[i] == ' ')
+		i++;
+	return i + 1 < n && p[i] == '=' && p[i + 1] != '=';
+}
+
+static void find_answer(struct extract *x, const char *p, size_t n, size_t *begin, size_t *end)
+{
+	struct block b = { 0 };
+
+	if (best_block(p, n, &b)) {
+		x->fenced = !b.open;
+		x->clipped = x->clipped || b.open;
+		*begin = b.begin;
+		*end = b.end;
+		return;
+	}
+	for (size_t at = 0; at < n; at = line_end(p, n, at))
+		if (looks_like_python(p + at, line_end(p, n, at) - at)) {
+			*begin = at;
+			return;
+		}
+}
+
 int extract_program(struct extract *out, enum extract_rule rule, const char *text, size_t len,
                     struct err *e)
 {
@@ -95,8 +233,9 @@ int extract_program(struct extract *out, enum extract_rule rule, const char *tex
 	size_t n = len, begin = 0, end, at, kept;
 	int rc = -1;
 
-	if (rule == EXTRACT_COMPLETION) {
-		if (drop_thinking(&x, &joined, text, len, e) < 0)
+	if (rule != EXTRACT_FILE) {
+		size_t from = rule == EXTRACT_ANSWER ? thinking_begun_before(text, len) : 0;
+		if (drop_thinking(&x, &joined, text, len, from, e) < 0)
 			goto out;
 		p = buf_str(&joined);
 		n = joined.len;
@@ -104,7 +243,10 @@ int extract_program(struct extract *out, enum extract_rule rule, const char *tex
 		goto out;
 	}
 	end = n;
-	x.fenced = find_fenced(p, n, &begin, &end, &x.clipped);
+	if (rule == EXTRACT_ANSWER)
+		find_answer(&x, p, n, &begin, &end);
+	else
+		x.fenced = find_fenced(p, n, &begin, &end, &x.clipped);
 	text_strip(p + begin, end - begin, &at, &kept);
 	begin += at;
 	end = begin + kept;

@@ -6,6 +6,12 @@
  * somewhere after it; what lies between is the program. Without such a pair the whole text is.
  * EXTRACT_COMPLETION is its trainer's: <think>...</think> spans go first, and in the end what
  * stands before the first "import cadquery as cq" goes too. Both strip as Python's str.strip does.
+ *
+ * EXTRACT_ANSWER is ours, for what language models answer. <think> spans go (also one whose opening
+ * is in the prompt). Of the fenced blocks (a line that begins with three backticks or tildes and
+ * names Python or nothing; the end of the text ends a block as well, as when an answer was cut off)
+ * it takes the last that imports cadquery, else the longest. Without blocks the lines before the
+ * first that is Python are dropped, if there is one.
  */
 #ifndef ENGINE_EXTRACT_H
 #define ENGINE_EXTRACT_H
@@ -14,7 +20,7 @@
 
 #include "src/base/buf.h"
 
-enum extract_rule { EXTRACT_FILE, EXTRACT_COMPLETION };
+enum extract_rule { EXTRACT_FILE, EXTRACT_COMPLETION, EXTRACT_ANSWER };
 
 struct extract_piece {
 	size_t at, source; /* program bytes from @at on are the text's from @source on */

@@ -93,6 +93,70 @@ static void a_fence_without_an_end_is_clipped(void **state)
 	extract_release(&x);
 }
 
+#define IMPORT "import cadquery as cq\n"
+
+static void an_answer_has_its_program_wherever_models_put_it(void **state)
+{
+	static const struct {
+		const char *text, *program;
+		bool fenced, clipped;
+	} cases[] = {
+		{ IMPORT "fixture = 1\n", IMPORT "fixture = 1", false, false },
+		{ "import math\n" IMPORT "x = 1", "import math\n" IMPORT "x = 1", false, false },
+		{ "Sure! Here is the part:\n\n" IMPORT "x = 1", IMPORT "x = 1", false, false },
+		{ "# a chair\n" IMPORT, "# a chair\nimport cadquery as cq", false, false },
+		{ "H = 3.0\nx = H", "H = 3.0\nx = H", false, false },
+		{ "Text.\n```python\nx = 1\n```\nbye", "x = 1", true, false },
+		{ "~~~py\nx = 1\n~~~", "x = 1", true, false },
+		{ "```\nx = 1\n```", "x = 1", true, false },
+		/* a step first, then the whole; the whole first, then a detail of it */
+		{ "First ```x```:\n```python\nbox(1, 2, 3)\n```\nAll:\n```python\n" IMPORT
+		  "x = 1\n```",
+		  IMPORT "x = 1", true, false },
+		{ "```python\n" IMPORT
+		  "x = 1\n```\nwhere\n```python\nx = 1  # is a very long remark on it\n```",
+		  IMPORT "x = 1", true, false },
+		{ "```python\n" IMPORT "x = 1\n```\nWait, better:\n```python\n" IMPORT "x = 2\n```",
+		  IMPORT "x = 2", true, false },
+		{ "```python\na = 1\nb = 2\n```\n```python\nc = 3\n```", "a = 1\nb = 2", true,
+		  false },
+		{ "```bash\npip install cadquery\n```\n```python\nx = 1\n```", "x = 1", true,
+		  false },
+		/* cut off */
+		{ "Here:\n```python\n" IMPORT "x = (1,", IMPORT "x = (1,", false, true },
+		{ "```python\n" IMPORT "x = 1\n```\nor\n```python\n" IMPORT "y", IMPORT "y", false,
+		  true },
+		/* thoughts */
+		{ "<think>import cadquery as cq\nno</think>\n```python\nx = 1\n```", "x = 1", true,
+		  false },
+		{ "so ```python\nno\n```\n</think>\n\n```python\nx = 1\n```", "x = 1", true,
+		  false },
+		{ "a</think>" IMPORT "x = 1", IMPORT "x = 1", false, false },
+		/* nothing in it that is a program: as it stands */
+		{ "I can not do that.", "I can not do that.", false, false },
+		{ "", "", false, false },
+		{ "```python\n```", "", true, false },
+		{ "```", "", false, true },
+		{ "from here on: nothing", "from here on: nothing", false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *text = cases[i].text;
+		struct extract x = extract(EXTRACT_ANSWER, text);
+		if (strcmp(buf_str(&x.program), cases[i].program) != 0 ||
+		    x.fenced != cases[i].fenced || x.clipped != cases[i].clipped)
+			fail_msg("'%s': got '%s'%s%s", text, buf_str(&x.program),
+			         x.fenced ? ", fenced" : "", x.clipped ? ", clipped" : "");
+		assert_memory_equal(text + x.offset, cases[i].program, x.program.len);
+		extract_release(&x);
+	}
+	const char *text = "hm\n</think>\nso\n```python\nx = 1\ny = 2\n```\n";
+	struct extract x = extract(EXTRACT_ANSWER, text);
+	assert_int_equal(extract_source_line(&x, text, strlen(text), 2), 6);
+	extract_release(&x);
+}
+
 static void any_bytes_are_a_text(void **state)
 {
 	static const char text[] = "\xff\0```\xe2\x80\n x \xe3\x80```py\n\0a\x85\n```\xa0";
@@ -113,6 +177,7 @@ int main(void)
 		cmocka_unit_test(lines_of_the_program_are_found_again_in_the_text),
 		cmocka_unit_test(lines_after_a_thought_in_the_middle_are_found_too),
 		cmocka_unit_test(a_fence_without_an_end_is_clipped),
+		cmocka_unit_test(an_answer_has_its_program_wherever_models_put_it),
 		cmocka_unit_test(any_bytes_are_a_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,72 @@
+/*
+ * source.h - where completions come from: files that are there already, or a command that is run
+ * for each. A model is a source as well.
+ *
+ * A source is asked for one completion at a time and blocks until it has it, is stopped, or has
+ * failed; its text is handed on as it comes.
+ */
+#ifndef SRC_SOURCE_H
+#define SRC_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "engine/extract.h"
+#include "src/base/buf.h"
+
+/* How a completion ended: the word "finish" of run --json. */
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED, FINISH_ERROR };
+const char *finish_name(enum finish f);
+
+struct ask {
+	int number;         /* how many this source was asked for before, from 0 */
+	int turn;           /* the number that the turn is going to have */
+	const char *prompt; /* the whole prompt as text */
+	size_t prompt_len;
+	void *ctx;
+	int (*tick)(void *ctx); /* at least four times a second; not 0: stop */
+	/* the text as it comes, in pieces of any bytes; all of them together are the completion */
+	void (*text)(void *ctx, const char *text, size_t len);
+};
+
+struct completion {
+	struct buf text;
+	enum finish finish;
+	enum extract_rule rule; /* how the program is found in it */
+	double seconds;
+};
+void completion_release(struct completion *c);
+
+struct source {
+	void *ctx;
+	int count; /* completions that it has; 0: any number */
+	/* 0; or -1: ERR_CANCELLED when tick() said stop (@out then has what came so far), else why
+	 * there is none. @out is released by the caller in any case. */
+	int (*next)(void *ctx, const struct ask *a, struct completion *out, struct err *e);
+	void (*close)(void *ctx);
+	char name[128]; /* for people, and the model column of the store: "files", "command: ..." */
+};
+void source_close(struct source *s); /* safe on {0} and twice */
+
+enum { COMPLETION_BYTES_MAX = 8 << 20 };
+
+/* File k is the completion of turn k. A file whose name ends in .py is the program (EXTRACT_FILE),
+ * any other what a model answered (EXTRACT_ANSWER). All are read now, so that one that cannot be is
+ * told before any work; errors name it (ERR_INPUT). */
+int source_files(struct source *out, const char *const *files, int n, struct err *e);
+
+struct command_options {
+	const char *command;    /* for sh -c */
+	double wall_s;          /* time that one completion may take */
+	size_t bytes_max;       /* at most COMPLETION_BYTES_MAX */
+	const char *const *env; /* "NAME=value" beside our own environment; NULL at the end */
+	bool quiet;             /* what it says on its standard error is dropped */
+};
+/* Runs @command for each completion: the prompt on its standard input, CADFORGE_TURN in its
+ * environment, the completion on its standard output. It has a process group of its own, which is
+ * killed when the command has ended, when it is stopped, and when a limit is hit. A command that
+ * fails, prints nothing, or hits a limit is ERR_INPUT with its name and what happened; a command
+ * need not read its prompt. Borrows @o's texts until it is closed. */
+int source_command(struct source *out, const struct command_options *o, struct err *e);
+
+#endif
