@@ -1,7 +1,7 @@
 """What the builder does in Python: make CadQuery ready once, then, in a jailed child, run one program.
 
 Embedded in cadforge-builder as text; engine/python.c calls start() in the warm process, settle() in
-each spare child and job() in the child that got work. The module `_cadforge` is python.c's: refusals(),
+each spare child, rehearse() while it waits, and job() in the child that got work. The module `_cadforge` is python.c's: refusals(),
 statements(ends) and memory() -> (bytes of address space in use, limit).
 
 Nothing here is a wall. The walls are the kernel's (engine/sandbox.c); the filter below only turns what
@@ -195,6 +195,62 @@ def settle():
     numpy.random.seed(0)
 
 
+def _rehearsal():
+    """What most programs do, in steps of a few milliseconds. Each page of the warm process that a child
+    writes to is copied when it first does so; a child with nothing else to do takes that on before its
+    program comes. Nothing of it stays: the objects go, and the dice are laid as they were."""
+    import cadquery as cq
+
+    def read():
+        import ast
+
+        exec(compile(ast.parse("a = 1.5\ndef f(x):\n    return x * a\nb = f(2)"), PROGRAM, "exec"), {})
+
+    def block():
+        return cq.Workplane("XY").box(40, 30, 8)
+
+    def hole():
+        return block().faces(">Z").workplane().rect(20, 10, forConstruction=True).vertices().hole(3)
+
+    def outline():
+        return cq.Workplane("XZ").moveTo(0, 0).lineTo(9, 0).lineTo(9, 4).close().extrude(5)
+
+    def turned():
+        return cq.Workplane("XY").circle(5).extrude(9).translate((1, 2, 3))
+
+    def joined():
+        return block().union(turned())
+
+    def rounded():
+        return block().edges("|Z").fillet(2)
+
+    def handed_over():
+        _brep(_shape_of(joined()))
+
+    def placed():
+        cq.Assembly().add(block(), loc=cq.Location(cq.Vector(1, 2, 3))).toCompound()
+
+    return (read, block, joined, hole, handed_over, rounded, outline, placed)
+
+
+def rehearse(step):
+    """In the spare child, again and again while no job has come. False when there is no more to do."""
+    import random
+    import numpy
+
+    if "rehearsal" not in STATE:
+        STATE["rehearsal"] = _rehearsal()
+    steps = STATE["rehearsal"]
+    try:
+        steps[step]()
+    except Exception:
+        return False  # it only costs the time that it would have saved
+    finally:
+        random.seed(0)
+        numpy.random.seed(0)
+    return step + 1 < len(steps)
+
+
 STATE = {}
 
 
@@ -239,6 +295,7 @@ class Text:
 
     def __init__(self, source):
         self.given = source
+        self.bom = 0  # bytes before the given text
         self.lines = None  # of the given text, made when first asked for
         self.code = source
         self.line_of = None  # executed line (from 0) -> given line (from 1); None: the same
@@ -1039,18 +1096,437 @@ def _number(node):
     return None
 
 
+class _Flow:
+    """What of a program reaches its final object, as far as the tree says: a graph of what each name is
+    made from, and the names that are met going backwards from the final object.
+
+    A binding is (scope, name): the scope is a function, or None for the module. Names of attributes
+    (and so of fields and methods) are (".", name), whatever object they are of. Nothing here knows
+    order, and what might matter is taken to matter: a name that is not reached has no say in the
+    shape, one that is reached may still turn out to have none when its number is changed.
+    """
+
+    # methods that change the object they are called of, which CadQuery's own do not
+    CHANGING = frozenset(
+        "add append appendleft clear constrain extend extendleft insert pop remove reverse setdefault "
+        "solve sort update".split()
+    )
+
+    NODES_MAX = 200000  # nobody writes a part that long: nothing of it is said to be reached
+
+    def __init__(self, tree):
+        import ast
+
+        self.ast = ast
+        self.made_of = {}  # binding -> set of bindings
+        self.used = {}  # expression -> what uses() found in it
+        self.functions = {}  # binding -> list of functions and classes of that name
+        self.methods = {}  # name -> list of functions in classes
+        self.locals = {}  # function -> names that are its own
+        self.outer = {}  # function -> function or None
+        self.of_class = {}  # function -> class
+        self.shown = set()
+        self._scopes(tree)
+        self._statements(tree)
+
+    def _scopes(self, tree):
+        """Finds functions, what is defined where, and which names are whose."""
+        ast = self.ast
+        stack = [(tree, None, None)]  # node, function around it, class right around it
+        while stack:
+            node, scope, cls = stack.pop()
+            inner, inner_cls = scope, cls
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                if cls is not None and not isinstance(node, ast.ClassDef):
+                    self.methods.setdefault(node.name, []).append(node)
+                    self.of_class[node] = cls
+                else:
+                    self.functions.setdefault((scope, node.name), []).append(node)
+                    if scope is not None:
+                        self.locals[scope].add(node.name)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                a = node.args
+                own = {x.arg for x in a.posonlyargs + a.args + a.kwonlyargs}
+                own.update(x.arg for x in (a.vararg, a.kwarg) if x is not None)
+                self.locals[node], self.outer[node] = own, scope
+                inner, inner_cls = node, None
+            elif isinstance(node, ast.ClassDef):
+                inner_cls = node
+            elif isinstance(node, ast.Name):
+                if scope is not None and cls is None and not isinstance(node.ctx, ast.Load):
+                    self.locals[scope].add(node.id)
+            elif isinstance(node, (ast.Global, ast.Nonlocal)) and scope is not None:
+                self.locals.setdefault(("not", scope), set()).update(node.names)
+            stack.extend((child, inner, inner_cls) for child in ast.iter_child_nodes(node))
+        for scope in self.outer:
+            self.locals[scope] -= self.locals.get(("not", scope), set())
+
+    def bound(self, scope, name):
+        while scope is not None and name not in self.locals[scope]:
+            scope = self.outer[scope]
+        return (scope, name)
+
+    def _add(self, binding, sources):
+        self.made_of.setdefault(binding, set()).update(sources)
+
+    def _pass(self, call, scope, function, skip):
+        """Links a call's arguments to the parameters of a function of the program; @skip: self."""
+        ast = self.ast
+        a = function.args
+        names = [x.arg for x in a.posonlyargs + a.args][skip:]
+        known = set(names) | {x.arg for x in a.kwonlyargs}
+        rest = [x.arg for x in (a.vararg, a.kwarg) if x is not None]
+        given, all_of_them = [], set()
+        for i, arg in enumerate(call.args):
+            if isinstance(arg, ast.Starred):
+                all_of_them |= self.uses(arg.value, scope)
+            elif i < len(names):
+                given.append((names[i], arg))
+            else:
+                given.extend((r, arg) for r in rest)
+        for k in call.keywords:
+            if k.arg is None:
+                all_of_them |= self.uses(k.value, scope)
+            elif k.arg in known:
+                given.append((k.arg, k.value))
+            else:
+                given.extend((r, k.value) for r in rest)
+        for name, arg in given:
+            self._add((function, name), self.uses(arg, scope))
+            if isinstance(arg, ast.Name):  # what the function does to it is done to the caller's
+                self._add(self.bound(scope, arg.id), {("done to", function, name)})
+        if all_of_them:
+            for name in list(known) + rest:
+                self._add((function, name), all_of_them)
+
+    def uses(self, expression, scope):
+        """The bindings that an expression is made of. Changes that it makes are noted on the way."""
+        known = self.used.get(expression)
+        if known is not None:
+            return known
+        ast = self.ast
+        found, stack = set(), [expression]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, ast.Name):
+                found.add(self.bound(scope, node.id))
+            elif isinstance(node, ast.Attribute):
+                found.add((".", node.attr))
+                stack.append(node.value)
+            elif isinstance(node, ast.NamedExpr):
+                sources = self.uses(node.value, scope)
+                self._add(self.bound(scope, node.target.id), sources)
+                found |= sources
+            elif isinstance(node, ast.Call):
+                self._call(node, scope, found, stack)
+            elif isinstance(node, ast.Lambda):
+                stack.append(node.body)
+                stack.extend(d for d in node.args.defaults + node.args.kw_defaults if d is not None)
+            else:
+                stack.extend(ast.iter_child_nodes(node))
+        self.used[expression] = found
+        return found
+
+    def _call(self, node, scope, found, stack):
+        ast = self.ast
+        arguments = list(node.args) + [k.value for k in node.keywords]
+        stack.append(node.func)
+        if isinstance(node.func, ast.Name):
+            binding = self.bound(scope, node.func.id)
+            own = self.functions.get(binding, ())
+            for f in own:
+                if isinstance(f, ast.ClassDef):
+                    self._construct(node, scope, f)
+                else:
+                    self._pass(node, scope, f, 0)
+            if node.func.id == "show_object" and not own and arguments:
+                self.shown |= self.uses(arguments[0], scope)
+            if own:
+                return
+        for x in arguments:
+            found |= self.uses(x, scope)
+        if not isinstance(node.func, ast.Attribute):
+            return
+        for f in self.methods.get(node.func.attr, ()):
+            self._pass(node, scope, f, 0 if self._is_static(f) else 1)
+        if node.func.attr in self.CHANGING or node.func.attr in self.methods:
+            self._change(node, scope)
+
+    def _is_static(self, function):
+        return any(
+            isinstance(d, self.ast.Name) and d.id == "staticmethod" for d in function.decorator_list
+        )
+
+    def _construct(self, call, scope, cls):
+        ast = self.ast
+        makers = [f for f in self.methods.get("__init__", ()) if self.of_class[f] is cls]
+        for f in makers:
+            self._pass(call, scope, f, 1)
+        if makers:
+            return
+        fields = [
+            s.target.id
+            for s in cls.body
+            if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+        ]
+        for name, arg in zip(fields, call.args):
+            self._add((".", name), self.uses(arg, scope))
+        for k in call.keywords:
+            if k.arg is not None:
+                self._add((".", k.arg), self.uses(k.value, scope))
+
+    def _base(self, node):
+        """The name that a chain of calls, attributes and subscripts begins with, or None."""
+        ast = self.ast
+        while isinstance(node, (ast.Call, ast.Attribute, ast.Subscript, ast.Starred)):
+            node = node.func if isinstance(node, ast.Call) else node.value
+        return node.id if isinstance(node, ast.Name) else None
+
+    def _change(self, call, scope):
+        """A call that changes what its chain begins with."""
+        base = self._base(call.func)
+        if base is None:
+            return
+        sources = set()
+        for a in list(call.args) + [k.value for k in call.keywords]:
+            sources |= self.uses(a, scope)
+        self._assign_to(self.bound(scope, base), sources, scope)
+
+    def _assign_to(self, binding, sources, scope):
+        self._add(binding, sources)
+        if scope is None:
+            return
+        if binding[0] is scope:  # maybe a parameter: then it is the caller's that changes
+            self._add(("done to", scope, binding[1]), sources | self._names_of(scope))
+        else:
+            self._add(binding, self._names_of(scope))
+
+    def _names_of(self, function):
+        if function in self.of_class:
+            return {(".", function.name)}
+        return {(self.outer[function], function.name)}
+
+    def _target(self, target, sources, scope, cls):
+        ast = self.ast
+        stack = [target]
+        while stack:
+            t = stack.pop()
+            if isinstance(t, ast.Name):
+                if cls is not None:
+                    self._add((".", t.id), sources)
+                binding = self.bound(scope, t.id)
+                self._add(binding, sources)
+                if binding[0] is not scope and scope is not None:
+                    self._add(binding, self._names_of(scope))
+            elif isinstance(t, (ast.Tuple, ast.List)):
+                stack.extend(t.elts)
+            elif isinstance(t, ast.Starred):
+                stack.append(t.value)
+            elif isinstance(t, (ast.Attribute, ast.Subscript)):
+                more = sources
+                if isinstance(t, ast.Attribute):
+                    self._add((".", t.attr), sources)
+                else:
+                    more = sources | self.uses(t.slice, scope)
+                base = self._base(t)
+                if base is not None:
+                    self._assign_to(self.bound(scope, base), more, scope)
+
+    def _statements(self, tree):
+        ast = self.ast
+        # statement, function, class, what decides whether it runs
+        stack = [(s, None, None, frozenset()) for s in tree.body]
+        while stack:
+            node, scope, cls, control = stack.pop()
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                self._function(node, scope, cls, control)
+                stack.extend((s, node, None, frozenset()) for s in node.body)
+                continue
+            if isinstance(node, ast.ClassDef):
+                sources = set(control)
+                for x in node.bases + node.decorator_list:
+                    sources |= self.uses(x, scope)
+                self._add((scope, node.name), sources)
+                stack.extend((s, scope, node, control) for s in node.body)
+                continue
+            inner = control
+            if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+                value = node.value
+                sources = set(control) | (self.uses(value, scope) if value is not None else set())
+                for t in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    self._target(t, sources, scope, cls)
+            elif isinstance(node, ast.Return):
+                sources = set(control) | (self.uses(node.value, scope) if node.value else set())
+                self._returns(scope, sources)
+            elif isinstance(node, (ast.For, ast.AsyncFor)):
+                sources = control | self.uses(node.iter, scope)
+                self._target(node.target, sources, scope, cls)
+                inner = frozenset(sources)
+            elif isinstance(node, (ast.With, ast.AsyncWith)):
+                for item in node.items:
+                    sources = control | self.uses(item.context_expr, scope)
+                    if item.optional_vars is not None:
+                        self._target(item.optional_vars, sources, scope, cls)
+                    inner = inner | sources
+            elif isinstance(node, ast.Expr):
+                self._expression(node.value, scope, control)
+            elif isinstance(node, (ast.If, ast.While)):
+                inner = frozenset(control | self.uses(node.test, scope))
+            elif isinstance(node, ast.Match):
+                sources = control | self.uses(node.subject, scope)
+                inner = frozenset(sources)
+                for case in node.cases:
+                    for x in ast.walk(case.pattern):
+                        name = getattr(x, "name", None) or getattr(x, "rest", None)
+                        if isinstance(name, str):
+                            if scope is not None:
+                                self.locals[scope].add(name)
+                            self._add(self.bound(scope, name), sources)
+            for field in ("body", "orelse", "finalbody"):
+                block = getattr(node, field, None)
+                if isinstance(block, list):
+                    stack.extend((s, scope, cls, inner) for s in block)
+            for part in getattr(node, "handlers", ()) or getattr(node, "cases", ()):
+                stack.extend((s, scope, cls, inner) for s in part.body)
+
+    def _function(self, node, scope, cls, control):
+        a = node.args
+        names = [x.arg for x in a.posonlyargs + a.args]
+        for name, default in zip(names[len(names) - len(a.defaults) :], a.defaults):
+            self._add((node, name), self.uses(default, scope))
+        for x, default in zip(a.kwonlyargs, a.kw_defaults):
+            if default is not None:
+                self._add((node, x.arg), self.uses(default, scope))
+        sources = set(control)
+        for d in node.decorator_list:
+            sources |= self.uses(d, scope)
+        self._add((".", node.name) if cls is not None else (scope, node.name), sources)
+
+    def _returns(self, scope, sources):
+        if scope is not None:
+            for binding in self._names_of(scope):
+                self._add(binding, sources)
+
+    def _expression(self, value, scope, control):
+        ast = self.ast
+        sources = control | self.uses(value, scope)
+        if isinstance(value, (ast.Yield, ast.YieldFrom, ast.Await)):
+            self._returns(scope, sources)
+        if isinstance(value, ast.Call):
+            # a call whose result nobody takes is there for what it changes
+            base = self._base(value.func)
+            if base is not None and isinstance(value.func, ast.Attribute):
+                self._assign_to(self.bound(scope, base), sources, scope)
+            elif base == "show_object":
+                self.shown |= control
+
+    def reached(self, final):
+        """All bindings that the final object is made of."""
+        seen = set()
+        stack = list(self.shown) if self.shown else [(None, final)]
+        while stack:
+            binding = stack.pop()
+            if binding in seen:
+                continue
+            seen.add(binding)
+            stack.extend(self.made_of.get(binding, ()))
+        return seen
+
+
+CONVERSIONS = frozenset("radians degrees float int".split())
+
+
+def _named_numbers(tree):
+    """[(node of the number, its name, how it is written for people, function it is in, class)]: numbers
+    that a name stands for, alone, signed, in a conversion, or in a tuple, list or dict of such."""
+    import ast
+
+    found = []
+
+    def inside(node, name, label, scope, cls):
+        stack = [(node, label)]
+        while stack and len(found) < 20000:
+            node, label = stack.pop()
+            if _number(node) is not None:
+                found.append((node, name, label, scope, cls))
+            elif isinstance(node, (ast.Tuple, ast.List)):
+                stack.extend((x, f"{label}[{i}]") for i, x in enumerate(node.elts))
+            elif isinstance(node, ast.Dict):
+                for k, v in zip(node.keys, node.values):
+                    if isinstance(k, ast.Constant):
+                        stack.append((v, f"{label}[{str(k.value)[:60]!r}]"))
+            elif (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "attr", getattr(node.func, "id", None)) in CONVERSIONS
+                and len(node.args) == 1
+                and not node.keywords
+                and _number(node.args[0]) is not None
+            ):
+                stack.append((node.args[0], label))
+
+    def pair(target, value, scope, cls):
+        stack = [(target, value)]
+        while stack:
+            t, v = stack.pop()
+            if isinstance(t, ast.Name):
+                inside(v, t.id, t.id, scope, cls)
+            elif isinstance(t, ast.Attribute):
+                inside(v, "." + t.attr, t.attr, scope, cls)
+            elif (
+                isinstance(t, (ast.Tuple, ast.List))
+                and isinstance(v, (ast.Tuple, ast.List))
+                and len(t.elts) == len(v.elts)
+            ):
+                stack.extend(zip(t.elts, v.elts))
+
+    stack = [(tree, None, None)]
+    while stack:
+        node, scope, cls = stack.pop()
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pair(target, node.value, scope, cls)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            pair(node.target, node.value, scope, cls)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            a = node.args
+            names = [x.arg for x in a.posonlyargs + a.args]
+            for name, default in zip(names[len(names) - len(a.defaults) :], a.defaults):
+                inside(default, name, name, node, None)
+            for x, default in zip(a.kwonlyargs, a.kw_defaults):
+                if default is not None:
+                    inside(default, x.arg, x.arg, node, None)
+            scope, cls = node, None
+        elif isinstance(node, ast.ClassDef):
+            cls = node
+        stack.extend((child, scope, cls) for child in ast.iter_child_nodes(node))
+    return found
+
+
+def _line_starts(given):
+    """Byte offsets at which the given text's lines begin, as Python counts lines."""
+    starts, at = [0], 0
+    for line in given.encode("utf-8", "surrogatepass").replace(b"\r\n", b"\0\n").replace(
+        b"\r", b"\n"
+    ).split(b"\n"):
+        at += len(line) + 1
+        starts.append(at)
+    return starts
+
+
 def _facts(tree, text):
-    """engine/wire.h, FACTS: what the syntax tree says; lines as in the given text."""
+    """engine/wire.h, FACTS: what the syntax tree says; lines and offsets as in the given text."""
     import ast
     import math
 
     aliases = {"cq", "cadquery"} if text.seed else set()
     imports, functions, dimensions, loads, calls = [], [], [], {}, {}
-    nodes, numbers, stores = 0, 0, set()
+    nodes, numbers, literals, stores = 0, 0, [], set()
     for node in ast.walk(tree):
         nodes += 1
         if isinstance(node, ast.Constant):
-            numbers += type(node.value) in (int, float)
+            if type(node.value) in (int, float):
+                numbers += 1
+                literals.append(node)
         elif isinstance(node, ast.Name):
             if isinstance(node.ctx, ast.Load):
                 loads[node.id] = loads.get(node.id, 0) + 1
@@ -1059,6 +1535,9 @@ def _facts(tree, text):
         elif isinstance(node, ast.Call):
             if isinstance(node.func, ast.Name):
                 calls[node.func.id] = calls.get(node.func.id, 0) + 1
+            elif isinstance(node.func, ast.Attribute):
+                name = "." + node.func.attr
+                calls[name] = calls.get(name, 0) + 1
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 imports.append({"module": _say(alias.name, 200), "line": node.lineno + text.offset})
@@ -1066,43 +1545,71 @@ def _facts(tree, text):
                     aliases.add(alias.asname or "cadquery")
         elif isinstance(node, ast.ImportFrom):
             imports.append({"module": _say(node.module or ".", 200), "line": node.lineno + text.offset})
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            a = node.args
-            functions.append(
-                {
-                    "name": _say(node.name, 200),
-                    "line": node.lineno + text.offset,
-                    "args": len(a.posonlyargs) + len(a.args) + len(a.kwonlyargs),
-                }
-            )
     if not aliases:
         aliases = {"cq", "cadquery"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            target = node.targets[0]
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            target = node.target
-        else:
-            continue
-        value = _number(node.value)
-        if value is None or not isinstance(target, ast.Name):
-            continue
-        dimensions.append(
-            {
-                "name": _say(target.id, 200),
-                "value": value if math.isfinite(value) else None,
-                "line": node.lineno + text.offset,
-                "column": node.col_offset + 1,
-                "uses": loads.get(target.id, 0),
-            }
-        )
-    for f in functions:
-        f["called"] = calls.get(f["name"], 0)
     final = None
     if "show_object" in calls:
         final = "show_object"
     else:
         final = next((n for n in FINAL_NAMES if n in stores), None)
+    flow = _Flow(tree if nodes <= _Flow.NODES_MAX else ast.Module([], []))
+    reached = flow.reached(final)
+
+    starts, bom = _line_starts(text.given), text.bom
+    named, used, at_node = set(), set(), {}
+    for node, name, label, scope, cls in _named_numbers(tree) if nodes <= _Flow.NODES_MAX else ():
+        if name.startswith(".") or cls is not None:
+            reaches = (".", name.lstrip(".")) in reached or (
+                cls is not None and flow.bound(scope, name) in reached
+            )
+        else:
+            reaches = flow.bound(scope, name) in reached
+        # the literal itself: a sign before it is part of the number and not of the count
+        literal = node
+        while isinstance(literal, ast.UnaryOp):
+            literal = literal.operand
+        named.add(literal)
+        if reaches:
+            used.add(literal)
+        if literal in at_node:  # a = b = 5
+            at_node[literal]["reaches"] |= reaches
+            continue
+        value = _number(node)
+        start = starts[node.lineno - 1] if node.lineno <= len(starts) else None
+        end = starts[node.end_lineno - 1] if node.end_lineno <= len(starts) else None
+        at_node[literal] = {
+            "name": _say(label, 200),
+            "value": value if math.isfinite(value) else None,
+            "line": node.lineno + text.offset,
+            "column": node.col_offset + 1,
+            "uses": loads.get(name.lstrip("."), 0),
+            "reaches": reaches,
+            "whole": type(literal.value) is int,
+            "from": None if start is None else bom + start + node.col_offset,
+            "to": None if end is None else bom + end + node.end_col_offset,
+        }
+    dimensions.extend(at_node.values())
+    dimensions.sort(key=lambda d: (d["line"], d["column"]))
+    # 0, 1 and 2 in a formula are no dimensions: halves, origins, neighbours
+    counted = [x for x in literals if x in named or x.value not in (0, 1, 2)]
+
+    own = [(f, b) for b, group in flow.functions.items() for f in group]
+    own += [(f, (".", f.name)) for group in flow.methods.values() for f in group]
+    for f, binding in own:
+        if isinstance(f, ast.ClassDef):
+            continue
+        a = f.args
+        called = calls.get(f.name, 0) if binding[0] != "." else calls.get("." + f.name, 0)
+        functions.append(
+            {
+                "name": _say(f.name, 200),
+                "line": f.lineno + text.offset,
+                "args": len(a.posonlyargs) + len(a.args) + len(a.kwonlyargs),
+                "called": called,
+                "reaches": called > 0 and binding in reached,
+            }
+        )
+    functions.sort(key=lambda f: f["line"])
     unknown = _unknown_methods(tree, aliases)
     for u in unknown:
         u["line"] += text.offset
@@ -1110,7 +1617,13 @@ def _facts(tree, text):
         "syntax": {"ok": True},
         "dimensions": dimensions[:500],
         "functions": functions[:500],
-        "numbers": {"total": numbers, "named": len(dimensions)},
+        "numbers": {
+            "total": numbers,
+            "counted": len(counted),
+            "named": len(named),
+            "named_used": len(used),
+        },
+        "functions_used": sum(f["reaches"] for f in functions),
         "nodes": nodes,
         "statements": len(tree.body),
         "imports": imports[:200],
@@ -1156,6 +1669,7 @@ def _build(request, blob, report):
     try:
         try:
             text.given = text.code = _decode(blob)
+            text.bom = 3 if bytes(blob[:3]) == b"\xef\xbb\xbf" else 0
             if text.seed:
                 _clean_seed(text, filtered)
                 _settle_lines(text)
@@ -1240,6 +1754,7 @@ def _only_facts(request, blob):
     text.seed = request.get("dialect", "open") == "seed"
     try:
         text.given = text.code = _decode(blob)
+        text.bom = 3 if bytes(blob[:3]) == b"\xef\xbb\xbf" else 0
         if text.seed:
             _clean_seed(text, False)
             _settle_lines(text)

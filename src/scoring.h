@@ -34,9 +34,9 @@ struct scoring_options {
 	 * published "seed-fast", "seed-full", "strict". NULL: "exact" */
 	const char *profile;
 	/* "task": the task's own reference; "none"; "seed-task": the box of the task's published
-	 * reference (seed profiles); a file (.py, .step, .stl, .glb, .brep) for all tasks; a folder:
-	 * under exact that of <task>.py and so on, under the seed profiles of the published form.
-	 * NULL: "task" under exact, "none" under the seed profiles */
+	 * reference (seed profiles); a file (.py, .step, .stl, .glb, .brep) for all tasks; a
+	 * folder: under exact that of <task>.py and so on, under the seed profiles of the published
+	 * form. NULL: "task" under exact, "none" under the seed profiles */
 	const char *reference;
 	const enum dialect *dialect; /* NULL: open under exact, seed under the seed profiles */
 	int rebuilds;                /* under exact; -1: as many as the profile says */
@@ -70,11 +70,11 @@ struct scored {
 	double total; /* -1 to 1; NAN: there is none */
 	cJSON *json;  /* the object of score --json (cadforge(1)) */
 	enum build_class cls;
-	struct build build;       /* its brep is moved to brep below, its log to log */
-	struct buf program;       /* what was extracted and run */
-	struct buf log;           /* what it printed, cleaned */
-	struct buf brep, stl;     /* as far as wanted and there */
-	struct buf step;          /* of scoring_run() and scoring_step() only */
+	struct build build;   /* its brep is moved to brep below, its log to log */
+	struct buf program;   /* what was extracted and run */
+	struct buf log;       /* what it printed, cleaned */
+	struct buf brep, stl; /* as far as wanted and there */
+	struct buf step;      /* of scoring_run() and scoring_step() only */
 	struct scored_picture *pictures;
 	int n_pictures;
 	cJSON *facts; /* of the syntax tree; NULL when it did not parse */

@@ -418,6 +418,82 @@ static void facts_come_without_running(void **state)
 	answer_release(&a);
 }
 
+/* Whether the named dimension is said to reach the final object; -1: there is no such dimension. */
+static int reaches(struct bench *b, const char *program, const char *name)
+{
+	struct answer a = asked(b, WIRE_FACTS, "{}", program);
+	const cJSON *f = cJSON_GetObjectItemCaseSensitive(a.o, "facts"), *d;
+	int found = -1;
+
+	cJSON_ArrayForEach(d, cJSON_GetObjectItemCaseSensitive(f, "dimensions"))
+	{
+		const char *said = json_string_or(d, "name", "");
+		size_t from = (size_t)json_number_or(d, "from", 0);
+		size_t to = (size_t)json_number_or(d, "to", 0);
+		/* the span is the number's own text */
+		assert_true(to > from && to <= strlen(program));
+		assert_true(strtod(program + from, NULL) == json_number_or(d, "value", 0));
+		if (strcmp(said, name) == 0)
+			found = json_bool_or(d, "reaches", false);
+	}
+	answer_release(&a);
+	return found;
+}
+
+static void a_dimension_reaches_the_part_or_does_not(void **state)
+{
+	static const struct {
+		const char *program, *name;
+		int want;
+	} cases[] = {
+		{ "a = 5\nb = a * 2\nfixture = box(b)\n", "a", 1 },
+		{ "a = 5\nb = 6\nfixture = box(a)\n", "b", 0 },
+		{ "a = 5\ndef p():\n    return a\nfixture = box(3)\n", "a", 0 },
+		{ "a = 5\ndef p(x):\n    return 1\nfixture = box(p(a))\n", "a", 0 },
+		{ "a = 5\ndef p(x):\n    return x\nfixture = box(p(a))\n", "a", 1 },
+		{ "a = 5\nl = []\nfor i in range(a):\n    l.append(i)\nfixture = f(l)\n", "a", 1 },
+		{ "def put(l, x):\n    l.append(x)\na = 5\nl = []\nput(l, a)\nfixture = f(l)\n",
+		  "a", 1 },
+		{ "a = 5\nif a > 3:\n    fixture = f()\n", "a", 1 },
+		{ "a, b = 3, 4\nfixture = f(b)\n", "a", 0 },
+		{ "a, b = 3, 4\nfixture = f(b)\n", "b", 1 },
+		{ "def leg(w=5, h=6):\n    return f(w)\nfixture = leg()\n", "w", 1 },
+		{ "def leg(w=5, h=6):\n    return f(w)\nfixture = leg()\n", "h", 0 },
+		{ "class C:\n    w: float = 5\n    h: float = 6\nfixture = f(C().w)\n", "w", 1 },
+		{ "class C:\n    w: float = 5\n    h: float = 6\nfixture = f(C().w)\n", "h", 0 },
+		{ "d = {'w': 5}\nfixture = f(d['w'])\n", "d['w']", 1 },
+		{ "a = 5\nfixture = 6\nshow_object(a)\n", "a", 1 },
+		{ "a = 5\nasm = A()\nasm.add(f(a))\nfixture = asm\n", "a", 1 },
+		{ "def go():\n    global fixture\n    r = 8\n    fixture = f(r)\ngo()\n", "r", 1 },
+		{ "x = 'h\u00f6he'; a = -3.5\r\nfixture = a\r\n", "a", 1 },
+		{ "t = radians(12)\nfixture = f(t)\n", "t", 1 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (reaches(*state, cases[i].program, cases[i].name) != cases[i].want)
+			fail_msg("case %zu: %s of %s", i, cases[i].name, cases[i].program);
+}
+
+static void only_functions_that_make_the_part_are_helpers(void **state)
+{
+	struct answer a = asked(*state, WIRE_FACTS, "{}",
+	                        "def idle():\n    return 1\n"
+	                        "def called_for_nothing():\n    return 2\n"
+	                        "def leg():\n    return f(3.5)\n"
+	                        "class Part:\n    def made(self):\n        return leg()\n"
+	                        "called_for_nothing()\n"
+	                        "half = 7 / 2\n"
+	                        "fixture = Part().made()\n");
+	const cJSON *f = cJSON_GetObjectItemCaseSensitive(a.o, "facts");
+	const cJSON *numbers = cJSON_GetObjectItemCaseSensitive(f, "numbers");
+
+	assert_true(json_number_or(f, "functions_used", 0) == 2);
+	assert_true(json_number_or(numbers, "total", 0) == 5);
+	assert_true(json_number_or(numbers, "counted", 0) == 2); /* 3.5 and 7: no 1, no 2 */
+	assert_true(json_number_or(numbers, "named", -1) == 0);
+	answer_release(&a);
+}
+
 static void a_shape_goes_to_step_and_back(void **state)
 {
 	struct bench *b = *state;
@@ -581,6 +657,8 @@ int main(void)
 		cmocka_unit_test_prestate(a_forged_report_cannot_replace_what_was_seen_from_outside,
 		                          &b),
 		cmocka_unit_test_prestate(facts_come_without_running, &b),
+		cmocka_unit_test_prestate(a_dimension_reaches_the_part_or_does_not, &b),
+		cmocka_unit_test_prestate(only_functions_that_make_the_part_are_helpers, &b),
 		cmocka_unit_test_prestate(a_shape_goes_to_step_and_back, &b),
 		cmocka_unit_test_prestate(triangles_that_a_shape_brings_along_are_not_believed, &b),
 		cmocka_unit_test_prestate(many_jobs_are_answered_each_once, &b),
