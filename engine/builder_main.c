@@ -117,6 +117,12 @@ static void child_ready(void *ctx)
 	python_settle();
 }
 
+static bool child_idle(void *ctx, int step)
+{
+	(void)ctx;
+	return python_rehearse(step);
+}
+
 /* What the reply may take as a memory file, which lives outside the limit on memory: the shape, the
  * report on it, and for a conversion the triangles or the text that the shape becomes. */
 static uint64_t file_bytes(uint32_t type, const struct request *r)
@@ -625,6 +631,7 @@ static int nursery_begin(struct builder *b, struct err *e)
 {
 	const struct nursery_ops ops = { .ctx = b,
 		                         .child_ready = child_ready,
+		                         .child_idle = child_idle,
 		                         .child_run = child_run,
 		                         .log = job_log,
 		                         .done = job_done };

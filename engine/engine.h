@@ -211,6 +211,9 @@ int engine_jobs(const struct engine *en); /* in flight */
  * before. Borrowed. */
 const cJSON *engine_builder_info(const struct engine *en);
 const cJSON *engine_scorer_info(const struct engine *en);
+/* The same of the mesher; when it said why it cannot work here, that ({program, error, remedy}), and
+ * the builder does its work. */
+const cJSON *engine_mesher_info(const struct engine *en);
 /* Process ids, 0 while not running. */
 int engine_builder_pid(const struct engine *en);
 int engine_scorer_pid(const struct engine *en);

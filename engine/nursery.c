@@ -32,6 +32,9 @@
 #define LAST_WORDS_LOOK_S 0.004
 #define DRAIN_AT_ONCE     65536
 #define PLACE_MAX         4096
+/* a spare that has had no job for so long may use the time; jobs that come one on another's heels
+ * find all processors for themselves */
+#define IDLE_MS 20
 /* exit code of a child that could not be jailed or fed */
 #define CHILD_CANT 125
 /* after a failed fork or a spare that died by itself */
@@ -191,6 +194,11 @@ static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_EN
 	if (n->ops.child_ready)
 		n->ops.child_ready(n->ops.ctx);
 
+	struct pollfd wake = { .fd = CHILD_WAKE, .events = POLLIN };
+	for (int step = 0; n->ops.child_idle; step++)
+		if (poll(&wake, 1, step == 0 ? IDLE_MS : 0) != 0 ||
+		    !n->ops.child_idle(n->ops.ctx, step))
+			break;
 	char c;
 	ssize_t got;
 	do

@@ -84,6 +84,10 @@ struct nursery_ops {
 	void *ctx;
 	/* In the child, after sandbox_enter_early(), before it waits: may be NULL. */
 	void (*child_ready)(void *ctx);
+	/* In the child, while it waits and no job has come for a moment: step 0, 1, ..., until it
+	 * returns false. A job that comes meanwhile waits for the end of the step: a few
+	 * milliseconds at most. May be NULL. */
+	bool (*child_idle)(void *ctx, int step);
 	/* In the child, with the request: calls sandbox_enter() itself, then nursery_began(),
 	 * replies, returns (the nursery then _exits). */
 	void (*child_run)(void *ctx, const struct frame *request, const struct nursery_io *io);

@@ -1393,6 +1393,11 @@ const cJSON *engine_scorer_info(const struct engine *en)
 	return en->scorer.info;
 }
 
+const cJSON *engine_mesher_info(const struct engine *en)
+{
+	return en->mesher.info;
+}
+
 int engine_restarts(const struct engine *en)
 {
 	return en->restarts;

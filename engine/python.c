@@ -422,6 +422,16 @@ void python_settle(void)
 	Py_XDECREF(r);
 }
 
+bool python_rehearse(int step)
+{
+	PyObject *r = PyObject_CallMethod(builder, "rehearse", "i", step);
+	bool more = r && PyObject_IsTrue(r) == 1;
+
+	PyErr_Clear();
+	Py_XDECREF(r);
+	return more;
+}
+
 void python_watch(int place_fd, unsigned long long memory_bytes)
 {
 	struct rusage ru;

@@ -8,6 +8,8 @@
 #ifndef ENGINE_PYTHON_H
 #define ENGINE_PYTHON_H
 
+#include <stdbool.h>
+
 #include "src/base/buf.h"
 #include "src/base/err.h"
 
@@ -28,6 +30,11 @@ const char *const *python_read_only(const struct python_options *o);
 /* In a child that waits for its job, before its last jail: streams, handlers, everything that can
  * be done before the job is known. */
 void python_settle(void);
+
+/* In such a child, while no job has come: step 0, 1, ... of a rehearsal, a few milliseconds each,
+ * so that the pages which a program writes to are its own before one comes. False: that was the
+ * last. */
+bool python_rehearse(int step);
 
 enum python_job { PYTHON_BUILD, PYTHON_FACTS, PYTHON_CONVERT };
 

@@ -29,7 +29,7 @@ const char app_env_remedy[] =
 	"in the sources run ./quickstart build; of an installed program, make " PKGDATADIR
 	"/venv as cadforge(1), FILES, says; or name one with --python-env or CADFORGE_PYTHON_ENV";
 const char app_libexec_remedy[] =
-	"CADFORGE_LIBEXEC names the folder of cadforge-builder and cadforge-scorer: unset it";
+	"CADFORGE_LIBEXEC names the folder of cadforge-builder, cadforge-scorer and cadforge-mesher: unset it";
 
 void app_init(struct app *a)
 {

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "engine/sandbox.h"
 #include "src/app.h"
+#include "src/base/clock.h"
 
 struct report {
 	const struct app *app;
@@ -168,6 +169,15 @@ static void engines(struct report *r)
 		say_versions(r, engine_scorer_info(en), "scorer:");
 	else if (!app_interrupted())
 		row(r, "scorer", false, NEEDED, e.text, remedy);
+	double since = clock_now_s();
+	while (ok && !engine_mesher_info(en) && clock_now_s() - since < 5)
+		ok = !app_interrupted() && engine_wait(en, 100, &e) == 0;
+	const char *why = json_string_or(engine_mesher_info(en), "error", NULL);
+	if (ok && engine_mesher_info(en) && !why)
+		say_versions(r, engine_mesher_info(en), "mesher:");
+	else if (!app_interrupted())
+		row(r, "mesher", false, WANTED, why,
+		    "without it the builder meshes for the seed profiles, some milliseconds slower");
 	engine_close(en);
 }
 

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -127,6 +128,17 @@ static void on_done(void *ctx, const struct nursery_verdict *v)
 	         v->reply.json ? v->reply.json : "");
 	snprintf(s->place[s->n], 200, "%s", v->place);
 	s->n++;
+}
+
+/* A rehearsal counts its steps where the test sees them. */
+static volatile int *idle_steps;
+
+static bool child_idle(void *ctx, int step)
+{
+	(void)ctx;
+	if (step == *idle_steps)
+		*idle_steps = step + 1;
+	return step < 2;
 }
 
 static struct nursery *open_one(struct seen *s, int spares, int jobs)
@@ -350,6 +362,38 @@ static void a_spare_that_dies_is_replaced(void **state)
 	nursery_close(n);
 }
 
+static void a_spare_at_rest_rehearses_and_then_takes_its_job(void **state)
+{
+	struct seen s = { 0 };
+	struct nursery_ops ops = { .ctx = &s,
+		                   .child_run = child_run,
+		                   .child_idle = child_idle,
+		                   .log = on_log,
+		                   .done = on_done };
+	struct err e = { 0 };
+	(void)state;
+	void *shared = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+	                    -1, 0);
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	idle_steps = shared;
+	struct nursery *n = nursery_open(&ops, NULL, 1, 1, &e);
+	assert_non_null(n);
+	double start = clock_now_s();
+	while (*idle_steps < 3 && clock_now_s() - start < 10)
+		usleep(1000);
+	assert_int_equal(*idle_steps, 3);
+	submit(n, 1, "echo", 5, 5);
+	drive(n, &s, 1);
+	assert_int_equal(s.v[0].end, NURSERY_REPLIED);
+	/* and one that never rested */
+	submit(n, 2, "echo", 5, 5);
+	drive(n, &s, 2);
+	assert_int_equal(s.v[1].end, NURSERY_REPLIED);
+	nursery_close(n);
+	munmap(shared, sizeof(int));
+	buf_release(&s.log);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +404,7 @@ int main(void)
 		cmocka_unit_test(while_nothing_is_taken_deadlines_stand_and_replies_wait),
 		cmocka_unit_test(nothing_is_left_behind_after_many_jobs),
 		cmocka_unit_test(a_spare_that_dies_is_replaced),
+		cmocka_unit_test(a_spare_at_rest_rehearses_and_then_takes_its_job),
 	};
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests_name("nursery", tests, NULL, NULL);
