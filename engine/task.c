@@ -469,6 +469,23 @@ static void read_covers(struct reader *r, const struct task *t, const cJSON *c, 
 	                   k->valuestring);
 }
 
+/* The field of the check @c that check_parse() speaks of, "check \"legs\": want: ...", so that its
+ * line can be told; else the check. */
+static const cJSON *blamed(const cJSON *c, const char *text)
+{
+	const char *after = strstr(text, ": ");
+	const cJSON *v;
+
+	cJSON_ArrayForEach(v, c)
+	{
+		size_t n = v->string ? strlen(v->string) : 0;
+		if (n && after && strncmp(after + 2, v->string, n) == 0 &&
+		    strchr(":[", after[2 + n]))
+			return v;
+	}
+	return c;
+}
+
 /* What one check of its kind must have is checks_parse()'s; what it has to do with the others and
  * with the facts is ours. */
 static void read_checks(struct reader *r, struct task *t, bool thorough)
@@ -484,11 +501,13 @@ static void read_checks(struct reader *r, struct task *t, bool thorough)
 	{
 		const char *id = json_string_or(c, "id", NULL);
 		char where[40];
-		snprintf(where, sizeof(where), "checks[%d]", i++);
-		if (!cJSON_IsObject(c)) {
-			problem_at(r, c, false, "%s: an object wanted", where);
+		struct check parsed;
+		struct err e;
+		snprintf(where, sizeof(where), "checks[%d]", i);
+		if (check_parse(&parsed, c, i++, &e) < 0)
+			problem_at(r, blamed(c, e.text), false, "%s", e.text);
+		if (!cJSON_IsObject(c))
 			continue;
-		}
 		if (id)
 			for (d = a->child; d != c; d = d->next)
 				if (strcmp(json_string_or(d, "id", ""), id) == 0)
@@ -604,6 +623,7 @@ int task_read(struct task *out, const char *text, size_t len, const char *file, 
 		task_release(&t);
 		return -1;
 	}
+	sha256_hex(text, len, t.hash);
 	*out = t;
 	return 0;
 }

@@ -15,6 +15,7 @@
 #define ENGINE_TASK_H
 
 #include "src/base/json.h"
+#include "src/base/sha256.h"
 
 enum task_level { TASK_EASY, TASK_MEDIUM, TASK_HARD };
 const char *task_level_name(enum task_level l);
@@ -55,6 +56,7 @@ struct task {
 	enum task_orientation orientation;
 	const cJSON *checks; /* an array; each element went through checks_parse() */
 	int n_checks;
+	char hash[SHA256_HEX]; /* SHA-256 of its file: what a turn was judged by */
 	/* what the above points into */
 	cJSON *json;
 	char *own_file, *own_reference, *own_pack;
