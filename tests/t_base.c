@@ -10,6 +10,7 @@
 #include "src/base/buf.h"
 #include "src/base/frame.h"
 #include "src/base/json.h"
+#include "src/base/linediff.h"
 #include "src/base/sha256.h"
 #include "src/base/utf8.h"
 
@@ -367,6 +368,85 @@ static void a_digest_is_that_of_the_standard(void **state)
 	                    "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+static void a_line_diff_shows_what_changed_and_no_more(void **state)
+{
+	static const struct {
+		const char *a, *b, *want;
+		int removed, added;
+	} cases[] = {
+		{ "a\nb\n", "a\nb\n", "", 0, 0 },
+		{ "", "", "", 0, 0 },
+		{ "", "a\n", "--- x\n+++ y\n@@ -0,0 +1 @@\n+a\n", 0, 1 },
+		{ "a\n", "", "--- x\n+++ y\n@@ -1 +0,0 @@\n-a\n", 1, 0 },
+		{ "1\n2\n3\n4\n5\n6\n7\n8\n9\n", "1\n2\n3\n4\nfive\n6\n7\n8\n9\n",
+		  "--- x\n+++ y\n@@ -4,3 +4,3 @@\n 4\n-5\n+five\n 6\n", 1, 1 },
+		{ "1\n2\n3\n4\n5\n6\n7\n8\n9\n", "2\n3\n4\n5\n6\n7\n8\n9\n10\n",
+		  "--- x\n+++ y\n@@ -1,2 +1 @@\n-1\n 2\n@@ -9 +8,2 @@\n 9\n+10\n", 1, 1 },
+		{ "a\nb\nc\nd\n", "b\nx\nd\n",
+		  "--- x\n+++ y\n@@ -1,4 +1,3 @@\n-a\n b\n-c\n+x\n d\n", 2, 1 },
+		{ "a", "a\n", "--- x\n+++ y\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+a\n",
+		  1, 1 },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct buf b = { 0 };
+		struct linediff n;
+		struct err e;
+		assert_int_equal(linediff(&b, cases[i].a, strlen(cases[i].a), "x", cases[i].b,
+		                          strlen(cases[i].b), "y", 1, &n, &e),
+		                 0);
+		assert_string_equal(buf_str(&b), cases[i].want);
+		assert_int_equal(n.removed, cases[i].removed);
+		assert_int_equal(n.added, cases[i].added);
+		buf_release(&b);
+	}
+}
+
+/* The most work: every line differs, beyond what is compared pair by pair. */
+static void a_line_diff_of_long_texts_ends_soon(void **state)
+{
+	struct buf a = { 0 }, b = { 0 }, out = { 0 };
+	struct linediff n;
+	struct err e;
+	(void)state;
+
+	for (int i = 0; i < 20000; i++) {
+		buf_printf(&a, "%d\n", i);
+		buf_printf(&b, "%d\n", -i - 1);
+	}
+	assert_int_equal(
+		linediff(&out, buf_str(&a), a.len, "x", buf_str(&b), b.len, "y", 3, &n, &e), 0);
+	assert_int_equal(n.removed, 20000);
+	assert_int_equal(n.added, 20000);
+	buf_release(&a);
+	buf_release(&b);
+	buf_release(&out);
+}
+
+static void a_json_value_s_line_is_found(void **state)
+{
+	const char *text = "{\"a\": [1,\n 2, {\"b\\\"\":\n\"{[,\"}],\n\n\"c\" :\n null, "
+			   "\"d\": {},\n\"d\": true}";
+	struct err e;
+	cJSON *o = json_parse(text, strlen(text), &e);
+	(void)state;
+
+	assert_non_null(o);
+	const cJSON *a = o->child, *two = a->child->next, *b = two->next, *c = a->next;
+	size_t n = strlen(text);
+	assert_int_equal(json_line_of(text, n, o, o), 1);
+	assert_int_equal(json_line_of(text, n, o, a), 1);
+	assert_int_equal(json_line_of(text, n, o, two), 2);
+	assert_int_equal(json_line_of(text, n, o, b), 2);
+	assert_int_equal(json_line_of(text, n, o, b->child), 3);
+	assert_int_equal(json_line_of(text, n, o, c), 6);
+	assert_int_equal(json_line_of(text, n, o, c->next), 6);
+	assert_int_equal(json_line_of(text, n, o, c->next->next), 7);
+	assert_int_equal(json_line_of(text, n, o, NULL), 1);
+	cJSON_Delete(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -385,6 +465,9 @@ int main(void)
 		cmocka_unit_test(frames_survive_being_cut_anywhere),
 		cmocka_unit_test(a_frame_that_lies_about_its_length_is_refused_at_once),
 		cmocka_unit_test(a_digest_is_that_of_the_standard),
+		cmocka_unit_test(a_line_diff_shows_what_changed_and_no_more),
+		cmocka_unit_test(a_line_diff_of_long_texts_ends_soon),
+		cmocka_unit_test(a_json_value_s_line_is_found),
 	};
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
