@@ -92,7 +92,7 @@ static void on_done(void *ctx, size_t item, struct pipeline_item *it)
 
 	(void)item;
 	if (!w->app->quiet)
-		show_rest_of_log(stderr, &it->build, w->log_shown);
+		show_rest_of_log(stderr, &it->build.log, w->log_shown);
 	w->build = it->build;
 	w->shape = it->shape;
 	w->measured = it->measured;

@@ -7,27 +7,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/extract.h"
-#include "engine/failure.h"
-#include "engine/reward_seed.h"
+#include "engine/reward_exact.h"
 #include "engine/task.h"
 #include "src/app.h"
-#include "src/packs.h"
-#include "src/pipeline.h"
-#include "src/show.h"
 #include "src/base/clock.h"
+#include "src/packs.h"
+#include "src/scoring.h"
+#include "src/show.h"
 
-enum { PROGRAM_MAX = 8 << 20, LIST_MAX = 64 << 20 };
-
-enum profile { PROFILE_SEED_FAST, PROFILE_SEED_FULL, PROFILE_STRICT };
-
-static const char *const profile_names[] = { "seed-fast", "seed-full", "strict" };
+enum { PROGRAM_MAX = 8 << 20, LIST_MAX = 64 << 20, REBUILDS_LIKELY = 4 };
 
 struct entry {
 	char *file;
 	const struct task *task;
 	struct buf text;
-	struct extract what;
 	struct err unreadable; /* kind != ERR_NONE: no program could be read */
 	char *json_line, *plain;
 	bool done, ok;
@@ -35,18 +28,12 @@ struct entry {
 
 struct work {
 	struct app app;
-	enum profile profile;
-	bool dialect_given;
-	enum dialect dialect;
+	struct scoring *scoring;
 	struct task_set pack;
-	const struct task *task;        /* of the programs named as arguments */
-	struct reference_set reference; /* one for all, */
-	bool has_reference;
-	struct reference_set *of_task; /* or one for each task of the pack */
+	const struct task *task; /* of the programs named as arguments */
 	struct entry *entry;
 	size_t n, shown;
-	size_t *of_item; /* entry of the pipeline's item */
-	struct err failed;
+	size_t *of_item;  /* entry of the scoring's item */
 	size_t log_shown; /* with one program: bytes of its log that were passed on as they came */
 	/* progress */
 	size_t ended;
@@ -55,221 +42,107 @@ struct work {
 	bool nobody_reads;    /* standard output is a closed pipe, or full */
 };
 
-static void add_reward(cJSON *o, const struct reward *r)
-{
-	cJSON *x = cJSON_AddObjectToObject(o, "reward");
+/* ---- for people ---- */
 
-	json_add_figure(x, "total", r->total);
-	json_add_figure(x, "build", r->build);
-	json_add_figure(x, "topology", r->topology);
-	json_add_figure(x, "contact", r->contact);
-	json_add_figure(x, "semantic_parts", r->semantic_parts);
-	json_add_figure(x, "reference_similarity", r->reference_similarity);
-	json_add_figure(x, "silhouette", r->silhouette);
-	json_add_figure(x, "editability", r->editability);
-	json_add_figure(x, "efficiency", r->efficiency);
-	json_add_figure(o, "strict", r->strict);
-	json_add_figure(o, "cheap", r->cheap);
-	json_add_figure(o, "shaped", r->shaped);
+static const cJSON *at(const cJSON *o, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(o, key);
+}
+
+static void plain_terms(FILE *f, const cJSON *score)
+{
+	const cJSON *reward = at(score, "reward"), *terms = at(at(score, "exact"), "terms");
+	double scale = json_number_or(at(score, "exact"), "scale", NAN);
+
+	for (int t = 0; t < TERM_COUNT; t++) {
+		const char *name = reward_term_name((enum reward_term)t);
+		double v = json_number_or(reward, name, NAN);
+		double adds = json_number_or(at(terms, name), "adds", NAN);
+		char bar[21] = "....................";
+		if (!isfinite(v)) {
+			fprintf(f, "  %-22s -\n", reward_term_label((enum reward_term)t));
+			continue;
+		}
+		for (int k = 0; k < 20 && k < (int)lround(v * 20); k++)
+			bar[k] = '#';
+		fprintf(f, "  %-22s %6.3f  %s", reward_term_label((enum reward_term)t), v, bar);
+		if (isfinite(adds))
+			fprintf(f, "  adds %.4f of %.4f", adds,
+			        scale * json_number_or(at(terms, name), "weight", NAN));
+		fputc('\n', f);
+	}
+}
+
+static void plain_checks(FILE *f, const cJSON *checks)
+{
+	const cJSON *c;
+	int met = 0, all = cJSON_GetArraySize(checks);
+
+	if (!all)
+		return;
+	cJSON_ArrayForEach(c, checks) met += json_bool_or(c, "ok", false);
+	fprintf(f, "  %d of %d checks met\n", met, all);
+	cJSON_ArrayForEach(c, checks) if (!json_bool_or(c, "ok", false))
+		fprintf(f, "    %-24s %5.3f  %s\n", json_string_or(c, "id", "?"),
+	                json_number_or(c, "score", 0), json_string_or(c, "why", ""));
+}
+
+static void plain_score(FILE *f, const struct work *w, const struct entry *en,
+                        const struct scored *s)
+{
+	char *shown = show_name(en->file);
+	const char *file = shown ? shown : "?", *task = en->task ? en->task->id : "no task";
+	const char *profile = scoring_profile_name(w->scoring);
+	const cJSON *note, *seconds = at(s->json, "seconds");
+	bool exact = scoring_is_exact(w->scoring);
+	double part[] = { json_number_or(seconds, "read", 0), json_number_or(seconds, "measure", 0),
+		          json_number_or(seconds, "mesh", 0), json_number_or(seconds, "score", 0) };
+
+	if (s->built) {
+		fprintf(f, "%s: total %.4f (%s, %s), %s\n", file, s->total, profile, task,
+		        build_class_name(s->cls));
+		if (exact)
+			fprintf(f, "  %-22s %6s  %-20s  adds %.4f\n", "having built", "", "",
+			        json_number_or(at(s->json, "exact"), "floor", NAN));
+		plain_terms(f, s->json);
+		plain_checks(f, at(s->json, "checks"));
+		show_geometry(f, at(s->json, "geometry"));
+	} else {
+		show_build_failure(f, en->file, &s->build, s->cls);
+		if (isfinite(s->total))
+			fprintf(f, "  total %.4f (%s, %s)\n", s->total, profile, task);
+		else
+			fprintf(f, "  no total: %s (%s, %s)\n",
+			        exact ? "this says nothing about the program"
+			              : "the published evaluator has none for this",
+			        profile, task);
+	}
+	cJSON_ArrayForEach(note, at(s->json, "notes"))
+	{
+		/* the checks stand above */
+		if (!(s->built && exact && strncmp(note->valuestring, "Check ", 6) == 0))
+			fprintf(f, "  note: %s\n", note->valuestring);
+	}
+	fprintf(f, "  build %.0f ms, measure and score %.0f ms", s->build.seconds * 1e3,
+	        (part[0] + part[1] + part[2] + part[3]) * 1e3);
+	if (isfinite(json_number_or(seconds, "rebuild", NAN)))
+		fprintf(f, ", rebuilds %.0f ms", json_number_or(seconds, "rebuild", 0) * 1e3);
+	fputc('\n', f);
+	free(shown);
 }
 
 /* ---- one program's answer ---- */
 
-static void note_all(cJSON *o, const struct notes *n)
-{
-	cJSON *a = cJSON_AddArrayToObject(o, "notes");
-
-	for (int i = 0; i < n->n; i++)
-		cJSON_AddItemToArray(a, cJSON_CreateString(n->text[i]));
-}
-
-/* The scorer's word goes before the builder's: a shape that cannot be measured is no part. */
-static void adopt_shape_failure(struct build *b, struct shape_report *s)
-{
-	b->ok = false;
-	b->cause = s->cause;
-	free(b->error);
-	b->error = s->error;
-	s->error = NULL;
-	b->limit = s->limit;
-}
-
-static enum build_class classify(const struct entry *en, const struct build *b,
-                                 enum seed_outcome outcome, const struct reward *r,
-                                 struct text_ref errors)
-{
-	if (b->dialect == DIALECT_OPEN)
-		return failure_class(b->cause, r->editability, r->semantic_parts);
-	struct seed_failure_input in = {
-		.built = outcome == SEED_BUILT,
-		.editability = r->editability,
-		.semantic_parts = r->semantic_parts,
-		.errors = errors,
-		.completion = { buf_str(&en->text), en->text.len },
-		.code = { buf_str(&en->what.program), en->what.program.len },
-	};
-	if (outcome == SEED_EVALUATOR_CRASH)
-		in.error = (struct text_ref){ SEED_CRASH_TEXT, sizeof(SEED_CRASH_TEXT) - 1 };
-	return seed_failure_class(&in);
-}
-
-static void plain_terms(FILE *f, const struct reward *r)
-{
-	const struct {
-		const char *name;
-		double v;
-	} t[] = { { "build", r->build },
-		  { "topology", r->topology },
-		  { "contact", r->contact },
-		  { "semantic parts", r->semantic_parts },
-		  { "reference similarity", r->reference_similarity },
-		  { "silhouette", r->silhouette },
-		  { "editability", r->editability },
-		  { "efficiency", r->efficiency } };
-
-	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
-		char bar[21] = "....................";
-		if (!isfinite(t[i].v)) {
-			fprintf(f, "  %-22s -\n", t[i].name);
-			continue;
-		}
-		for (int k = 0; k < 20 && k < (int)lround(t[i].v * 20); k++)
-			bar[k] = '#';
-		fprintf(f, "  %-22s %6.3f  %s\n", t[i].name, t[i].v, bar);
-	}
-}
-
-static void plain_score(FILE *f, const struct work *w, const struct entry *en,
-                        const struct build *b, enum build_class cls, const struct reward *r,
-                        const struct notes *notes, const struct pipeline_item *it)
-{
-	char *shown = show_name(en->file);
-	const char *file = shown ? shown : "?", *task = en->task ? en->task->id : "no task";
-
-	if (b->ok) {
-		fprintf(f, "%s: total %.4f (%s, %s), %s\n", file, r->total,
-		        profile_names[w->profile], task, build_class_name(cls));
-		plain_terms(f, r);
-		show_geometry(f, it->shape.geometry);
-	} else {
-		show_build_failure(f, en->file, b, cls);
-		if (isfinite(r->total))
-			fprintf(f, "  total %.4f (%s, %s)\n", r->total, profile_names[w->profile],
-			        task);
-		else
-			fprintf(f,
-			        "  no total: the published evaluator has none for this (%s, %s)\n",
-			        profile_names[w->profile], task);
-	}
-	for (int i = 0; i < notes->n; i++)
-		fprintf(f, "  note: %s\n", notes->text[i]);
-	fprintf(f, "  build %.0f ms, measure and score %.0f ms\n", b->seconds * 1e3,
-	        it->shape.seconds * 1e3);
-	free(shown);
-}
-
-static void add_seconds(cJSON *o, double build, const struct shape_report *s)
-{
-	cJSON *t = cJSON_AddObjectToObject(o, "seconds");
-
-	json_add_figure(t, "build", build);
-	json_add_figure(t, "read", s ? s->read_s : NAN);
-	json_add_figure(t, "measure", s ? s->measure_s : NAN);
-	json_add_figure(t, "mesh", s ? s->mesh_s : NAN);
-	json_add_figure(t, "score", s ? s->score_s : NAN);
-	json_add_figure(t, "render", NAN);
-}
-
-static int score_item(struct work *w, struct entry *en, struct pipeline_item *it, struct err *e)
-{
-	struct build *b = &it->build;
-	struct shape_report *s = &it->shape;
-	struct reward r;
-	struct notes notes = { 0 };
-	struct buf errors = { 0 }, line = { 0 };
-	int rc = -1;
-
-	if (b->ok && !(it->measured && s->ok))
-		adopt_shape_failure(b, s);
-	enum seed_outcome outcome =
-		b->no_triangles ? SEED_EVALUATOR_CRASH : seed_outcome_of(b->cause, s->has_figures);
-	if (!b->ok)
-		seed_stderr(&errors, b->exception, b->error, b->traceback);
-	struct seed_input in = {
-		.outcome = outcome,
-		.full = w->profile == PROFILE_SEED_FULL,
-		.figures = s->has_figures ? &s->figures : NULL,
-		.task = en->task,
-		.code = { buf_str(&en->what.program), en->what.program.len },
-		.raw = { buf_str(&en->text), en->text.len },
-		.stderr_text = { buf_str(&errors), errors.len },
-	};
-	if (reward_seed(&r, NULL, &notes, &in, e) < 0)
-		goto out;
-	enum build_class cls = classify(en, b, outcome, &r, in.stderr_text);
-	if (w->profile == PROFILE_STRICT)
-		r.total = r.strict;
-
-	cJSON *o = cJSON_CreateObject();
-	show_add_file(o, en->file);
-	json_add_text(o, "task", en->task ? en->task->id : NULL);
-	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
-	cJSON_AddItemToObject(o, "build", show_build_json(b, cls));
-	add_reward(o, &r);
-	cJSON_AddItemToObject(o, "geometry", show_geometry_json(s->geometry));
-	cJSON_AddItemToObject(o, "mesh", show_mesh_json(s->has_figures ? &s->figures : NULL));
-	cJSON_AddItemToObject(o, "contact", show_contact_json(s->has_figures ? &s->figures : NULL));
-	cJSON_AddArrayToObject(o, "checks");
-	note_all(o, &notes);
-	cJSON_AddNullToObject(o, "delta");
-	add_seconds(o, b->seconds, it->measured ? s : NULL);
-	json_print(&line, o);
-	cJSON_Delete(o);
-	en->json_line = buf_take(&line, NULL);
-	if (!w->app.json) {
-		char *text = NULL;
-		size_t len = 0;
-		FILE *f = open_memstream(&text, &len);
-		if (f) {
-			plain_score(f, w, en, b, cls, &r, &notes, it);
-			fclose(f);
-			en->plain = text;
-		}
-	}
-	en->ok = b->ok;
-	rc = 0;
-out:
-	buf_release(&errors);
-	notes_release(&notes);
-	return rc;
-}
-
 /* A file that could not be read still gets its line. */
 static void answer_unreadable(struct work *w, struct entry *en)
 {
-	struct build b = {
-		.cause = CAUSE_BAD_INPUT, .error = en->unreadable.text, .seconds = NAN, .cpu_s = NAN
-	};
-	struct reward r = { NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
+	struct scored s = { .total = NAN };
 	struct buf line = { 0 };
-	cJSON *o = cJSON_CreateObject();
 
-	b.dialect = w->dialect;
-	show_add_file(o, en->file);
-	json_add_text(o, "task", en->task ? en->task->id : NULL);
-	cJSON_AddStringToObject(o, "profile", profile_names[w->profile]);
-	cJSON_AddItemToObject(o, "build", show_build_json(&b, CLASS_UNKNOWN_BUILD_FAILURE));
-	add_reward(o, &r);
-	cJSON_AddNullToObject(o, "geometry");
-	cJSON_AddItemToObject(o, "mesh", show_mesh_json(NULL));
-	cJSON_AddItemToObject(o, "contact", show_contact_json(NULL));
-	cJSON_AddArrayToObject(o, "checks");
-	cJSON_AddArrayToObject(o, "notes");
-	cJSON_AddNullToObject(o, "delta");
-	add_seconds(o, NAN, NULL);
-	json_print(&line, o);
-	cJSON_Delete(o);
+	scoring_unreadable(w->scoring, en->task, en->file, en->unreadable.text, &s);
+	json_print(&line, s.json);
 	en->json_line = buf_take(&line, NULL);
+	scored_release(&s);
 	app_tell("%s", en->unreadable.text);
 	en->done = true;
 	w->ended++;
@@ -337,20 +210,30 @@ static int on_tick(void *ctx)
 	return 0;
 }
 
-static void on_done(void *ctx, size_t item, struct pipeline_item *it)
+static void on_done(void *ctx, size_t item, struct scored *s)
 {
 	struct work *w = ctx;
 	struct entry *en = &w->entry[w->of_item[item]];
-	struct err e = { 0 };
+	struct buf line = { 0 };
 
 	if (!w->app.quiet && w->n == 1)
-		show_rest_of_log(stderr, &it->build, w->log_shown);
-	if (score_item(w, en, it, &e) < 0 && !w->failed.kind) {
-		w->failed = e;
-		err_wrap(&w->failed, "%s", en->file);
+		show_rest_of_log(stderr, &s->log, w->log_shown);
+	json_print(&line, s->json);
+	en->json_line = buf_take(&line, NULL);
+	if (!w->app.json) {
+		char *text = NULL;
+		size_t len = 0;
+		FILE *f = open_memstream(&text, &len);
+		if (f) {
+			plain_score(f, w, en, s);
+			fclose(f);
+			en->plain = text;
+		}
 	}
+	en->ok = s->built;
 	en->done = true;
 	w->ended++;
+	buf_release(&en->text);
 	show_what_is_due(w, false);
 }
 
@@ -367,44 +250,6 @@ static void on_log(void *ctx, size_t item, const char *stream, const char *text,
 }
 
 /* ---- the verb ---- */
-
-static int load_reference(struct work *w, const char *what, struct err *e)
-{
-	if (strcmp(what, "none") == 0)
-		return 0;
-	if (strcmp(what, "seed-task") == 0) {
-		if (!w->task && !w->pack.n)
-			return err_set(e, ERR_USAGE,
-			               "--reference seed-task needs a task: give --task ID");
-		if (w->profile == PROFILE_SEED_FULL)
-			return err_set(
-				e, ERR_USAGE,
-				"--reference seed-task has a box alone, and seed-full needs points and masks: "
-				"use seed-fast, or name a folder");
-		w->of_task = calloc((size_t)w->pack.n, sizeof(*w->of_task));
-		if (!w->of_task)
-			return err_set(e, ERR_MEM, "out of memory");
-		for (int i = 0; i < w->pack.n; i++)
-			if (w->pack.tasks[i].has_seed_box)
-				reference_from_box(&w->of_task[i],
-				                   w->pack.tasks[i].seed_box_over_height);
-		return 0;
-	} else if (reference_load(&w->reference, what, e) < 0) {
-		return err_wrap(e, "--reference");
-	}
-	w->has_reference = true;
-	if (w->profile == PROFILE_SEED_FULL && !reference_is_full(&w->reference))
-		return err_set(e, ERR_USAGE,
-		               "--reference %s: seed-full needs points and masks in it", what);
-	return 0;
-}
-
-static const struct reference_set *reference_of(const struct work *w, const struct entry *en)
-{
-	if (w->has_reference)
-		return &w->reference;
-	return w->of_task && en->task ? &w->of_task[en->task - w->pack.tasks] : NULL;
-}
 
 static int add_entry(struct work *w, const char *file, const struct task *task, struct err *e)
 {
@@ -472,38 +317,15 @@ out:
 	return rc;
 }
 
-static int parse_profile(const char *text, enum profile *out)
-{
-	for (size_t i = 0; i < sizeof(profile_names) / sizeof(*profile_names); i++)
-		if (strcmp(text, profile_names[i]) == 0) {
-			*out = (enum profile)i;
-			return 0;
-		}
-	app_tell("--profile: seed-fast, seed-full or strict was expected, got '%s'", text);
-	return -1;
-}
-
 static int score_all(struct work *w, struct err *e)
 {
-	struct pipeline_item *items = calloc(w->n, sizeof(*items));
-	struct pipeline_options o = {
-		.dialect = w->dialect,
-		.limits = w->app.limits,
-		.no_filter = w->app.no_filter,
-		.measure = true,
-		.geometry = true,
-		.figures = w->profile == PROFILE_SEED_FULL ? FIGURES_FULL : FIGURES_FAST,
-		.ctx = w,
-		.log = on_log,
-		.tick = on_tick,
-		.done = on_done,
-	};
+	struct scoring_input *in = calloc(w->n, sizeof(*in));
 	size_t n = 0;
-	int rc = -1;
+	int rc = 0;
 
 	w->of_item = calloc(w->n, sizeof(*w->of_item));
-	if (!items || !w->of_item) {
-		free(items);
+	if (!in || !w->of_item) {
+		free(in);
 		return err_set(e, ERR_MEM, "out of memory for %zu programs", w->n);
 	}
 	for (size_t i = 0; i < w->n; i++) {
@@ -513,23 +335,15 @@ static int score_all(struct work *w, struct err *e)
 			continue;
 		}
 		w->of_item[n] = i;
-		items[n++] = (struct pipeline_item){ .program = buf_str(&en->what.program),
-			                             .len = en->what.program.len,
-			                             .line_offset = en->what.line_offset,
-			                             .reference = reference_of(w, en) };
+		in[n++] = (struct scoring_input){ .task = en->task,
+			                          .text = buf_str(&en->text),
+			                          .len = en->text.len,
+			                          .rule = EXTRACT_FILE,
+			                          .file = en->file };
 	}
 	show_what_is_due(w, false);
-	struct pipeline *p = NULL;
-	if (n) {
-		app_engine_options(&w->app, &o.engine);
-		if (o.engine.jobs > (int)n)
-			o.engine.jobs = (int)n;
-		p = pipeline_open(&o, e);
-		rc = p ? pipeline_run(p, items, n, e) : -1;
-		pipeline_close(p);
-	} else {
-		rc = 0;
-	}
+	if (n)
+		rc = scoring_run_all(w->scoring, in, n, on_done, w, e);
 	if (app_interrupted()) {
 		show_what_is_due(w, true);
 		clear_bar(w);
@@ -537,11 +351,7 @@ static int score_all(struct work *w, struct err *e)
 	} else {
 		clear_bar(w);
 	}
-	if (rc == 0 && w->failed.kind) {
-		*e = w->failed;
-		rc = -1;
-	}
-	free(items);
+	free(in);
 	return rc;
 }
 
@@ -557,9 +367,13 @@ static int run(const struct cmd *self, int argc, char **argv)
 		{ "list", required_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct work w = { .profile = PROFILE_SEED_FAST, .dialect = DIALECT_SEED };
+	struct work w = { 0 };
+	struct scoring_options so = {
+		.app = &w.app, .profile = "seed-fast", .rebuilds = -1, .ctx = &w
+	};
 	struct err e = { 0 };
-	const char *task = NULL, *reference = "none", *list = NULL;
+	const char *task = NULL, *list = NULL;
+	enum dialect dialect;
 	int opt, rc = EXIT_USAGE;
 
 	app_init(&w.app);
@@ -577,11 +391,10 @@ static int run(const struct cmd *self, int argc, char **argv)
 			task = optarg;
 			break;
 		case 'p':
-			if (parse_profile(optarg, &w.profile) < 0)
-				return EXIT_USAGE;
+			so.profile = optarg;
 			break;
 		case 'r':
-			reference = optarg;
+			so.reference = optarg;
 			break;
 		case 'l':
 			list = optarg;
@@ -591,8 +404,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 				return EXIT_USAGE;
 			break;
 		case 'd':
-			if (app_dialect(optarg, &w.dialect) < 0)
+			if (app_dialect(optarg, &dialect) < 0)
 				return EXIT_USAGE;
+			so.dialect = &dialect;
 			break;
 		default:
 			return app_bad_flag(self, opt, argv);
@@ -603,12 +417,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 	if (!task && optind < argc)
 		return app_usage(self, "--task ID is expected, or --task none");
 	app_find(&w.app);
-	if (((task && strcmp(task, "none") != 0) || list) &&
-	    packs_load(&w.pack, &w.app, &e) < 0)
+	if (((task && strcmp(task, "none") != 0) || list) && packs_load(&w.pack, &w.app, &e) < 0)
 		goto fail;
 	if (task && strcmp(task, "none") != 0 && !(w.task = task_find(&w.pack, task, &e)))
-		goto fail;
-	if (load_reference(&w, reference, &e) < 0)
 		goto fail;
 	for (int i = optind; i < argc; i++)
 		if (add_entry(&w, argv[i], w.task, &e) < 0)
@@ -618,11 +429,17 @@ static int run(const struct cmd *self, int argc, char **argv)
 	bool unreadable = false;
 	for (size_t i = 0; i < w.n; i++) {
 		struct entry *en = &w.entry[i];
-		if (buf_read_file(&en->text, en->file, PROGRAM_MAX, &en->unreadable) < 0 ||
-		    extract_program(&en->what, EXTRACT_FILE, buf_str(&en->text), en->text.len,
-		                    &en->unreadable) < 0)
+		if (buf_read_file(&en->text, en->file, PROGRAM_MAX, &en->unreadable) < 0)
 			unreadable = true;
 	}
+	/* no more children than there is work for */
+	if ((size_t)w.app.jobs > w.n * (1 + REBUILDS_LIKELY))
+		w.app.jobs = (int)w.n * (1 + REBUILDS_LIKELY);
+	so.tick = on_tick;
+	so.log = on_log;
+	w.scoring = scoring_open(&so, &e);
+	if (!w.scoring)
+		goto fail;
 	w.started = clock_now_s();
 	w.bar = !w.app.quiet && w.n > 1 && isatty(STDERR_FILENO);
 	app_catch_interrupt();
@@ -642,17 +459,13 @@ fail:
 out:
 	for (size_t i = 0; w.entry && i < w.n; i++) {
 		buf_release(&w.entry[i].text);
-		extract_release(&w.entry[i].what);
 		free(w.entry[i].json_line);
 		free(w.entry[i].plain);
 		free(w.entry[i].file);
 	}
 	free(w.entry);
 	free(w.of_item);
-	reference_release(&w.reference);
-	for (int i = 0; w.of_task && i < w.pack.n; i++)
-		reference_release(&w.of_task[i]);
-	free(w.of_task);
+	scoring_close(w.scoring);
 	task_set_release(&w.pack);
 	return rc;
 }
@@ -663,14 +476,18 @@ const struct cmd cmd_score = {
 		"score FILE.py... --task ID|none [--list FILE] [--profile P] [--reference R] [-j N] [--json]",
 	.summary = "build and score programs",
 	.help = "  --task ID         the task they were written for, or none\n"
-		"  --profile P       seed-fast (default), seed-full: the published reward;\n"
+		"  --profile P       exact: measured on the solid and in the syntax tree;\n"
+		"                    exact-train: the same without rebuilds; a profile of your own by its\n"
+		"                    name or its file; seed-fast (default), seed-full: the published reward;\n"
 		"                    strict: its build gate over seed-fast\n"
-		"  --reference R     a reference folder; seed-task: the box of the task's published reference;\n"
-		"                    none (default)\n"
+		"  --reference R     task: the task's own (default of exact); none (default of the seed\n"
+		"                    profiles); a file .py, .step, .brep, .stl or .glb; a folder; seed-task:\n"
+		"                    the box of the task's published reference\n"
 		"  --list FILE       programs named in a file, a line each: FILE, a tab, its task; FILE alone\n"
 		"                    has the task of --task; lines that begin with # are passed over\n"
 		"  -j, --jobs N      programs at once (default: the number of cores)\n"
-		"  --dialect D       seed (default): what the published environment allows; open: see build\n",
+		"  --dialect D       open (default of exact): see build; seed (default of the seed profiles):\n"
+		"                    what the published environment allows\n",
 	.engine = true,
 	.run = run,
 };

@@ -5,19 +5,32 @@
 #include <string.h>
 #include <time.h>
 
+/* One thing that is waited for outside of a run. */
+struct awaited {
+	uint32_t job; /* 0: nothing */
+	bool done;
+	struct build *build;
+	struct shape_report *report;
+	struct buf *bytes;
+	char *refusal; /* why there are no bytes */
+};
+
+struct known_reference {
+	const struct reference_set *set;
+	int id;
+};
+
 struct pipeline {
 	struct pipeline_options o;
 	struct engine *engine;
-	const struct reference_set **known; /* the reference of engine id i + 1 */
+	struct known_reference *known;
 	int n_known;
-	struct pipeline_item *items;
-	size_t n, next, ended;
-	size_t in_flight;
-	struct err failed; /* from inside a callback */
-	struct buf *converted;
-	bool converting;
-	struct shape_report *measured; /* of pipeline_measure(); NULL while none is under way */
-	uint32_t measure_job;
+	struct pipeline_item *items; /* of the run */
+	size_t n, next, ended;       /* next: the first that was not handed over */
+	struct pipeline_item **flying, **pushed;
+	size_t n_flying, n_pushed, room; /* of each of the two */
+	struct err failed;               /* from inside a callback */
+	struct awaited awaited;
 };
 
 static int step(struct pipeline *p, struct err *e)
@@ -27,23 +40,28 @@ static int step(struct pipeline *p, struct err *e)
 	return engine_wait(p->engine, 250, e);
 }
 
-static struct pipeline_item *find(struct pipeline *p, uint32_t job, size_t *index)
+static struct pipeline_item *find(struct pipeline *p, uint32_t job)
 {
-	for (size_t i = 0; i < p->next; i++)
-		if (p->items[i].job == job) {
-			*index = i;
-			return &p->items[i];
-		}
+	for (size_t i = 0; i < p->n_flying; i++)
+		if (p->flying[i]->job == job)
+			return p->flying[i];
 	return NULL;
 }
 
-static void finish(struct pipeline *p, struct pipeline_item *it, size_t index)
+static void finish(struct pipeline *p, struct pipeline_item *it)
 {
+	size_t i = 0;
+
+	while (p->flying[i] != it)
+		i++;
+	p->flying[i] = p->flying[--p->n_flying];
 	it->job = 0;
 	it->seconds = clock_now_s() - it->started;
-	p->in_flight--;
-	p->ended++;
-	p->o.done(p->o.ctx, index, it);
+	bool pushed = it->index == PIPELINE_PUSHED;
+	p->ended += !pushed;
+	p->o.done(p->o.ctx, it->index, it);
+	if (pushed) /* may be gone, or under way again */
+		return;
 	build_release(&it->build);
 	shape_report_release(&it->shape);
 }
@@ -51,10 +69,10 @@ static void finish(struct pipeline *p, struct pipeline_item *it, size_t index)
 static void on_log(void *ctx, uint32_t job, const char *stream, const char *text, size_t len)
 {
 	struct pipeline *p = ctx;
-	size_t index;
+	const struct pipeline_item *it = find(p, job);
 
-	if (p->o.log && find(p, job, &index))
-		p->o.log(p->o.ctx, index, stream, text, len);
+	if (p->o.log && it && it->index != PIPELINE_PUSHED)
+		p->o.log(p->o.ctx, it->index, stream, text, len);
 }
 
 /* The engine's number for a set, which it is told of once; 0 for none. */
@@ -65,25 +83,29 @@ static int reference_id(struct pipeline *p, const struct reference_set *set, str
 	if (!set)
 		return 0;
 	for (int i = 0; i < p->n_known; i++)
-		if (p->known[i] == set)
-			return i + 1;
-	const struct reference_set **more =
-		realloc(p->known, sizeof(*more) * (size_t)(p->n_known + 1));
+		if (p->known[i].set == set)
+			return p->known[i].id;
+	struct known_reference *more = realloc(p->known, sizeof(*more) * (size_t)(p->n_known + 1));
 	if (!more)
 		return err_set(e, ERR_MEM, "out of memory for a reference");
 	p->known = more;
 	if (engine_reference(p->engine, set, &id, e) < 0)
 		return -1;
-	p->known[p->n_known++] = set;
+	p->known[p->n_known++] = (struct known_reference){ set, id };
 	return id;
 }
 
 static void on_built(void *ctx, uint32_t job, struct build *b)
 {
 	struct pipeline *p = ctx;
-	size_t index;
-	struct pipeline_item *it = find(p, job, &index);
+	struct pipeline_item *it = find(p, job);
 
+	if (p->awaited.build && job == p->awaited.job) {
+		*p->awaited.build = *b;
+		memset(b, 0, sizeof(*b));
+		p->awaited.done = true;
+		return;
+	}
 	if (!it)
 		return;
 	it->build = *b;
@@ -93,30 +115,33 @@ static void on_built(void *ctx, uint32_t job, struct build *b)
 			.bytes = it->build.brep.data,
 			.len = it->build.brep.len,
 			.format = SHAPE_BREP,
-			.geometry = p->o.geometry,
-			.figures = p->o.figures,
-			.reference = reference_id(p, it->reference ? it->reference : p->o.reference,
-			                          &p->failed),
-			.export_stl = p->o.export_stl,
-			.export_glb = p->o.export_glb,
+			.geometry = it->bare || p->o.geometry,
 			.limits = p->o.limits,
 		};
+		if (!it->bare) {
+			r.figures = p->o.figures;
+			r.reference = reference_id(
+				p, it->reference ? it->reference : p->o.reference, &p->failed);
+			r.exact = it->exact;
+			r.exact_reference = it->exact_reference;
+			r.export_stl = p->o.export_stl;
+			r.export_glb = p->o.export_glb;
+		}
 		if (r.reference >= 0 && engine_measure(p->engine, &r, &it->job, &p->failed) == 0)
 			return;
 	}
-	finish(p, it, index);
+	finish(p, it);
 }
 
 static void on_measured(void *ctx, uint32_t job, struct shape_report *r)
 {
 	struct pipeline *p = ctx;
-	size_t index;
-	struct pipeline_item *it = find(p, job, &index);
+	struct pipeline_item *it = find(p, job);
 
-	if (p->measured && job == p->measure_job) {
-		*p->measured = *r;
+	if (p->awaited.report && job == p->awaited.job) {
+		*p->awaited.report = *r;
 		memset(r, 0, sizeof(*r));
-		p->measured = NULL;
+		p->awaited.done = true;
 		return;
 	}
 	if (!it)
@@ -124,19 +149,20 @@ static void on_measured(void *ctx, uint32_t job, struct shape_report *r)
 	it->shape = *r;
 	it->measured = true;
 	memset(r, 0, sizeof(*r));
-	finish(p, it, index);
+	finish(p, it);
 }
 
-static void on_converted(void *ctx, uint32_t job, const void *bytes, size_t len, const char *error)
+static void on_bytes(void *ctx, uint32_t job, const void *bytes, size_t len, const char *error)
 {
 	struct pipeline *p = ctx;
 
-	(void)job;
-	p->converting = false;
+	if (!p->awaited.bytes || job != p->awaited.job)
+		return;
 	if (error)
-		err_set(&p->failed, ERR_INPUT, "%s", error);
+		p->awaited.refusal = strdup(error);
 	else
-		buf_add(p->converted, bytes, len);
+		buf_add(p->awaited.bytes, bytes, len);
+	p->awaited.done = true;
 }
 
 struct pipeline *pipeline_open(const struct pipeline_options *o, struct err *e)
@@ -152,7 +178,8 @@ struct pipeline *pipeline_open(const struct pipeline_options *o, struct err *e)
 		                  .log = on_log,
 		                  .built = on_built,
 		                  .measured = on_measured,
-		                  .converted = on_converted };
+		                  .converted = on_bytes,
+		                  .prepared = on_bytes };
 	p->engine = engine_open(&o->engine, &ops, e);
 	if (!p->engine) {
 		pipeline_close(p);
@@ -167,6 +194,9 @@ void pipeline_close(struct pipeline *p)
 		return;
 	engine_close(p->engine);
 	free(p->known);
+	free(p->flying);
+	free(p->pushed);
+	free(p->awaited.refusal);
 	free(p);
 }
 
@@ -181,35 +211,65 @@ int pipeline_warm(struct pipeline *p, struct err *e)
 	return 0;
 }
 
-static int run_items(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e)
+static int make_room(struct pipeline *p, size_t n, struct err *e)
+{
+	if (n <= p->room)
+		return 0;
+	struct pipeline_item **f = realloc(p->flying, n * sizeof(*f));
+	if (f)
+		p->flying = f;
+	struct pipeline_item **q = f ? realloc(p->pushed, n * sizeof(*q)) : NULL;
+	if (q)
+		p->pushed = q;
+	if (!f || !q)
+		return err_set(e, ERR_MEM, "out of memory for %zu programs at once", n);
+	p->room = n;
+	return 0;
+}
+
+static int hand_over(struct pipeline *p, struct pipeline_item *it, struct err *e)
+{
+	struct build_request r = {
+		.program = it->program,
+		.len = it->len,
+		.line_offset = it->line_offset,
+		.dialect = p->o.dialect,
+		.no_filter = p->o.no_filter,
+		.facts = p->o.facts && !it->bare,
+		.limits = p->o.limits,
+	};
+
+	it->started = clock_now_s();
+	it->measured = false;
+	if (engine_build(p->engine, &r, &it->job, e) < 0)
+		return -1;
+	p->flying[p->n_flying++] = it;
+	return 0;
+}
+
+static int run_items(struct pipeline *p, struct err *e)
 {
 	size_t most = 2 * (size_t)p->o.engine.jobs;
 
-	p->items = items;
-	p->n = n;
-	p->next = p->ended = p->in_flight = 0;
-	p->failed = (struct err){ 0 };
-	/* the scorer starts while the builder imports CadQuery */
-	if (n && (engine_warm_builder(p->engine, e) < 0 ||
-	          (p->o.measure && engine_warm_scorer(p->engine, e) < 0)))
+	if (make_room(p, most + 64, e) < 0)
 		return -1;
-	while (p->ended < n) {
-		while (p->next < n && p->in_flight < most) {
-			struct pipeline_item *it = &items[p->next++];
-			struct build_request r = {
-				.program = it->program,
-				.len = it->len,
-				.line_offset = it->line_offset,
-				.dialect = p->o.dialect,
-				.no_filter = p->o.no_filter,
-				.facts = p->o.facts,
-				.limits = p->o.limits,
-			};
-			it->started = clock_now_s();
-			it->measured = false;
-			if (engine_build(p->engine, &r, &it->job, e) < 0)
+	/* the scorer starts while the builder imports CadQuery */
+	if (p->n && (engine_warm_builder(p->engine, e) < 0 ||
+	             (p->o.measure && engine_warm_scorer(p->engine, e) < 0)))
+		return -1;
+	while (p->ended < p->n || p->n_flying || p->n_pushed) {
+		while (p->n_flying < most && (p->n_pushed || p->next < p->n)) {
+			struct pipeline_item *it;
+			if (p->n_pushed) {
+				it = p->pushed[0];
+				memmove(p->pushed, p->pushed + 1,
+				        --p->n_pushed * sizeof(*p->pushed));
+			} else {
+				it = &p->items[p->next];
+				it->index = p->next++;
+			}
+			if (hand_over(p, it, e) < 0)
 				return -1;
-			p->in_flight++;
 		}
 		if (step(p, e) < 0)
 			return -1;
@@ -217,55 +277,102 @@ static int run_items(struct pipeline *p, struct pipeline_item *items, size_t n, 
 			*e = p->failed;
 			return -1;
 		}
-		if (p->in_flight && engine_jobs(p->engine) == 0)
+		if (p->n_flying && engine_jobs(p->engine) == 0)
 			return err_set(
 				e, ERR_PROTOCOL,
 				"%zu programs got no answer from the engine: this is our fault, run it again",
-				p->in_flight);
+				p->n_flying);
 	}
 	return 0;
 }
 
+static void forget(struct pipeline *p, struct pipeline_item *it)
+{
+	if (it->job)
+		engine_cancel(p->engine, it->job);
+	it->job = 0;
+	build_release(&it->build);
+	shape_report_release(&it->shape);
+}
+
 int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e)
 {
-	int rc = run_items(p, items, n, e);
+	p->items = items;
+	p->n = n;
+	p->next = p->ended = p->n_flying = p->n_pushed = 0;
+	p->failed = (struct err){ 0 };
+	int rc = run_items(p, e);
 
-	/* after a stop some are built and not measured */
-	for (size_t i = 0; i < n; i++) {
-		build_release(&items[i].build);
-		shape_report_release(&items[i].shape);
+	/* after a stop some are built and not measured; their answers find nobody */
+	size_t left = p->n_flying;
+	p->n_flying = p->n_pushed = 0;
+	for (size_t i = 0; i < left; i++)
+		forget(p, p->flying[i]);
+	return rc;
+}
+
+int pipeline_push(struct pipeline *p, struct pipeline_item *it, struct err *e)
+{
+	if (make_room(p, p->n_pushed + p->n_flying + 64, e) < 0)
+		return -1;
+	it->index = PIPELINE_PUSHED;
+	it->job = 0;
+	p->pushed[p->n_pushed++] = it;
+	return 0;
+}
+
+void pipeline_fail(struct pipeline *p, const struct err *e)
+{
+	if (!p->failed.kind)
+		p->failed = *e;
+}
+
+/* Waits for what was asked; @rc: of the asking. */
+static int await(struct pipeline *p, int rc, struct err *e)
+{
+	while (rc == 0 && !p->awaited.done) {
+		rc = step(p, e);
+		if (rc == 0 && !p->awaited.done && engine_jobs(p->engine) == 0)
+			rc = err_set(e, ERR_PROTOCOL,
+			             "no answer from the engine: this is our fault, run it again");
 	}
+	if (rc == 0 && p->awaited.refusal)
+		rc = err_set(e, ERR_INPUT, "%s", p->awaited.refusal);
+	if (rc == 0 && p->awaited.bytes && buf_failed(p->awaited.bytes))
+		rc = err_set(e, ERR_MEM, "out of memory");
+	if (rc < 0 && p->awaited.job && !p->awaited.done)
+		engine_cancel(p->engine, p->awaited.job);
+	free(p->awaited.refusal);
+	p->awaited = (struct awaited){ 0 };
 	return rc;
 }
 
 int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t len,
                      struct buf *out, struct err *e)
 {
-	p->failed = (struct err){ 0 };
-	p->converted = out;
-	p->converting = true;
-	if (engine_convert(p->engine, to_step, bytes, len, NULL, e) < 0)
-		return -1;
-	while (p->converting)
-		if (step(p, e) < 0)
-			return -1;
-	if (p->failed.kind) {
-		*e = p->failed;
-		return -1;
-	}
-	return buf_failed(out) ? err_set(e, ERR_MEM, "out of memory") : 0;
+	p->awaited = (struct awaited){ .bytes = out };
+	return await(p, engine_convert(p->engine, to_step, bytes, len, &p->awaited.job, e), e);
+}
+
+int pipeline_prepare(struct pipeline *p, enum shape_format format, const void *bytes, size_t len,
+                     struct buf *out, struct err *e)
+{
+	p->awaited = (struct awaited){ .bytes = out };
+	return await(p, engine_prepare(p->engine, format, bytes, len, &p->awaited.job, e), e);
+}
+
+int pipeline_build(struct pipeline *p, const struct build_request *r, struct build *out,
+                   struct err *e)
+{
+	p->awaited = (struct awaited){ .build = out };
+	return await(p, engine_build(p->engine, r, &p->awaited.job, e), e);
 }
 
 int pipeline_measure(struct pipeline *p, const struct shape_request *r, struct shape_report *out,
                      struct err *e)
 {
-	p->measured = out;
-	if (engine_measure(p->engine, r, &p->measure_job, e) < 0)
-		return -1;
-	while (p->measured)
-		if (step(p, e) < 0)
-			return -1;
-	return 0;
+	p->awaited = (struct awaited){ .report = out };
+	return await(p, engine_measure(p->engine, r, &p->awaited.job, e), e);
 }
 
 struct engine *pipeline_engine(struct pipeline *p)

@@ -12,15 +12,23 @@ struct pipeline_item {
 	size_t len;
 	int line_offset;
 	const struct reference_set *reference; /* or NULL: the options' */
+	const cJSON *exact;  /* what the exact profiles ask of its shape (engine/engine.h), or NULL;
+	                        borrowed */
+	int exact_reference; /* from engine_exact_reference(), or 0 */
+	bool bare;           /* geometry alone: no facts, no figures, no exports */
 	/* found; valid when done() is called */
 	bool measured;
 	struct build build;
 	struct shape_report shape;
 	double seconds; /* from its hand-over to the engine to its last answer */
 	/* the pipeline's own */
+	size_t index;
 	uint32_t job;
 	double started;
 };
+
+/* The index of an item that was pushed. */
+#define PIPELINE_PUSHED SIZE_MAX
 
 struct pipeline_options {
 	struct engine_options engine;
@@ -46,6 +54,12 @@ void pipeline_close(struct pipeline *p);
 /* Runs all items; items' builds and shapes are released when done() has returned. At most twice the
  * engine's jobs are handed over at once. ERR_CANCELLED when tick() said stop, here and below. */
 int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e);
+/* From inside done(): one more, before those that wait. Its done() gets PIPELINE_PUSHED, releases
+ * what was found, and may free the item or push it again; without a done() it must live until
+ * pipeline_run() has returned, which then releases what was found. */
+int pipeline_push(struct pipeline *p, struct pipeline_item *it, struct err *e);
+/* From inside done(): the run ends with this error. */
+void pipeline_fail(struct pipeline *p, const struct err *e);
 /* STEP text of a BREP, or BREP of STEP. 0, or -1. */
 int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t len,
                      struct buf *out, struct err *e);
@@ -53,6 +67,12 @@ int pipeline_convert(struct pipeline *p, bool to_step, const void *bytes, size_t
  * engine failed. */
 int pipeline_measure(struct pipeline *p, const struct shape_request *r, struct shape_report *out,
                      struct err *e);
+/* Builds one program and nothing more; @out is then the caller's (build_release). */
+int pipeline_build(struct pipeline *p, const struct build_request *r, struct build *out,
+                   struct err *e);
+/* Makes of a shape what engine_exact_reference() takes. ERR_INPUT when it cannot be used. */
+int pipeline_prepare(struct pipeline *p, enum shape_format format, const void *bytes, size_t len,
+                     struct buf *out, struct err *e);
 /* Starts both programs and waits until they are ready. */
 int pipeline_warm(struct pipeline *p, struct err *e);
 struct engine *pipeline_engine(struct pipeline *p);

@@ -109,6 +109,10 @@ int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
                     void (*done)(void *ctx, size_t item, struct scored *out), void *ctx,
                     struct err *e);
 
+/* The answer for a text that could not be read at all: cause bad_input, every figure null. */
+void scoring_unreadable(const struct scoring *s, const struct task *task, const char *file,
+                        const char *why, struct scored *out);
+
 /* The engine behind it, for conversions. Borrowed. */
 struct pipeline *scoring_pipeline(struct scoring *s);
 

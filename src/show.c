@@ -14,12 +14,17 @@ char *show_name(const char *file)
 	return buf_take(&b, NULL);
 }
 
+void show_add_path(cJSON *o, const char *key, const char *path)
+{
+	char *name = !path || utf8_valid(path, strlen(path), NULL) ? NULL : show_name(path);
+
+	json_add_text(o, key, name ? name : path);
+	free(name);
+}
+
 void show_add_file(cJSON *o, const char *file)
 {
-	char *name = utf8_valid(file, strlen(file), NULL) ? NULL : show_name(file);
-
-	json_add_text(o, "file", name ? name : file);
-	free(name);
+	show_add_path(o, "file", file);
 }
 
 cJSON *show_build_json(const struct build *b, enum build_class cls)
@@ -110,13 +115,13 @@ cJSON *show_contact_json(const struct figures *f)
 	return o;
 }
 
-void show_rest_of_log(FILE *out, const struct build *b, size_t shown)
+void show_rest_of_log(FILE *out, const struct buf *log, size_t shown)
 {
 	/* of a log that was cut no more is kept than was shown */
-	if (b->log.len <= shown)
+	if (log->len <= shown)
 		return;
-	fwrite(b->log.data + shown, 1, b->log.len - shown, out);
-	if (b->log.data[b->log.len - 1] != '\n')
+	fwrite(log->data + shown, 1, log->len - shown, out);
+	if (log->data[log->len - 1] != '\n')
 		fputc('\n', out);
 }
 

@@ -14,6 +14,8 @@
 char *show_name(const char *file);
 /* The same in JSON: as it is, unless it is no UTF-8. */
 void show_add_file(cJSON *o, const char *file);
+/* The same under another key; NULL: null. */
+void show_add_path(cJSON *o, const char *key, const char *path);
 
 /* The object under "build". @cls: CLASS_COUNT writes null. */
 cJSON *show_build_json(const struct build *b, enum build_class cls);
@@ -26,7 +28,7 @@ cJSON *show_contact_json(const struct figures *f);
 
 /* What the program printed after its last line's end: the engine passes on whole lines as they
  * come, so that is in the log alone, behind the @shown bytes that were. */
-void show_rest_of_log(FILE *out, const struct build *b, size_t shown);
+void show_rest_of_log(FILE *out, const struct buf *log, size_t shown);
 
 /* What went wrong, in the form that editors jump to: FILE:LINE:COLUMN: message, the source line, a
  * mark under the column, the limit, what the jail refused. */

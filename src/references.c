@@ -1,0 +1,254 @@
+#include "src/references.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "engine/exact_reference.h"
+#include "src/base/sha256.h"
+
+#define FORMAT "cadforge-prepared-1"
+
+enum { PROGRAM_MAX = 8 << 20, FILE_MAX = 256 << 20, HEAD_MAX = 4096 };
+
+enum kind { KIND_PROGRAM, KIND_STEP, KIND_BREP, KIND_STL, KIND_GLB, KIND_NONE };
+
+void prepared_release(struct prepared *r)
+{
+	buf_release(&r->blob);
+	*r = (struct prepared){ .nodes = NAN };
+}
+
+static enum kind kind_of(const char *path)
+{
+	static const struct {
+		const char *ending;
+		enum kind kind;
+	} known[] = { { ".py", KIND_PROGRAM }, { ".step", KIND_STEP }, { ".stp", KIND_STEP },
+		      { ".brep", KIND_BREP },  { ".stl", KIND_STL },   { ".glb", KIND_GLB } };
+	size_t n = strlen(path);
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		size_t k = strlen(known[i].ending);
+		if (n > k && strcasecmp(path + n - k, known[i].ending) == 0)
+			return known[i].kind;
+	}
+	return KIND_NONE;
+}
+
+bool reference_ending(const char *path)
+{
+	return kind_of(path) != KIND_NONE;
+}
+
+/* ---- the cache ---- */
+
+static void add_versions(struct sha256 *s, const cJSON *info)
+{
+	struct buf text = { 0 };
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(info, "versions"), *x;
+
+	cJSON_ArrayForEach(x, v)
+	{
+		/* what differs from start to start is no version */
+		if (x->string && strcmp(x->string, "start_seconds") == 0)
+			continue;
+		buf_printf(&text, "%s=", x->string ? x->string : "");
+		json_print(&text, x);
+		buf_addc(&text, '\n');
+	}
+	sha256_add(s, buf_str(&text), text.len);
+	buf_release(&text);
+}
+
+static void cache_name(char hex[SHA256_HEX], const struct pipeline *p, enum kind kind,
+                       const struct buf *file)
+{
+	struct engine *en = pipeline_engine((struct pipeline *)p);
+	struct sha256 s;
+	char head[80];
+
+	int n = snprintf(head, sizeof(head), FORMAT " %d %d\n", EXACT_REFERENCE_VERSION, kind);
+	sha256_start(&s);
+	sha256_add(&s, head, (size_t)n);
+	add_versions(&s, engine_scorer_info(en));
+	if (kind == KIND_PROGRAM || kind == KIND_STEP)
+		add_versions(&s, engine_builder_info(en));
+	sha256_add(&s, buf_str(file), file->len);
+	sha256_end_hex(&s, hex);
+}
+
+/* Makes the folder, and those above it; "" when there is no place for a cache. */
+static void cache_dir(char *out, size_t size)
+{
+	const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME");
+	int n;
+
+	if (cache && *cache == '/')
+		n = snprintf(out, size, "%s/cadforge/references", cache);
+	else if (home && *home == '/')
+		n = snprintf(out, size, "%s/.cache/cadforge/references", home);
+	else
+		n = -1;
+	if (n < 0 || (size_t)n >= size) {
+		*out = '\0';
+		return;
+	}
+	for (char *at = strchr(out + 1, '/'); at; at = strchr(at + 1, '/')) {
+		*at = '\0';
+		mkdir(out, 0777);
+		*at = '/';
+	}
+	if (mkdir(out, 0777) < 0 && errno != EEXIST)
+		*out = '\0';
+}
+
+/* A line of JSON, {format, nodes, bytes, sha256}, and the blob. */
+static bool cache_load(struct prepared *out, const char *path)
+{
+	struct buf file = { 0 };
+	struct err e = { 0 };
+	char hex[SHA256_HEX];
+	cJSON *head = NULL;
+	bool good = false;
+
+	if (buf_read_file(&file, path, FILE_MAX, &e) < 0)
+		goto out;
+	const char *end = memchr(buf_str(&file), '\n', file.len < HEAD_MAX ? file.len : HEAD_MAX);
+	if (!end)
+		goto out;
+	head = json_parse(file.data, (size_t)(end - file.data), &e);
+	size_t len = file.len - (size_t)(end + 1 - file.data);
+	if (!head || strcmp(json_string_or(head, "format", ""), FORMAT) != 0)
+		goto out;
+	sha256_hex(end + 1, len, hex);
+	if (strcmp(json_string_or(head, "sha256", ""), hex) != 0)
+		goto out;
+	out->nodes = json_number_or(head, "nodes", NAN);
+	buf_add(&out->blob, end + 1, len);
+	good = !buf_failed(&out->blob);
+out:
+	cJSON_Delete(head);
+	buf_release(&file);
+	return good;
+}
+
+static void cache_store(const struct prepared *r, const char *path)
+{
+	struct buf file = { 0 };
+	struct err e = { 0 };
+	char hex[SHA256_HEX];
+	cJSON *head = cJSON_CreateObject();
+
+	sha256_hex(buf_str(&r->blob), r->blob.len, hex);
+	cJSON_AddStringToObject(head, "format", FORMAT);
+	json_add_figure(head, "nodes", r->nodes);
+	cJSON_AddStringToObject(head, "sha256", hex);
+	json_print(&file, head);
+	cJSON_Delete(head);
+	buf_addc(&file, '\n');
+	buf_add(&file, buf_str(&r->blob), r->blob.len);
+	/* a cache that cannot be written is none, and no reason to stop */
+	if (!buf_failed(&file))
+		file_write_atomic(path, buf_str(&file), file.len, &e);
+	buf_release(&file);
+}
+
+/* ---- making one ---- */
+
+/* Its BREP, and the size of its syntax tree. */
+static int build(struct buf *brep, double *nodes, struct pipeline *p, const struct app *a,
+                 const struct buf *file, struct err *e)
+{
+	struct build b = { 0 };
+	struct build_request r = { .program = buf_str(file),
+		                   .len = file->len,
+		                   .dialect = DIALECT_OPEN,
+		                   .facts = true,
+		                   .limits = a->limits };
+	int rc = pipeline_build(p, &r, &b, e);
+
+	if (rc == 0 && b.cause == CAUSE_BUILDER_LOST)
+		rc = err_set(e, ERR_LOST, "%s", b.error ? b.error : build_cause_label(b.cause));
+	else if (rc == 0 && !b.ok)
+		rc = err_set(e, ERR_INPUT, "does not build: %s",
+		             b.error ? b.error : build_cause_label(b.cause));
+	if (rc == 0) {
+		*brep = b.brep;
+		b.brep = (struct buf){ 0 };
+		*nodes = json_number_or(b.facts, "nodes", NAN);
+	}
+	build_release(&b);
+	return rc;
+}
+
+static int make(struct prepared *out, struct pipeline *p, const struct app *a, enum kind kind,
+                const struct buf *file, struct err *e)
+{
+	struct buf brep = { 0 };
+	const struct buf *shape = file;
+	int rc = 0;
+
+	if (kind == KIND_PROGRAM)
+		rc = build(&brep, &out->nodes, p, a, file, e);
+	else if (kind == KIND_STEP)
+		rc = pipeline_convert(p, false, buf_str(file), file->len, &brep, e);
+	if (kind == KIND_PROGRAM || kind == KIND_STEP)
+		shape = &brep;
+	if (rc == 0)
+		rc = pipeline_prepare(p,
+		                      kind == KIND_STL   ? SHAPE_STL
+		                      : kind == KIND_GLB ? SHAPE_GLB
+		                                         : SHAPE_BREP,
+		                      buf_str(shape), shape->len, &out->blob, e);
+	buf_release(&brep);
+	return rc;
+}
+
+int reference_prepare(struct prepared *out, struct pipeline *p, const struct app *a,
+                      const char *path, struct err *e)
+{
+	struct prepared r = { .nodes = NAN };
+	enum kind kind = kind_of(path);
+	struct buf file = { 0 };
+	char hex[SHA256_HEX], dir[PATH_MAX], kept[PATH_MAX + SHA256_HEX + 1] = "";
+	int rc = -1;
+
+	if (kind == KIND_NONE)
+		return err_set(e, ERR_INPUT,
+		               "reference %s: a file .py, .step, .stp, .brep, .stl or .glb was "
+		               "expected",
+		               path);
+	if (buf_read_file(&file, path, kind == KIND_PROGRAM ? PROGRAM_MAX : FILE_MAX, e) < 0) {
+		err_wrap(e, "reference");
+		goto out;
+	}
+	cache_name(hex, p, kind, &file);
+	cache_dir(dir, sizeof(dir));
+	if (*dir)
+		snprintf(kept, sizeof(kept), "%s/%s", dir, hex);
+	if (*kept && cache_load(&r, kept)) {
+		r.cached = true;
+		rc = 0;
+	} else {
+		prepared_release(&r);
+		rc = make(&r, p, a, kind, &file, e);
+		if (rc == 0 && *kept)
+			cache_store(&r, kept);
+		if (rc < 0 && e->kind == ERR_INPUT)
+			err_wrap(e, "reference %s (mend it, or give --reference none)", path);
+	}
+	if (rc == 0) {
+		*out = r;
+		r = (struct prepared){ .nodes = NAN };
+	}
+out:
+	prepared_release(&r);
+	buf_release(&file);
+	return rc;
+}

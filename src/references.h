@@ -1,0 +1,30 @@
+/*
+ * references.h - a task's reference, made ready for the exact profiles once and kept in a cache.
+ *
+ * A reference is a program (.py, built in the jail like any other), STEP, BREP, STL or GLB. What
+ * the scorer makes of it (engine_prepare()) is kept under $XDG_CACHE_HOME/cadforge/references (else
+ * ~/.cache), in a file named by the SHA-256 of the reference's bytes, its kind, and the versions of
+ * all that had a part in it. A cached file that is damaged is made again; where nothing can be
+ * written, nothing is kept.
+ */
+#ifndef REFERENCES_H
+#define REFERENCES_H
+
+#include "src/app.h"
+#include "src/pipeline.h"
+
+struct prepared {
+	struct buf blob; /* for engine_exact_reference() */
+	double nodes;    /* of the program's syntax tree; NAN when it is none */
+	bool cached;     /* it was there already */
+};
+void prepared_release(struct prepared *r);
+
+/* Whether the name ends like a reference's. */
+bool reference_ending(const char *path);
+/* @p must be warm (pipeline_warm()). Errors name the file, what is wrong with it, and what to do:
+ * ERR_INPUT for the file, else the engine's. */
+int reference_prepare(struct prepared *out, struct pipeline *p, const struct app *a,
+                      const char *path, struct err *e);
+
+#endif
