@@ -176,7 +176,7 @@ static void checks_that_fell_short_come_costliest_first(void **state)
 		"{\"id\": \"legs\", \"want\": 4, \"got\": 3, \"ok\": false, \"weight\": 2, \"score\": 0.75, "
 		"\"why\": \"expected 4 separate faces\"},"
 		"{\"id\": \"stands\", \"want\": \"yes\", \"got\": \"yes\", \"ok\": true, \"weight\": 1, "
-		"\"score\": 1, \"why\": \"it stands\"}], \"notes\": []}",
+		"\"score\": 1, \"why\": \"it is upright\"}], \"notes\": []}",
 		"x = 1\n", "", false);
 
 	(void)state;
@@ -185,7 +185,7 @@ static void checks_that_fell_short_come_costliest_first(void **state)
 	has(text,
 	    "- four legs: wanted 4, got 3. expected 4 separate faces\n- the box: wanted [300, "
 	    "-, 400], got [300, 20.5, 100]. it is 300 mm too low");
-	lacks(text, "it stands");
+	lacks(text, "upright");
 	has(text, "silhouette 0.400 of 1");
 	lacks(text, "- topology");
 	lacks(text, "- editability");
