@@ -1,0 +1,121 @@
+/*
+ * store_inside.h - what the files of the store share: src/store*.c and nobody else.
+ *
+ *     store.c       open, migrate, transactions, chain, everything that writes a row
+ *     store_read.c  listings, one thing, search
+ *     store_care.c  fsck, backup, prune, statistics
+ *     store_head.c  FILE.head, and who holds a flight: no SQL
+ *     store_text.c  times and references as people write them: no SQL
+ */
+#ifndef STORE_INSIDE_H
+#define STORE_INSIDE_H
+
+#include <sqlite3.h>
+#include <zstd.h>
+
+#include "src/base/sha256.h"
+#include "src/store.h"
+
+/* An end of the chain. */
+struct tip {
+	int64_t seq; /* 0: nothing known */
+	unsigned char hash[SHA256_BYTES];
+};
+
+enum { STORE_STATEMENTS = 96, STORE_ID = 33, STORE_HOLDER = 320 };
+
+struct store {
+	sqlite3 *db;
+	char *file; /* the real one, links followed */
+	enum store_mode mode;
+	struct store_options o;
+	char id[STORE_ID];
+	/* by the address of their SQL, which is a literal */
+	struct {
+		const char *sql;
+		sqlite3_stmt *stmt;
+	} statement[STORE_STATEMENTS];
+	int n_statements;
+	struct buf warning;
+	ZSTD_CCtx *pack;
+	ZSTD_DCtx *unpack;
+	char holder[STORE_HOLDER];
+	int begun;     /* flights of ours */
+	int log_pages; /* in the log after the last commit */
+	/* the transaction */
+	int depth;                     /* of batches */
+	bool open;                     /* BEGIN was done */
+	bool failed;                   /* something in the batch was: it cannot be kept */
+	int64_t session, session_kept; /* 0: no row yet; kept: as of the last commit */
+	struct tip tip;                /* of the transaction */
+	/* FILE.head spoke of more than there is: the next transaction begins with a link that says
+	 * so */
+	bool loss_seen, loss_told;
+	struct tip loss;
+	bool fresh; /* made just now */
+};
+
+/* ---- statements ---- */
+
+/* The statement for that literal, reset and without bindings; NULL with @e set. */
+sqlite3_stmt *store_sql(struct store *s, const char *sql, struct err *e);
+/* Binds by letters from ?1 on: i int64, I int64 (0 is NULL), n int (negative is NULL), t text or
+ * NULL, d double (NAN is NULL), b blob (pointer, size_t). Returns 0, or -1 with @e set. */
+int store_bind(struct store *s, sqlite3_stmt *q, struct err *e, const char *letters, ...);
+/* 1: a row; 0: no more (reset); -1: @e set (reset). */
+int store_step(struct store *s, sqlite3_stmt *q, struct err *e);
+/* A statement without rows. */
+int store_do(struct store *s, struct err *e, const char *sql, const char *letters, ...);
+/* Its first column as a number; *@out stays when there is no row. */
+int store_ask(struct store *s, struct err *e, int64_t *out, const char *sql, const char *letters,
+              ...);
+const char *store_column_text(sqlite3_stmt *q, int column); /* NULL for NULL */
+double store_column_figure(sqlite3_stmt *q, int column);    /* NAN for NULL */
+
+/* What SQLite last said, as words for people; returns -1. */
+int store_fault(struct store *s, int rc, struct err *e);
+
+void store_at(struct store *s, const char *step);
+
+/* ---- transactions and the chain ---- */
+
+int store_begin(struct store *s, struct err *e);
+/* Commits when @rc is 0, else takes everything back. Returns @rc, or -1 when the commit failed. */
+int store_end(struct store *s, int rc, struct err *e);
+int store_link_next(struct store *s, int64_t *seq, struct err *e);
+int store_link_add(struct store *s, const char *kind, int64_t subject, const char *about,
+                   const unsigned char digest[SHA256_BYTES], struct err *e);
+/* What a link's hash is, from the one before it. */
+void store_link_hash(unsigned char out[SHA256_BYTES], const unsigned char before[SHA256_BYTES],
+                     int64_t seq, int64_t time_us, const char *kind, int64_t subject,
+                     const char *about, const unsigned char digest[SHA256_BYTES]);
+/* The digest of what a link of that kind speaks of, from the rows as they are. 1: done, 0: there is
+ * no such row, -1: @e set. Kinds whose @about is all their content (store, prune, loss) too. */
+int store_digest(struct store *s, const char *kind, int64_t subject, const char *about,
+                 unsigned char out[SHA256_BYTES], struct err *e);
+/* The last link; seq 0 when there is none. */
+int store_tip(struct store *s, struct tip *out, struct err *e);
+
+/* Makes @path a checked copy of the database as it is committed. @path must not be there. */
+int store_copy(struct store *s, const char *path, const char *steps, struct err *e);
+
+/* Unpacks one zstd frame of at most @bytes to @out. */
+int store_unpack(struct store *s, const void *data, size_t len, size_t bytes, struct buf *out);
+
+/* ---- store_head.c ---- */
+
+/* FILE.head: "cadforge-head-1 STORE SEQ HASH". */
+enum head_state { HEAD_NONE, HEAD_READ, HEAD_UNREADABLE };
+enum head_state head_read(const char *file, char id[STORE_ID], struct tip *out);
+/* Writes it unless it is already further on; @anyway: even then. -1: it could not be written. */
+int head_write(const char *file, const char *id, const struct tip *t, bool anyway);
+
+void holder_self(char out[STORE_HOLDER]);
+bool holder_dead(const char *holder, int64_t started_us);
+/* The process that holds the write lock of that database now; 0: not known. */
+long lock_holder(const char *file);
+
+void hex_of(char out[SHA256_HEX], const unsigned char hash[SHA256_BYTES]);
+bool hex_to(unsigned char hash[SHA256_BYTES], const char *hex);
+
+#endif
