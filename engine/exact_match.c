@@ -16,7 +16,6 @@
 #define EQUAL_SHARE 0.002
 /* An excess of the part over the reference, of its length, that half a fine cell hides. */
 #define EXCESS    1e-4
-#define CHAMFER   0.02 /* of the diagonal: where exp() has fallen to 1/e */
 #define MARGIN_PX 4
 
 double *exact_placed(const struct facets *f, const double lo[3], const double hi[3], int rotation)
@@ -297,7 +296,7 @@ out:
 }
 
 int exact_compare(struct exact_match *out, const struct exact_reference *r, const struct facets *f,
-                  const double len_mm[3], struct err *e)
+                  const double len_mm[3], const struct exact_constants *c, struct err *e)
 {
 	struct exact_match m = { 0 };
 	struct facets ref = { .n = r->tree.n };
@@ -320,7 +319,9 @@ int exact_compare(struct exact_match *out, const struct exact_reference *r, cons
 	free(solid_of);
 	if (rc < 0 || compare_surfaces(&m, r, f, e) < 0)
 		return -1;
-	m.similarity = 0.6 * m.iou + 0.4 * exp(-m.chamfer_mm / (CHAMFER * r->diagonal_mm));
+	m.similarity =
+		c->iou_weight * m.iou +
+		(1 - c->iou_weight) * exp(-m.chamfer_mm / (c->chamfer_scale * r->diagonal_mm));
 	*out = m;
 	return 0;
 }

@@ -94,11 +94,29 @@ int score_request_parse(struct score_request *out, const char *json, size_t len,
 			goto out;
 		}
 	}
+	r.prepare = json_bool_or(o, "prepare", false);
+	cJSON *exact = cJSON_DetachItemFromObjectCaseSensitive(o, "exact");
+	r.wants_exact = exact && !cJSON_IsNull(exact);
+	if (!r.wants_exact) {
+		cJSON_Delete(exact);
+	} else if (exact_request_parse(&r.exact, exact, e) < 0) {
+		goto out;
+	} else if (r.prepare || r.format != SCORE_BREP || r.figures != SCORE_FIGURES_NONE) {
+		exact_request_release(&r.exact);
+		err_set(e, ERR_INPUT,
+		        "exact: measured on a BREP alone, without figures or prepare");
+		goto out;
+	}
 	*out = r;
 	rc = 0;
 out:
 	cJSON_Delete(o);
 	return rc < 0 ? err_wrap(e, "score request") : 0;
+}
+
+void score_request_release(struct score_request *r)
+{
+	exact_request_release(&r->exact);
 }
 
 cJSON *score_failure(const char *cause, const char *error, const char *limit_name, double limit,
@@ -119,6 +137,7 @@ cJSON *score_failure(const char *cause, const char *error, const char *limit_nam
 	}
 	cJSON_AddNullToObject(o, "geometry");
 	cJSON_AddNullToObject(o, "figures");
+	cJSON_AddNullToObject(o, "exact");
 	return o;
 }
 
@@ -160,8 +179,10 @@ cJSON *geometry_to_json(const struct geometry *g)
 
 struct job {
 	const struct score_request *r;
+	const struct exact_reference *reference;
+	struct exact_reference prepared;
 	struct soup soup;
-	cJSON *geometry, *figures, *exports;
+	cJSON *geometry, *figures, *exact, *exports;
 	char geometry_error[sizeof(((struct err *)0)->text)];
 	double read_s, measure_s, mesh_s, score_s;
 	enum shape_fault fault;
@@ -174,8 +195,31 @@ static bool wants_mesh(const struct score_request *r)
 	return r->figures != SCORE_FIGURES_NONE || r->export_stl || r->export_glb;
 }
 
+/* What the exact profiles ask of a shape that was measured: all of it on triangles of their own,
+ * which the exports are of then, too. */
+static int ask_exact(struct job *j, const struct shape *s, const struct geometry *g, struct err *e)
+{
+	double t = clock_now_s();
+
+	if (exact_mesh(s, g, j->r->limits.triangles_max, &j->soup, &j->fault, e) < 0)
+		return -1;
+	j->mesh_s = clock_now_s() - t;
+	t = clock_now_s();
+	if (j->r->prepare) {
+		if (exact_prepare_shape(&j->prepared, s, g, &j->fault, e) < 0)
+			return -1;
+	} else {
+		j->exact = exact_measure(&j->r->exact, s, g, &j->soup, j->reference, &j->fault, e);
+		if (!j->exact)
+			return -1;
+	}
+	j->score_s = clock_now_s() - t;
+	return 0;
+}
+
 static int from_brep(struct job *j, const void *bytes, size_t len, struct err *e)
 {
+	bool exact = j->r->wants_exact || j->r->prepare;
 	struct geometry g;
 	double t = clock_now_s();
 	int rc = 0;
@@ -185,22 +229,24 @@ static int from_brep(struct job *j, const void *bytes, size_t len, struct err *e
 	j->read_s = clock_now_s() - t;
 	if (!s)
 		return -1;
-	if (j->r->geometry || !wants_mesh(j->r)) {
+	if (j->r->geometry || exact || !wants_mesh(j->r)) {
 		struct err why = { 0 };
 		t = clock_now_s();
 		int measured = shape_measure(s, &g, &j->fault, &why);
 		j->measure_s = clock_now_s() - t;
 		if (measured == 0) {
-			int faces = g.faces;
-			j->geometry = geometry_to_json(&g);
-			geometry_release(&g);
-			if (faces == 0) {
+			if (!j->r->prepare)
+				j->geometry = geometry_to_json(&g);
+			if (g.faces == 0) {
 				j->fault = SHAPE_EMPTY;
 				rc = err_set(
 					e, ERR_INPUT,
 					"shape has no face (points, curves or nothing); extrude it or combine solids");
 			}
-		} else if (j->fault == SHAPE_NO_MEMORY) {
+			if (rc == 0 && exact)
+				rc = ask_exact(j, s, &g, e);
+			geometry_release(&g);
+		} else if (exact || j->fault == SHAPE_NO_MEMORY) {
 			*e = why;
 			rc = -1;
 		} else {
@@ -209,7 +255,7 @@ static int from_brep(struct job *j, const void *bytes, size_t len, struct err *e
 			memcpy(j->geometry_error, why.text, sizeof(why.text));
 		}
 	}
-	if (rc == 0 && wants_mesh(j->r)) {
+	if (rc == 0 && wants_mesh(j->r) && !exact) {
 		t = clock_now_s();
 		rc = shape_mesh(s, SEED_LINEAR, true, SEED_ANGULAR, j->r->limits.triangles_max,
 		                &j->soup, &j->fault, e);
@@ -235,6 +281,8 @@ static int from_triangles(struct job *j, const void *bytes, size_t len, struct e
 		j->fault = SHAPE_EMPTY;
 		return err_set(e, ERR_INPUT, "the file holds no triangle; export a solid");
 	}
+	if (j->r->prepare && exact_prepare_soup(&j->prepared, &j->soup, &j->fault, e) < 0)
+		return -1;
 	return 0;
 }
 
@@ -254,6 +302,15 @@ static int compare(struct job *j, const struct reference_set *refs, struct err *
 	return rc;
 }
 
+static void add_export(struct job *j, const char *format, size_t bytes)
+{
+	cJSON *x = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(x, "format", format);
+	cJSON_AddNumberToObject(x, "bytes", (double)bytes);
+	cJSON_AddItemToArray(j->exports, x);
+}
+
 static int export_one(struct job *j, const char *format,
                       int (*write)(struct buf *, const struct soup *, struct err *),
                       struct buf *blob, struct err *e)
@@ -264,10 +321,19 @@ static int export_one(struct job *j, const char *format,
 		j->fault = SHAPE_NO_MEMORY;
 		return -1;
 	}
-	cJSON *x = cJSON_CreateObject();
-	cJSON_AddStringToObject(x, "format", format);
-	cJSON_AddNumberToObject(x, "bytes", (double)(blob->len - before));
-	cJSON_AddItemToArray(j->exports, x);
+	add_export(j, format, blob->len - before);
+	return 0;
+}
+
+static int export_reference(struct job *j, struct buf *blob, struct err *e)
+{
+	size_t before = blob->len;
+
+	if (exact_reference_serialize(&j->prepared, blob, e) < 0) {
+		j->fault = SHAPE_NO_MEMORY;
+		return -1;
+	}
+	add_export(j, "reference", blob->len - before);
 	return 0;
 }
 
@@ -293,10 +359,12 @@ static cJSON *failure_of(const struct job *j, const struct err *e)
 }
 
 int score_job_run(const struct score_request *r, const void *bytes, size_t len,
-                  const struct reference_set *refs, struct buf *json, struct buf *blob,
+                  const struct score_references *refs, struct buf *json, struct buf *blob,
                   struct err *e)
 {
-	struct job j = { .r = r, .exports = cJSON_CreateArray() };
+	struct job j = { .r = r,
+		         .reference = refs ? refs->exact : NULL,
+		         .exports = cJSON_CreateArray() };
 	size_t blob_from = blob->len;
 	struct err why = { 0 };
 	double t = clock_now_s();
@@ -306,17 +374,22 @@ int score_job_run(const struct score_request *r, const void *bytes, size_t len,
 	                 ? from_brep(&j, bytes, len, &why)
 	                 : from_triangles(&j, bytes, len, &why);
 	if (rc == 0)
-		rc = compare(&j, refs, &why);
+		rc = compare(&j, refs ? refs->seed : NULL, &why);
 	if (rc == 0 && r->export_stl)
 		rc = export_one(&j, "stl", stl_write, blob, &why);
 	if (rc == 0 && r->export_glb)
 		rc = export_one(&j, "glb", glb_write, blob, &why);
+	if (rc == 0 && r->prepare)
+		rc = export_reference(&j, blob, &why);
 	if (rc < 0) {
 		blob->len = blob_from;
 		blob->failed = false;
 		o = failure_of(&j, &why);
 		cJSON_DeleteItemFromObject(o, "geometry");
 		cJSON_DeleteItemFromObject(o, "figures");
+		cJSON_DeleteItemFromObject(o, "exact");
+		cJSON_Delete(j.exact);
+		j.exact = NULL;
 		cJSON_Delete(j.exports);
 		j.exports = cJSON_CreateArray();
 	} else {
@@ -330,6 +403,7 @@ int score_job_run(const struct score_request *r, const void *bytes, size_t len,
 	if (j.geometry_error[0])
 		cJSON_AddStringToObject(o, "geometry_error", j.geometry_error);
 	cJSON_AddItemToObject(o, "figures", j.figures ? j.figures : cJSON_CreateNull());
+	cJSON_AddItemToObject(o, "exact", j.exact ? j.exact : cJSON_CreateNull());
 	cJSON *s = cJSON_AddObjectToObject(o, "seconds");
 	cJSON_AddNumberToObject(s, "read", j.read_s);
 	cJSON_AddNumberToObject(s, "measure", j.measure_s);
@@ -340,6 +414,7 @@ int score_job_run(const struct score_request *r, const void *bytes, size_t len,
 	json_print(json, o);
 	cJSON_Delete(o);
 	soup_release(&j.soup);
+	exact_reference_release(&j.prepared);
 	if (buf_failed(json))
 		return err_set(e, ERR_MEM, "out of memory for the result");
 	return 0;

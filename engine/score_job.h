@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/exact.h"
 #include "engine/figures.h"
 #include "engine/shape.h"
 #include "src/base/buf.h"
@@ -27,18 +28,29 @@ struct score_request {
 	enum score_figures figures;
 	bool geometry, export_stl, export_glb;
 	uint32_t reference; /* 0: none */
+	bool wants_exact;   /* of a BREP alone, and without figures, which are of another mesh */
+	struct exact_request exact;
+	bool prepare; /* the export is a reference for the exact profiles, and nothing else is done
+	               */
 	double wall_s, memory_mib;
 	struct shape_limits limits;
 };
 
 /* 0, or -1 (ERR_INPUT naming the key). What is absent has engine.md's defaults. */
 int score_request_parse(struct score_request *out, const char *json, size_t len, struct err *e);
+void score_request_release(struct score_request *r);
+
+/* What a request's references name; NULL where it names none. */
+struct score_references {
+	const struct reference_set *seed;
+	const struct exact_reference *exact;
+};
 
 /* Does the work and appends the json of WIRE_RESULT to @json and the exports to @blob. A shape that
  * cannot be used is a RESULT with a cause, not an error. @refs may be NULL. 0, or -1 (ERR_MEM) when
  * not even the RESULT could be written. */
 int score_job_run(const struct score_request *r, const void *bytes, size_t len,
-                  const struct reference_set *refs, struct buf *json, struct buf *blob,
+                  const struct score_references *refs, struct buf *json, struct buf *blob,
                   struct err *e);
 
 /* A RESULT without figures; @limit_name NULL when no limit was hit, @used NAN when not known. */

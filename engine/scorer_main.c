@@ -45,7 +45,9 @@
 
 struct kept_reference {
 	uint32_t id;
+	bool is_exact;
 	struct reference_set set;
+	struct exact_reference exact;
 	char error[200]; /* why it cannot be used; "" when it can */
 };
 
@@ -90,6 +92,12 @@ static const struct kept_reference *reference_find(const struct scorer *sc, uint
 	return NULL;
 }
 
+static void kept_reference_release(struct kept_reference *k)
+{
+	reference_release(&k->set);
+	exact_reference_release(&k->exact);
+}
+
 /* A reference that cannot be used is remembered with its error: the jobs that name it get that. */
 static void reference_take(struct scorer *sc, const struct frame *f)
 {
@@ -102,20 +110,22 @@ static void reference_take(struct scorer *sc, const struct frame *f)
 		cJSON_Delete(o);
 		return; /* no job can name it */
 	}
+	k.is_exact = strcmp(json_string_or(o, "kind", "seed"), "exact") == 0;
 	cJSON_Delete(o);
 	k.id = (uint32_t)id;
-	if (reference_parse(&k.set, f->blob, f->blob_len, &e) < 0)
+	if ((k.is_exact ? exact_reference_parse(&k.exact, f->blob, f->blob_len, &e)
+	                : reference_parse(&k.set, f->blob, f->blob_len, &e)) < 0)
 		snprintf(k.error, sizeof(k.error), "reference %lld: %.150s", id, e.text);
 	int at = 0;
 	while (at < sc->n_ref && sc->ref[at].id != k.id)
 		at++;
 	if (at < sc->n_ref) {
-		reference_release(&sc->ref[at].set);
+		kept_reference_release(&sc->ref[at]);
 	} else {
 		struct kept_reference *more =
 			realloc(sc->ref, sizeof(*more) * (size_t)(sc->n_ref + 1));
 		if (!more) {
-			reference_release(&k.set);
+			kept_reference_release(&k);
 			return;
 		}
 		sc->ref = more;
@@ -126,22 +136,37 @@ static void reference_take(struct scorer *sc, const struct frame *f)
 		nursery_refresh(sc->nursery);
 }
 
-/* The set a job asks for (NULL: none), or -1 with @why. */
-static int reference_for(const struct scorer *sc, const struct score_request *r,
-                         const struct reference_set **out, char *why, size_t cap)
+/* What reference @id of that kind is (NULL: 0, none), or -1 with @why. */
+static int reference_of_kind(const struct scorer *sc, uint32_t id, bool exact,
+                             const struct kept_reference **out, char *why, size_t cap)
 {
 	*out = NULL;
-	if (r->reference == 0)
+	if (id == 0)
 		return 0;
-	const struct kept_reference *k = reference_find(sc, r->reference);
-	if (!k || k->error[0]) {
-		snprintf(why, cap, "%s", k ? k->error : "");
-		if (!k)
-			snprintf(why, cap, "reference %u was never sent to this scorer",
-			         r->reference);
+	const struct kept_reference *k = reference_find(sc, id);
+	if (!k)
+		snprintf(why, cap, "reference %u was never sent to this scorer", id);
+	else if (k->error[0])
+		snprintf(why, cap, "%s", k->error);
+	else if (k->is_exact != exact)
+		snprintf(why, cap, "reference %u is of the %s profiles", id,
+		         k->is_exact ? "exact" : "seed");
+	else
+		*out = k;
+	return *out ? 0 : -1;
+}
+
+/* Those a job asks for, or -1 with @why. */
+static int references_for(const struct scorer *sc, const struct score_request *r,
+                          struct score_references *out, char *why, size_t cap)
+{
+	const struct kept_reference *seed, *exact;
+
+	if (reference_of_kind(sc, r->reference, false, &seed, why, cap) < 0 ||
+	    reference_of_kind(sc, r->exact.reference, true, &exact, why, cap) < 0)
 		return -1;
-	}
-	*out = &k->set;
+	out->seed = seed ? &seed->set : NULL;
+	out->exact = exact ? &exact->exact : NULL;
 	return 0;
 }
 
@@ -150,14 +175,14 @@ static int reference_for(const struct scorer *sc, const struct score_request *r,
 static void child_run(void *ctx, const struct frame *f, const struct nursery_io *io)
 {
 	const struct scorer *sc = ctx;
-	const struct reference_set *refs;
+	struct score_references refs;
 	struct score_request r;
 	struct buf json = { 0 }, blob = { 0 };
 	struct err e = { 0 };
 	char why[240] = "";
 
 	if (score_request_parse(&r, f->json, f->json_len, &e) < 0 ||
-	    reference_for(sc, &r, &refs, why, sizeof(why)) < 0)
+	    references_for(sc, &r, &refs, why, sizeof(why)) < 0)
 		nursery_cannot(e.text[0] ? e.text : why); /* the parent looked at both before */
 	struct sandbox_limits limits = { .memory_bytes = (uint64_t)(r.memory_mib * 1048576.0),
 		                         .cpu_s = r.wall_s + 1,
@@ -167,10 +192,10 @@ static void child_run(void *ctx, const struct frame *f, const struct nursery_io 
 		nursery_cannot(e.text);
 	}
 	nursery_began(io);
-	if (score_job_run(&r, f->blob, f->blob_len, refs, &json, &blob, &e) < 0) {
+	if (score_job_run(&r, f->blob, f->blob_len, &refs, &json, &blob, &e) < 0) {
 		static const char none[] =
 			"{\"ok\":false,\"cause\":\"memory_limit\",\"error\":\"out of memory for the result; use a simpler shape\","
-			"\"limit\":null,\"geometry\":null,\"figures\":null}";
+			"\"limit\":null,\"geometry\":null,\"figures\":null,\"exact\":null}";
 		nursery_reply(io, none, sizeof(none) - 1, NULL, 0);
 		return;
 	}
@@ -296,7 +321,7 @@ static void refuse(struct scorer *sc, uint32_t job, const char *cause, const cha
 }
 
 static void score_here(struct scorer *sc, const struct frame *f, const struct score_request *r,
-                       const struct reference_set *refs)
+                       const struct score_references *refs)
 {
 	struct buf json = { 0 }, blob = { 0 };
 	struct err e = { 0 };
@@ -312,7 +337,7 @@ static void score_here(struct scorer *sc, const struct frame *f, const struct sc
 
 static void take_score(struct scorer *sc, const struct frame *f)
 {
-	const struct reference_set *refs;
+	struct score_references refs;
 	struct score_request r;
 	struct err e = { 0 };
 	char why[240];
@@ -321,13 +346,13 @@ static void take_score(struct scorer *sc, const struct frame *f)
 		refuse(sc, f->job, "bad_input", e.text);
 		return;
 	}
-	if (reference_for(sc, &r, &refs, why, sizeof(why)) < 0) {
+	if (references_for(sc, &r, &refs, why, sizeof(why)) < 0) {
 		refuse(sc, f->job, "bad_input", why);
-		return;
+		goto out;
 	}
 	if (sc->unforked) {
-		score_here(sc, f, &r, refs);
-		return;
+		score_here(sc, f, &r, &refs);
+		goto out;
 	}
 	struct nursery_limits l = { .wall_s = r.wall_s,
 		                    .cpu_s = r.wall_s + 1,
@@ -348,6 +373,8 @@ static void take_score(struct scorer *sc, const struct frame *f)
 		}
 		refuse(sc, f->job, "builder_lost", e.text);
 	}
+out:
+	score_request_release(&r);
 }
 
 static int take_frames(void *ctx, struct err *e)
@@ -481,7 +508,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "cadforge-scorer: %s\n", e.text);
 	nursery_close(sc.nursery);
 	for (int i = 0; i < sc.n_ref; i++)
-		reference_release(&sc.ref[i].set);
+		kept_reference_release(&sc.ref[i]);
 	free(sc.ref);
 	while (sc.jobs) {
 		struct known_job *next = sc.jobs->next;

@@ -240,6 +240,10 @@ static struct exact_reference reference_of(const struct body *b)
 	return r;
 }
 
+static const struct exact_constants constants = { .touch_mm = 0.05,
+	                                          .iou_weight = 0.6,
+	                                          .chamfer_scale = 0.02 };
+
 static struct exact_match match(const struct exact_reference *r, const struct body *b,
                                 int *rotation)
 {
@@ -254,7 +258,7 @@ static struct exact_match match(const struct exact_reference *r, const struct bo
 		len[a] = hi[order[a]] - lo[order[a]];
 	double *placed = exact_placed(&b->f, lo, hi, *rotation);
 	struct facets f = { .xyz = placed, .solid_of = b->solid_of, .n = b->f.n };
-	assert_int_equal(exact_compare(&m, r, &f, len, NULL), 0);
+	assert_int_equal(exact_compare(&m, r, &f, len, &constants, NULL), 0);
 	free(placed);
 	return m;
 }
