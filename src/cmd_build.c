@@ -220,7 +220,8 @@ static int report(struct work *w, struct pipeline *p, struct err *e)
 				       w->shape.figures.box_len_mm[1],
 				       w->shape.figures.box_len_mm[2]);
 		} else {
-			show_build_failure(stdout, w->file, &w->build, cls);
+			show_build_failure(stdout, w->file,
+			                   cJSON_GetObjectItemCaseSensitive(o, "build"));
 		}
 		if (w->facts)
 			show_facts(stdout, w->build.facts);

@@ -1,6 +1,7 @@
 #include "src/pipeline.h"
 #include "src/base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -95,21 +96,9 @@ static int reference_id(struct pipeline *p, const struct reference_set *set, str
 	return id;
 }
 
-static void on_built(void *ctx, uint32_t job, struct build *b)
+/* What was built is measured, where that is wanted; else it is done with. */
+static void measure(struct pipeline *p, struct pipeline_item *it)
 {
-	struct pipeline *p = ctx;
-	struct pipeline_item *it = find(p, job);
-
-	if (p->awaited.build && job == p->awaited.job) {
-		*p->awaited.build = *b;
-		memset(b, 0, sizeof(*b));
-		p->awaited.done = true;
-		return;
-	}
-	if (!it)
-		return;
-	it->build = *b;
-	memset(b, 0, sizeof(*b));
 	if (it->build.ok && p->o.measure) {
 		struct shape_request r = {
 			.bytes = it->build.brep.data,
@@ -133,6 +122,24 @@ static void on_built(void *ctx, uint32_t job, struct build *b)
 	finish(p, it);
 }
 
+static void on_built(void *ctx, uint32_t job, struct build *b)
+{
+	struct pipeline *p = ctx;
+	struct pipeline_item *it = find(p, job);
+
+	if (p->awaited.build && job == p->awaited.job) {
+		*p->awaited.build = *b;
+		memset(b, 0, sizeof(*b));
+		p->awaited.done = true;
+		return;
+	}
+	if (!it)
+		return;
+	it->build = *b;
+	memset(b, 0, sizeof(*b));
+	measure(p, it);
+}
+
 static void on_measured(void *ctx, uint32_t job, struct shape_report *r)
 {
 	struct pipeline *p = ctx;
@@ -152,10 +159,26 @@ static void on_measured(void *ctx, uint32_t job, struct shape_report *r)
 	finish(p, it);
 }
 
+static void refuse(struct build *b, const char *why)
+{
+	b->ok = false;
+	b->cause = CAUSE_BAD_INPUT;
+	b->error = strdup(why);
+}
+
 static void on_bytes(void *ctx, uint32_t job, const void *bytes, size_t len, const char *error)
 {
 	struct pipeline *p = ctx;
+	struct pipeline_item *it = find(p, job);
 
+	if (it) { /* a STEP that is measured */
+		if (error)
+			refuse(&it->build, error);
+		else
+			buf_add(&it->build.brep, bytes, len);
+		measure(p, it);
+		return;
+	}
 	if (!p->awaited.bytes || job != p->awaited.job)
 		return;
 	if (error)
@@ -241,6 +264,23 @@ static int hand_over(struct pipeline *p, struct pipeline_item *it, struct err *e
 
 	it->started = clock_now_s();
 	it->measured = false;
+	if (it->given) {
+		/* nothing is built: the shape stands for what a program would have left */
+		it->build = (struct build){ .ok = true,
+			                    .dialect = p->o.dialect,
+			                    .limit = { .limit = NAN, .used = NAN },
+			                    .seconds = NAN,
+			                    .cpu_s = NAN };
+		if (it->given_is_step &&
+		    engine_convert(p->engine, false, it->given, it->given_len, &it->job, e) < 0)
+			return -1;
+		p->flying[p->n_flying++] = it;
+		if (!it->given_is_step) {
+			buf_add(&it->build.brep, it->given, it->given_len);
+			measure(p, it);
+		}
+		return 0;
+	}
 	if (engine_build(p->engine, &r, &it->job, e) < 0)
 		return -1;
 	p->flying[p->n_flying++] = it;

@@ -11,6 +11,9 @@ struct pipeline_item {
 	const char *program;
 	size_t len;
 	int line_offset;
+	const void *given; /* instead of a program: binary BREP, or STEP text; borrowed */
+	size_t given_len;
+	bool given_is_step;
 	const struct reference_set *reference; /* or NULL: the options' */
 	const cJSON *exact;  /* what the exact profiles ask of its shape (engine/engine.h), or NULL;
 	                        borrowed */

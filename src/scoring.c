@@ -595,8 +595,8 @@ static void terms_of(const struct scoring *s, const struct job *j, const struct 
 		t[i] = json_number_or(m, reward_term_name((enum reward_term)i), NAN);
 	t[TERM_BUILD] = 1;
 	t[TERM_EDITABILITY] = exact_editability(&s->profile, x, s->rebuilds);
-	/* a tree too deep to be looked at is not editable */
-	if (isnan(t[TERM_EDITABILITY]))
+	/* a tree too deep to be looked at is not editable; a shape without a program has none */
+	if (isnan(t[TERM_EDITABILITY]) && !j->in->shape)
 		t[TERM_EDITABILITY] = 0;
 	t[TERM_EFFICIENCY] = exact_efficiency(
 		&s->profile, json_number_or(m, "faces", json_number_or(g, "faces", NAN)),
@@ -632,7 +632,7 @@ static int end_exact(struct scoring *s, struct job *j, struct err *e)
 			.statements_all = b->statements_all,
 		};
 		/* what the scorer cannot read has no solid that anybody could measure */
-		if (j->measured && f.cause == CAUSE_BAD_INPUT)
+		if ((j->measured || j->in->shape) && f.cause == CAUSE_BAD_INPUT)
 			f.cause = CAUSE_EMPTY_SHAPE;
 		exact_failed(&xr, &s->profile, &f);
 	}
@@ -976,14 +976,28 @@ int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
 		j->in = &in[i];
 		j->ready = ready_of(s, in[i].task, e);
 		if (!j->ready || prepare(s, j->ready, e) < 0 ||
-		    extract_program(&j->what, in[i].rule, in[i].text, in[i].len, e) < 0) {
+		    (!in[i].shape &&
+		     extract_program(&j->what, in[i].rule, in[i].text, in[i].len, e) < 0)) {
 			rc = -1;
 			break;
 		}
+		if (in[i].shape && s->mode != MODE_EXACT) {
+			rc = err_set(
+				e, ERR_USAGE,
+				"%s: a shape without a program is scored by the exact profiles "
+				"alone, and this is %s",
+				in[i].file ? in[i].file : "a shape", s->name);
+			break;
+		}
+		if (in[i].program_lines)
+			j->what.line_offset = 0;
 		items[i] = (struct pipeline_item){
 			.program = buf_str(&j->what.program),
 			.len = j->what.program.len,
 			.line_offset = j->what.line_offset,
+			.given = in[i].shape,
+			.given_len = in[i].shape_len,
+			.given_is_step = in[i].shape_is_step,
 			.reference = seed_reference(s, j->ready),
 			.exact = j->ready->exact,
 			.exact_reference = j->ready->exact_id,

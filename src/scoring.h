@@ -55,6 +55,13 @@ struct scoring_input {
 	const char *text;        /* the completion or file; borrowed for the call */
 	size_t len;
 	enum extract_rule rule;
+	bool program_lines; /* lines are counted in the program, not in the text it came from */
+	/* Instead of a text: a shape that nobody's program made, binary BREP or STEP text;
+	 * borrowed. Nothing is built, and what has to do with a program is null. Exact profiles
+	 * alone. */
+	const void *shape;
+	size_t shape_len;
+	bool shape_is_step;
 	const char *file;    /* what "file" says in the JSON; NULL: null */
 	const cJSON *parent; /* the JSON of the parent turn's score, for "delta"; NULL: none */
 };

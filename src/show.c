@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/reward_exact.h"
 #include "src/base/utf8.h"
 
 char *show_name(const char *file)
@@ -125,36 +126,47 @@ void show_rest_of_log(FILE *out, const struct buf *log, size_t shown)
 		fputc('\n', out);
 }
 
-void show_build_failure(FILE *out, const char *path, const struct build *b, enum build_class cls)
+static const cJSON *in(const cJSON *o, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(o, key);
+}
+
+void show_build_failure(FILE *out, const char *path, const cJSON *b)
 {
 	char *file = show_name(path);
+	enum build_cause cause = CAUSE_OTHER_EXCEPTION;
+	const char *cls = json_string_or(b, "class", NULL);
+	const char *source = json_string_or(b, "source", "");
+	int line_at = (int)json_number_or(b, "line", 0);
+	int column = (int)json_number_or(b, "column", 0);
 
 	if (!file)
 		return;
-	fprintf(out, "%s: not built: %s", file, build_cause_label(b->cause));
-	if (cls < CLASS_COUNT)
-		fprintf(out, " (%s)", build_class_name(cls));
+	build_cause_parse(json_string_or(b, "cause", ""), &cause);
+	fprintf(out, "%s: not built: %s", file, build_cause_label(cause));
+	if (cls)
+		fprintf(out, " (%s)", cls);
 	fputc('\n', out);
 	fprintf(out, "  %s", file);
-	if (b->line > 0)
-		fprintf(out, ":%d", b->line);
-	if (b->line > 0 && b->column > 0)
-		fprintf(out, ":%d", b->column);
+	if (line_at > 0)
+		fprintf(out, ":%d", line_at);
+	if (line_at > 0 && column > 0)
+		fprintf(out, ":%d", column);
 	/* the sentence may begin with the line, which stands before it already */
-	const char *said = b->error ? b->error : build_cause_label(b->cause);
+	const char *said = json_string_or(b, "error", build_cause_label(cause));
 	char line[32];
-	snprintf(line, sizeof(line), "line %d: ", b->line);
-	if (b->line > 0 && strncmp(said, line, strlen(line)) == 0)
+	snprintf(line, sizeof(line), "line %d: ", line_at);
+	if (line_at > 0 && strncmp(said, line, strlen(line)) == 0)
 		said += strlen(line);
 	fprintf(out, ": %s\n", said);
-	if (b->source && *b->source) {
-		fprintf(out, "    %s\n", b->source);
-		if (b->column > 0 && b->column < 200) {
+	if (*source) {
+		fprintf(out, "    %s\n", source);
+		if (column > 0 && column < 200) {
 			/* tabs stay tabs, so that the mark stands under its letter */
 			fputs("    ", out);
-			const char *p = b->source;
+			const char *p = source;
 			size_t left = strlen(p);
-			for (int i = 1; i < b->column && left > 0; i++) {
+			for (int i = 1; i < column && left > 0; i++) {
 				uint32_t c;
 				int n = utf8_decode(p, left, &c);
 				fputc(*p == '\t' ? '\t' : ' ', out);
@@ -164,14 +176,15 @@ void show_build_failure(FILE *out, const char *path, const struct build *b, enum
 			fputs("^\n", out);
 		}
 	}
-	if (b->limit.name[0]) {
-		fprintf(out, "  limit %s: %g", b->limit.name, b->limit.limit);
-		if (isfinite(b->limit.used))
-			fprintf(out, ", used %.4g", b->limit.used);
+	const cJSON *limit = in(b, "limit"), *x;
+	if (cJSON_IsObject(limit)) {
+		fprintf(out, "  limit %s: %g", json_string_or(limit, "name", ""),
+		        json_number_or(limit, "limit", NAN));
+		if (isfinite(json_number_or(limit, "used", NAN)))
+			fprintf(out, ", used %.4g", json_number_or(limit, "used", NAN));
 		fputc('\n', out);
 	}
-	const cJSON *x;
-	cJSON_ArrayForEach(x, b->refused)
+	cJSON_ArrayForEach(x, in(b, "refused"))
 		fprintf(out, "  the jail refused %s, %.0f time%s\n", x->string, x->valuedouble,
 	                x->valuedouble == 1 ? "" : "s");
 	free(file);
@@ -229,6 +242,96 @@ void show_geometry(FILE *out, const cJSON *g)
 		        json_bool_or(h, "through", false) ? "through" : "blind", at(axis, 0),
 		        at(axis, 1), at(axis, 2), at(c, 0), at(c, 1), at(c, 2));
 	}
+}
+
+static void terms(FILE *f, const cJSON *score)
+{
+	const cJSON *reward = in(score, "reward"), *exact = in(score, "exact");
+	double scale = json_number_or(exact, "scale", NAN);
+
+	if (cJSON_IsObject(exact))
+		fprintf(f, "  %-22s %6s  %-20s  adds %.4f\n", "having built", "", "",
+		        json_number_or(exact, "floor", NAN));
+	for (int t = 0; t < TERM_COUNT; t++) {
+		const char *name = reward_term_name((enum reward_term)t);
+		const cJSON *how = in(in(exact, "terms"), name);
+		double v = json_number_or(reward, name, NAN);
+		double adds = json_number_or(how, "adds", NAN);
+		char bar[21] = "....................";
+		if (!isfinite(v)) {
+			fprintf(f, "  %-22s      -\n", reward_term_label((enum reward_term)t));
+			continue;
+		}
+		for (int k = 0; k < 20 && k < (int)lround(v * 20); k++)
+			bar[k] = '#';
+		fprintf(f, "  %-22s %6.3f  %s", reward_term_label((enum reward_term)t), v, bar);
+		if (isfinite(adds))
+			fprintf(f, "  adds %.4f of %.4f", adds,
+			        scale * json_number_or(how, "weight", NAN));
+		fputc('\n', f);
+	}
+}
+
+static void checks(FILE *f, const cJSON *list)
+{
+	const cJSON *c;
+	int met = 0, all = cJSON_GetArraySize(list);
+
+	if (!all)
+		return;
+	cJSON_ArrayForEach(c, list) met += json_bool_or(c, "ok", false);
+	fprintf(f, "  %d of %d checks met\n", met, all);
+	cJSON_ArrayForEach(c, list)
+	{
+		if (!json_bool_or(c, "ok", false))
+			fprintf(f, "    %-24s %5.3f  %s\n", json_string_or(c, "id", "?"),
+			        json_number_or(c, "score", 0), json_string_or(c, "why", ""));
+	}
+}
+
+void show_score(FILE *f, const cJSON *score)
+{
+	const cJSON *build = in(score, "build"), *seconds = in(score, "seconds"), *note;
+	const char *name = json_string_or(score, "file", "the program");
+	const char *task = json_string_or(score, "task", "no task");
+	const char *profile = json_string_or(score, "profile", "?");
+	double total = json_number_or(in(score, "reward"), "total", NAN);
+	bool built = json_bool_or(build, "ok", false), exact = cJSON_IsObject(in(score, "exact"));
+	double rebuild = json_number_or(seconds, "rebuild", NAN);
+	char *file = show_name(name);
+
+	if (built) {
+		fprintf(f, "%s: total %.4f (%s, %s), %s\n", file ? file : "?", total, profile, task,
+		        json_string_or(build, "class", "?"));
+		terms(f, score);
+		checks(f, in(score, "checks"));
+		show_geometry(f, in(score, "geometry"));
+	} else {
+		show_build_failure(f, name, build);
+		if (isfinite(total))
+			fprintf(f, "  total %.4f (%s, %s)\n", total, profile, task);
+		else
+			fprintf(f, "  no total: %s (%s, %s)\n",
+			        exact ? "this says nothing about the program"
+			              : "the published evaluator has none for this",
+			        profile, task);
+	}
+	cJSON_ArrayForEach(note, in(score, "notes"))
+	{
+		/* the checks stand above */
+		if (cJSON_IsString(note) &&
+		    !(built && exact && strncmp(note->valuestring, "Check ", 6) == 0))
+			fprintf(f, "  note: %s\n", note->valuestring);
+	}
+	fprintf(f, "  build %.0f ms, measure and score %.0f ms",
+	        json_number_or(seconds, "build", 0) * 1e3,
+	        (json_number_or(seconds, "read", 0) + json_number_or(seconds, "measure", 0) +
+	         json_number_or(seconds, "mesh", 0) + json_number_or(seconds, "score", 0)) *
+	                1e3);
+	if (isfinite(rebuild))
+		fprintf(f, ", rebuilds %.0f ms", rebuild * 1e3);
+	fputc('\n', f);
+	free(file);
 }
 
 void show_json_line(const cJSON *o)

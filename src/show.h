@@ -31,8 +31,11 @@ cJSON *show_contact_json(const struct figures *f);
 void show_rest_of_log(FILE *out, const struct buf *log, size_t shown);
 
 /* What went wrong, in the form that editors jump to: FILE:LINE:COLUMN: message, the source line, a
- * mark under the column, the limit, what the jail refused. */
-void show_build_failure(FILE *out, const char *file, const struct build *b, enum build_class cls);
+ * mark under the column, the limit, what the jail refused. @build: the object under "build". */
+void show_build_failure(FILE *out, const char *file, const cJSON *build);
+/* A whole score for people, from its object alone: total, terms with what each adds, the checks
+ * that fell short, figures, notes; of a failed build what went wrong. */
+void show_score(FILE *out, const cJSON *score);
 /* "2 solids, 14 faces; 480.0 x 480.0 x 900.0 mm; volume 20071680 mm3; ..." and the holes. */
 void show_geometry(FILE *out, const cJSON *geometry);
 
