@@ -516,10 +516,13 @@ static void read_checks(struct reader *r, struct task *t, bool thorough)
 					           id);
 		read_covers(r, t, c, id ? id : where);
 	}
+	/* what is not finished can be used all the same */
+	bool bad = r->bad;
 	if (thorough && t->expect)
 		check_coverage(r, t);
 	if (thorough && t->n_checks == 0)
 		problem_at(r, a, false, "checks: none: nothing would be looked at");
+	r->bad = bad;
 }
 
 /* The text as an object, or NULL and a problem. */
@@ -1062,13 +1065,17 @@ static void check_strays(const struct task_set *s, const char *dir, struct task_
 	for (int i = 0; i < n; i++) {
 		struct buf one = { 0 };
 		bool used = false;
+		/* of a task that cannot be read nobody knows what it names */
+		buf_printf(&one, "%s/%.*s.json", dir, (int)strcspn(names[i], "."), names[i]);
+		used = access(buf_str(&one), F_OK) == 0;
+		buf_clear(&one);
 		buf_printf(&one, "%s/%s", buf_str(&path), names[i]);
 		for (int k = 0; k < s->n; k++)
 			used = used || (s->tasks[k].reference &&
 			                strcmp(s->tasks[k].reference, buf_str(&one)) == 0);
 		if (!used && !is_dir(buf_str(&one)))
 			task_problem(problems, buf_str(&one), 0, true,
-			             "no readable task names it as its reference");
+			             "no task names it as its reference");
 		buf_release(&one);
 	}
 	if (n >= 0)

@@ -84,8 +84,8 @@ void task_problem_print(struct buf *out, const struct task_problem *p);
 
 /* Reads one task's file from its text. @file is its path: problems name it, the reference is looked
  * for beside it. Looks at no other file. 0, or -1 with at least one error in @problems. @thorough
- * also wants what only a finished task has: every fact of expect covered by a check, every covers
- * naming a fact. */
+ * also wants what only a finished task has, a check and every fact of expect covered by one: an
+ * error too, and yet the task is read. */
 int task_read(struct task *out, const char *text, size_t len, const char *file, bool thorough,
               struct task_problems *problems);
 /* The same with the first problem as error (ERR_INPUT, ERR_MEM). */

@@ -42,3 +42,16 @@ int packs_load(struct task_set *out, const struct app *a, struct err *e)
 	}
 	return 0;
 }
+
+void prompts_dirs(struct prompts_dirs *out, const struct app *a)
+{
+	out->n = 0;
+	if (a->user_data[0]) {
+		snprintf(out->text[0], sizeof(out->text[0]), "%s/tasks/prompts", a->user_data);
+		out->dir[out->n++] = out->text[0];
+	}
+	if (a->tasks[0]) {
+		snprintf(out->text[1], sizeof(out->text[1]), "%s/prompts", a->tasks);
+		out->dir[out->n++] = out->text[1];
+	}
+}

@@ -16,4 +16,12 @@ int packs_load(struct task_set *out, const struct app *a, struct err *e);
 /* The user's own folder of packs, "" when nobody says where; @out: PATH_MAX bytes or more. */
 void packs_user_dir(char *out, size_t size, const struct app *a);
 
+/* The folders of prompt sets, the user's first, for prompt_set_load(). Points into itself. */
+struct prompts_dirs {
+	char text[2][8192];
+	const char *dir[2];
+	int n;
+};
+void prompts_dirs(struct prompts_dirs *out, const struct app *a);
+
 #endif

@@ -386,7 +386,7 @@ static void a_pack_is_checked_to_its_last_file(void **state)
 	assert_true(told(&problems, "b.json", 3, "expect.legs: no check covers it"));
 	assert_true(told(&problems, "b.json", 5, "checks: none"));
 	assert_true(told(&problems, "c.jsn", 0, "no part of a pack"));
-	assert_true(told(&problems, "references/left.py", 0, "no readable task names it"));
+	assert_true(told(&problems, "references/left.py", 0, "no task names it"));
 	task_problems_release(&problems);
 	assert_int_equal(task_pack_check("/nowhere", &problems, NULL, &e), -1);
 	assert_contains(e.text, "/nowhere");
