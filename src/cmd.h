@@ -19,7 +19,11 @@ struct cmd {
 extern const struct cmd cmd_build;
 extern const struct cmd cmd_score;
 extern const struct cmd cmd_bench;
+extern const struct cmd cmd_run;
+extern const struct cmd cmd_fork;
 extern const struct cmd cmd_doctor;
+extern const struct cmd cmd_tasks;
+extern const struct cmd cmd_prompts;
 
 /* Exit statuses. */
 enum { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_LACKS = 3, EXIT_INTERRUPTED = 130 };

@@ -14,7 +14,8 @@
 #include "src/app.h"
 #include "src/cmd.h"
 
-static const struct cmd *const verbs[] = { &cmd_build, &cmd_score, &cmd_bench, &cmd_doctor };
+static const struct cmd *const verbs[] = { &cmd_build, &cmd_score,   &cmd_run,   &cmd_fork,
+	                                   &cmd_tasks, &cmd_prompts, &cmd_bench, &cmd_doctor };
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
 
 static void print_help(FILE *f)

@@ -1,0 +1,601 @@
+#include "src/page.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/base/utf8.h"
+
+static const struct {
+	const char *name, *label;
+} terms[] = {
+	{ "build", "build" },
+	{ "topology", "topology" },
+	{ "contact", "contact" },
+	{ "semantic_parts", "semantic parts" },
+	{ "reference_similarity", "reference similarity" },
+	{ "silhouette", "silhouette" },
+	{ "editability", "editability" },
+	{ "efficiency", "efficiency" },
+};
+enum { N_TERMS = sizeof(terms) / sizeof(*terms) };
+
+static const cJSON *get(const cJSON *o, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(o, key);
+}
+
+/* ---- what both forms say ---- */
+
+static double total_of(const struct page_turn *t)
+{
+	return json_number_or(get(t->score, "reward"), "total", NAN);
+}
+
+static bool built(const struct page_turn *t)
+{
+	return cJSON_IsTrue(get(get(t->score, "build"), "ok"));
+}
+
+static void figure(struct buf *out, double v, int digits)
+{
+	if (isnan(v))
+		buf_adds(out, "-");
+	else
+		buf_printf(out, "%.*f", digits, v);
+}
+
+/* want and got: a number, a text, an array of those. */
+static void value(struct buf *out, const cJSON *v)
+{
+	const cJSON *item;
+	bool first = true;
+
+	if (cJSON_IsNumber(v)) {
+		buf_printf(out, "%.6g", v->valuedouble);
+	} else if (cJSON_IsString(v)) {
+		buf_adds(out, v->valuestring);
+	} else if (cJSON_IsBool(v)) {
+		buf_adds(out, cJSON_IsTrue(v) ? "yes" : "no");
+	} else if (cJSON_IsArray(v)) {
+		cJSON_ArrayForEach(item, v)
+		{
+			buf_adds(out, first ? "" : ", ");
+			first = false;
+			value(out, item);
+		}
+	} else {
+		buf_adds(out, "-");
+	}
+}
+
+static void error_line(struct buf *out, const cJSON *build)
+{
+	double line = json_number_or(build, "line", 0);
+	const char *exception = json_string_or(build, "exception", "");
+
+	if (line >= 1)
+		buf_printf(out, "line %.0f: ", line);
+	if (*exception)
+		buf_printf(out, "%s: ", exception);
+	buf_adds(out, json_string_or(build, "error", json_string_or(build, "cause", "")));
+}
+
+static void box_line(struct buf *out, const cJSON *geometry)
+{
+	double box[3], solids = json_number_or(geometry, "solids", NAN),
+		       volume = json_number_or(geometry, "volume_mm3", NAN);
+
+	if (!cJSON_IsObject(geometry) || json_get_numbers(geometry, "bbox_mm", box, 3, NULL) < 0)
+		return;
+	buf_printf(out, "%.0f solid%s, %.0f faces; %.2f x %.2f x %.2f mm; volume %.0f mm3", solids,
+	           solids == 1 ? "" : "s", json_number_or(geometry, "faces", NAN), box[0], box[1],
+	           box[2], volume);
+}
+
+/* "+0.123", or "-" */
+static void change(struct buf *out, double v)
+{
+	if (isnan(v))
+		buf_adds(out, "-");
+	else
+		buf_printf(out, "%+.4f", v);
+}
+
+/* ---- Markdown ---- */
+
+/* Text that stays text: on one line, marks escaped. */
+static void md_text(struct buf *out, const char *text)
+{
+	struct buf clean = { 0 };
+
+	utf8_clean_line(&clean, text, strlen(text));
+	for (const char *p = buf_str(&clean); *p; p++) {
+		if (strchr("\\`*_[]<>|&#~!$", *p))
+			buf_addc(out, '\\');
+		buf_addc(out, *p);
+	}
+	buf_release(&clean);
+}
+
+static void md_value(struct buf *out, const cJSON *v)
+{
+	struct buf text = { 0 };
+
+	value(&text, v);
+	md_text(out, buf_str(&text));
+	buf_release(&text);
+}
+
+/* A block of code between fences longer than any in it. */
+static void md_code(struct buf *out, const char *language, const char *text, size_t len)
+{
+	struct buf clean = { 0 };
+	int longest = 2, run = 0;
+
+	utf8_clean(&clean, text, len);
+	for (size_t i = 0; i < clean.len; i++) {
+		run = clean.data[i] == '`' ? run + 1 : 0;
+		longest = run > longest ? run : longest;
+	}
+	for (int i = 0; i <= longest; i++)
+		buf_addc(out, '`');
+	buf_printf(out, "%s\n", language);
+	buf_add(out, clean.data, clean.len);
+	if (clean.len > 0 && clean.data[clean.len - 1] != '\n')
+		buf_addc(out, '\n');
+	for (int i = 0; i <= longest; i++)
+		buf_addc(out, '`');
+	buf_adds(out, "\n\n");
+	buf_release(&clean);
+}
+
+static void md_heading(struct buf *out, int level, const char *text)
+{
+	for (int i = 0; i < level; i++)
+		buf_addc(out, '#');
+	buf_printf(out, " %s\n\n", text);
+}
+
+static void md_terms(struct buf *out, const cJSON *reward, const cJSON *delta, int level)
+{
+	bool changed = cJSON_IsObject(delta);
+
+	md_heading(out, level, "Reward");
+	buf_printf(out, "| term | value |%s\n| --- | ---: |%s\n",
+	           changed ? " against the parent |" : "", changed ? " ---: |" : "");
+	for (int i = 0; i < N_TERMS; i++) {
+		buf_printf(out, "| %s | ", terms[i].label);
+		figure(out, json_number_or(reward, terms[i].name, NAN), 3);
+		if (changed) {
+			buf_adds(out, " | ");
+			change(out, json_number_or(delta, terms[i].name, NAN));
+		}
+		buf_adds(out, " |\n");
+	}
+	buf_adds(out, "| **total** | **");
+	figure(out, json_number_or(reward, "total", NAN), 4);
+	buf_adds(out, "**");
+	if (changed) {
+		buf_adds(out, " | ");
+		change(out, json_number_or(delta, "total", NAN));
+	}
+	buf_adds(out, " |\n\n");
+}
+
+static void md_checks(struct buf *out, const cJSON *checks, int level)
+{
+	const cJSON *c;
+
+	if (cJSON_GetArraySize(checks) == 0)
+		return;
+	md_heading(out, level, "Checks");
+	buf_adds(out, "| check | holds | wanted | got | |\n| --- | --- | --- | --- | --- |\n");
+	cJSON_ArrayForEach(c, checks)
+	{
+		const cJSON *ok = get(c, "ok");
+		buf_adds(out, "| ");
+		md_text(out, json_string_or(c, "id", "?"));
+		buf_printf(out, " | %s | ",
+		           cJSON_IsTrue(ok)    ? "yes"
+		           : cJSON_IsFalse(ok) ? "**no**"
+		                               : "-");
+		md_value(out, get(c, "want"));
+		buf_adds(out, " | ");
+		md_value(out, get(c, "got"));
+		buf_adds(out, " | ");
+		if (cJSON_IsFalse(ok))
+			md_text(out, json_string_or(c, "why", ""));
+		buf_adds(out, " |\n");
+	}
+	buf_addc(out, '\n');
+}
+
+static void md_notes(struct buf *out, const cJSON *notes, int level)
+{
+	const cJSON *note;
+
+	if (cJSON_GetArraySize(notes) == 0)
+		return;
+	md_heading(out, level, "Notes");
+	cJSON_ArrayForEach(note, notes)
+	{
+		buf_adds(out, "- ");
+		md_text(out, cJSON_IsString(note) ? note->valuestring : "");
+		buf_addc(out, '\n');
+	}
+	buf_addc(out, '\n');
+}
+
+static void md_outcome(struct buf *out, const struct page_turn *t)
+{
+	const cJSON *build = get(t->score, "build");
+	struct buf line = { 0 };
+
+	if (built(t)) {
+		buf_adds(out, "Built");
+		box_line(&line, get(t->score, "geometry"));
+		buf_adds(out, line.len ? ": " : "");
+	} else {
+		buf_adds(out, "Not built");
+		error_line(&line, build);
+		buf_adds(out, line.len ? ": " : "");
+	}
+	md_text(out, buf_str(&line));
+	buf_adds(out, ". Class: ");
+	md_text(out, json_string_or(build, "class", "-"));
+	buf_adds(out, ".\n\n");
+	buf_release(&line);
+}
+
+void page_turn_markdown(struct buf *out, const struct page_turn *t, int level)
+{
+	const cJSON *m;
+	struct buf title = { 0 };
+
+	if (t->number > 0)
+		buf_printf(&title, "Turn %d: total ", t->number);
+	else
+		buf_adds(&title, "Total ");
+	figure(&title, total_of(t), 4);
+	md_heading(out, level, buf_str(&title));
+	buf_release(&title);
+	if (t->parent > 0)
+		buf_printf(out, "A repair of turn %d. ", t->parent);
+	md_outcome(out, t);
+	if (t->source || t->finish || t->model) {
+		buf_adds(out, "From: ");
+		md_text(out, t->source ? t->source : "not known");
+		if (t->model) {
+			buf_adds(out, ", ");
+			md_text(out, t->model);
+		}
+		if (t->finish) {
+			buf_adds(out, "; the answer ended with ");
+			md_text(out, t->finish);
+		}
+		buf_adds(out, ".\n\n");
+	}
+	if (t->sheet_name)
+		buf_printf(out, "![views of the part](%s)\n\n", t->sheet_name);
+	md_terms(out, get(t->score, "reward"), get(t->score, "delta"), level + 1);
+	md_checks(out, get(t->score, "checks"), level + 1);
+	md_notes(out, get(t->score, "notes"), level + 1);
+	if (t->judgements && *t->judgements) {
+		md_heading(out, level + 1, "Judgements");
+		md_code(out, "", t->judgements, strlen(t->judgements));
+	}
+	md_heading(out, level + 1, "Program");
+	md_code(out, "python", t->program ? t->program : "", t->program_len);
+	if (t->log_len > 0) {
+		md_heading(out, level + 1, "Log");
+		md_code(out, "", t->log, t->log_len);
+	}
+	if (cJSON_GetArraySize(t->prompt) == 0)
+		return;
+	md_heading(out, level + 1, "Prompt");
+	cJSON_ArrayForEach(m, t->prompt)
+	{
+		const char *content = json_string_or(m, "content", "");
+		md_text(out, json_string_or(m, "role", "?"));
+		buf_adds(out, ":\n\n");
+		md_code(out, "", content, strlen(content));
+	}
+}
+
+void page_markdown(struct buf *out, const struct page_episode *ep)
+{
+	buf_adds(out, "# ");
+	md_text(out, ep->task);
+	buf_adds(out, "\n\n");
+	if (ep->prompt) {
+		buf_adds(out, "> ");
+		md_text(out, ep->prompt);
+		buf_adds(out, "\n\n");
+	}
+	if (ep->level && ep->family)
+		buf_printf(out, "Level %s, family %s. ", ep->level, ep->family);
+	buf_adds(out, "Profile ");
+	md_text(out, ep->profile);
+	if (ep->prompts) {
+		buf_adds(out, ", prompts ");
+		md_text(out, ep->prompts);
+	}
+	if (ep->when)
+		buf_printf(out, ", %s", ep->when);
+	buf_adds(out, ".");
+	if (ep->end) {
+		buf_adds(out, " Ended: ");
+		md_text(out, ep->end);
+		buf_adds(out, ".");
+	}
+	buf_adds(out, "\n\n| turn | parent | total | against the parent | class |\n"
+	              "| ---: | ---: | ---: | ---: | --- |\n");
+	for (int i = 0; i < ep->n_turns; i++) {
+		const struct page_turn *t = &ep->turns[i];
+		buf_printf(out, t->number == ep->best ? "| **%d** | " : "| %d | ", t->number);
+		if (t->parent > 0)
+			buf_printf(out, "%d | ", t->parent);
+		else
+			buf_adds(out, "- | ");
+		figure(out, total_of(t), 4);
+		buf_adds(out, " | ");
+		change(out, json_number_or(get(t->score, "delta"), "total", NAN));
+		buf_adds(out, " | ");
+		md_text(out, json_string_or(get(t->score, "build"), "class", "-"));
+		buf_adds(out, " |\n");
+	}
+	buf_addc(out, '\n');
+	for (int i = 0; i < ep->n_turns; i++)
+		page_turn_markdown(out, &ep->turns[i], 2);
+}
+
+/* ---- HTML ---- */
+
+static void html_add(struct buf *out, const char *text, size_t len)
+{
+	struct buf clean = { 0 };
+
+	utf8_clean(&clean, text, len);
+	for (const char *p = buf_str(&clean); *p; p++) {
+		switch (*p) {
+		case '&':
+			buf_adds(out, "&amp;");
+			break;
+		case '<':
+			buf_adds(out, "&lt;");
+			break;
+		case '>':
+			buf_adds(out, "&gt;");
+			break;
+		case '"':
+			buf_adds(out, "&quot;");
+			break;
+		default:
+			buf_addc(out, *p);
+		}
+	}
+	buf_release(&clean);
+}
+
+static void html_text(struct buf *out, const char *text)
+{
+	html_add(out, text, strlen(text));
+}
+
+static void html_value(struct buf *out, const cJSON *v)
+{
+	struct buf text = { 0 };
+
+	value(&text, v);
+	html_text(out, buf_str(&text));
+	buf_release(&text);
+}
+
+static void base64(struct buf *out, const unsigned char *p, size_t n)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < n; i += 3) {
+		unsigned v = (unsigned)p[i] << 16;
+		if (i + 1 < n)
+			v |= (unsigned)p[i + 1] << 8;
+		if (i + 2 < n)
+			v |= p[i + 2];
+		char four[4] = { digits[v >> 18], digits[v >> 12 & 63],
+			         i + 1 < n ? digits[v >> 6 & 63] : '=',
+			         i + 2 < n ? digits[v & 63] : '=' };
+		buf_add(out, four, 4);
+	}
+}
+
+static void html_terms(struct buf *out, const cJSON *reward, const cJSON *delta)
+{
+	bool changed = cJSON_IsObject(delta);
+
+	buf_printf(out, "<table><tr><th>term<th>value<th>%s</tr>\n",
+	           changed ? "<th>against the parent" : "");
+	for (int i = 0; i < N_TERMS; i++) {
+		double v = json_number_or(reward, terms[i].name, NAN);
+		buf_printf(out, "<tr><td>%s<td class=n>", terms[i].label);
+		figure(out, v, 3);
+		buf_adds(out, "<td>");
+		if (!isnan(v))
+			buf_printf(out, "<meter value=%.3f></meter>", v);
+		if (changed) {
+			buf_adds(out, "<td class=n>");
+			change(out, json_number_or(delta, terms[i].name, NAN));
+		}
+		buf_adds(out, "</tr>\n");
+	}
+	buf_adds(out, "<tr><th>total<th class=n>");
+	figure(out, json_number_or(reward, "total", NAN), 4);
+	buf_adds(out, "<th>");
+	if (changed) {
+		buf_adds(out, "<th class=n>");
+		change(out, json_number_or(delta, "total", NAN));
+	}
+	buf_adds(out, "</tr></table>\n");
+}
+
+static void html_checks(struct buf *out, const cJSON *checks)
+{
+	const cJSON *c;
+
+	if (cJSON_GetArraySize(checks) == 0)
+		return;
+	buf_adds(out, "<h3>Checks</h3>\n<table><tr><th>check<th>holds<th>wanted<th>got<th></tr>\n");
+	cJSON_ArrayForEach(c, checks)
+	{
+		const cJSON *ok = get(c, "ok");
+		buf_adds(out, "<tr><td>");
+		html_text(out, json_string_or(c, "id", "?"));
+		buf_printf(out, "<td>%s<td>",
+		           cJSON_IsTrue(ok)    ? "yes"
+		           : cJSON_IsFalse(ok) ? "<b>no</b>"
+		                               : "-");
+		html_value(out, get(c, "want"));
+		buf_adds(out, "<td>");
+		html_value(out, get(c, "got"));
+		buf_adds(out, "<td>");
+		if (cJSON_IsFalse(ok))
+			html_text(out, json_string_or(c, "why", ""));
+		buf_adds(out, "</tr>\n");
+	}
+	buf_adds(out, "</table>\n");
+}
+
+static void html_turn(struct buf *out, const struct page_turn *t, bool best)
+{
+	const cJSON *m, *note, *notes = get(t->score, "notes"), *build = get(t->score, "build");
+	struct buf line = { 0 };
+
+	buf_printf(out, "<section id=turn-%d><h2>Turn %d: total ", t->number, t->number);
+	figure(out, total_of(t), 4);
+	buf_printf(out, "%s</h2>\n<p>", best ? " (best)" : "");
+	if (t->parent > 0)
+		buf_printf(out, "A repair of <a href=\"#turn-%d\">turn %d</a>. ", t->parent,
+		           t->parent);
+	if (built(t))
+		box_line(&line, get(t->score, "geometry"));
+	else
+		error_line(&line, build);
+	buf_printf(out, "%s: ", built(t) ? "Built" : "<b>Not built</b>");
+	html_text(out, buf_str(&line));
+	buf_release(&line);
+	buf_adds(out, ". Class: ");
+	html_text(out, json_string_or(build, "class", "-"));
+	buf_adds(out, ".");
+	if (t->source || t->model) {
+		buf_adds(out, " From: ");
+		html_text(out, t->source ? t->source : "");
+		buf_adds(out, t->source && t->model ? ", " : "");
+		html_text(out, t->model ? t->model : "");
+		buf_adds(out, ".");
+	}
+	buf_adds(out, "</p>\n");
+	if (t->sheet) {
+		buf_adds(out, "<img alt=\"views of the part\" src=\"data:image/png;base64,");
+		base64(out, t->sheet, t->sheet_len);
+		buf_adds(out, "\">\n");
+	}
+	html_terms(out, get(t->score, "reward"), get(t->score, "delta"));
+	html_checks(out, get(t->score, "checks"));
+	if (cJSON_GetArraySize(notes) > 0) {
+		buf_adds(out, "<h3>Notes</h3>\n<ul>\n");
+		cJSON_ArrayForEach(note, notes)
+		{
+			buf_adds(out, "<li>");
+			html_text(out, cJSON_IsString(note) ? note->valuestring : "");
+			buf_addc(out, '\n');
+		}
+		buf_adds(out, "</ul>\n");
+	}
+	if (t->judgements && *t->judgements) {
+		buf_adds(out, "<h3>Judgements</h3>\n<pre>");
+		html_text(out, t->judgements);
+		buf_adds(out, "</pre>\n");
+	}
+	buf_adds(out, "<details open><summary>Program</summary><pre>");
+	html_add(out, t->program ? t->program : "", t->program_len);
+	buf_adds(out, "</pre></details>\n");
+	if (t->log_len > 0) {
+		buf_adds(out, "<details open><summary>Log</summary><pre>");
+		html_add(out, t->log, t->log_len);
+		buf_adds(out, "</pre></details>\n");
+	}
+	if (cJSON_GetArraySize(t->prompt) > 0) {
+		buf_adds(out, "<details><summary>Prompt</summary>\n");
+		cJSON_ArrayForEach(m, t->prompt)
+		{
+			buf_adds(out, "<h4>");
+			html_text(out, json_string_or(m, "role", "?"));
+			buf_adds(out, "</h4><pre>");
+			html_text(out, json_string_or(m, "content", ""));
+			buf_adds(out, "</pre>\n");
+		}
+		buf_adds(out, "</details>\n");
+	}
+	buf_adds(out, "</section>\n");
+}
+
+void page_html(struct buf *out, const struct page_episode *ep)
+{
+	buf_adds(out, "<!doctype html>\n<html lang=en><meta charset=utf-8>\n"
+	              "<meta name=viewport content=\"width=device-width\">\n"
+	              "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; "
+	              "img-src data:; style-src 'unsafe-inline'\">\n<title>");
+	html_text(out, ep->task);
+	buf_adds(out, "</title>\n<style>\n"
+	              "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;"
+	              "padding:0 1rem;color:#222;background:#fff}\n"
+	              "pre{background:#f4f4f2;padding:.8rem;overflow:auto;font-size:14px}\n"
+	              "table{border-collapse:collapse;margin:1rem 0}td,th{border-bottom:1px solid "
+	              "#ccc;padding:.2rem .7rem;text-align:left;vertical-align:top}\n"
+	              ".n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}\n"
+	              "blockquote{border-left:3px solid #999;margin:1rem 0;padding-left:1rem}\n"
+	              "</style>\n<h1>");
+	html_text(out, ep->task);
+	buf_adds(out, "</h1>\n");
+	if (ep->prompt) {
+		buf_adds(out, "<blockquote>");
+		html_text(out, ep->prompt);
+		buf_adds(out, "</blockquote>\n");
+	}
+	buf_adds(out, "<p>Profile ");
+	html_text(out, ep->profile);
+	if (ep->prompts) {
+		buf_adds(out, ", prompts ");
+		html_text(out, ep->prompts);
+	}
+	if (ep->when)
+		buf_printf(out, ", %s", ep->when);
+	buf_adds(out, ".");
+	if (ep->end) {
+		buf_adds(out, " Ended: ");
+		html_text(out, ep->end);
+		buf_adds(out, ".");
+	}
+	buf_adds(
+		out,
+		"</p>\n<table><tr><th>turn<th>parent<th>total<th>against the parent<th>class</tr>\n");
+	for (int i = 0; i < ep->n_turns; i++) {
+		const struct page_turn *t = &ep->turns[i];
+		buf_printf(out, "<tr><td class=n><a href=\"#turn-%d\">%d</a><td class=n>",
+		           t->number, t->number);
+		if (t->parent > 0)
+			buf_printf(out, "%d", t->parent);
+		buf_adds(out, "<td class=n>");
+		figure(out, total_of(t), 4);
+		buf_adds(out, "<td class=n>");
+		change(out, json_number_or(get(t->score, "delta"), "total", NAN));
+		buf_adds(out, "<td>");
+		html_text(out, json_string_or(get(t->score, "build"), "class", "-"));
+		buf_adds(out, t->number == ep->best ? " (best)</tr>\n" : "</tr>\n");
+	}
+	buf_adds(out, "</table>\n");
+	for (int i = 0; i < ep->n_turns; i++)
+		html_turn(out, &ep->turns[i], ep->turns[i].number == ep->best);
+	buf_adds(out, "</html>\n");
+}

@@ -1,0 +1,478 @@
+#include "src/session.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/extract.h"
+
+/* ---- what is told ---- */
+
+static void tell(struct session *s, enum session_sight what, const char *text, size_t len)
+{
+	if (s->o->saw)
+		s->o->saw(s->o->ctx, s, what, text, len);
+}
+
+static int on_tick(void *ctx)
+{
+	struct session *s = ctx;
+
+	return s->o->tick ? s->o->tick(s->o->ctx) : 0;
+}
+
+static void on_text(void *ctx, const char *text, size_t len)
+{
+	struct session *s = ctx;
+
+	turn_event_text(&s->events, text, len);
+	tell(s, SAW_TEXT, text, len);
+}
+
+static void on_log(void *ctx, size_t item, const char *stream, const char *text, size_t len)
+{
+	struct session *s = ctx;
+
+	(void)item;
+	(void)stream;
+	turn_event(&s->events, "log", text, len);
+	tell(s, SAW_LOG, text, len);
+}
+
+static cJSON *decision(const char *what)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "do", what);
+	return o;
+}
+
+/* ---- turns that are remembered ---- */
+
+static void forget(struct best_turn *b)
+{
+	cJSON_Delete(b->score);
+	buf_release(&b->program);
+	buf_release(&b->log);
+	*b = (struct best_turn){ 0 };
+}
+
+static const struct best_turn *remembered(const struct session *s, int turn)
+{
+	if (turn == 0)
+		return NULL;
+	return s->parent.turn == turn ? &s->parent : &s->best;
+}
+
+static int read_finish(void *ctx, const struct store_turn *t)
+{
+	*(bool *)ctx = t->finish && strcmp(t->finish, finish_name(FINISH_LENGTH)) == 0;
+	return 0;
+}
+
+/* A turn of the store, as a parent. A program or log that was pruned is an empty one. */
+static int recall(struct session *s, struct best_turn *out, int turn, struct err *e)
+{
+	struct buf text = { 0 };
+	struct err gone;
+
+	if (store_turn(s->o->store, s->episode, turn, read_finish, &out->clipped, e) < 0 ||
+	    store_artifact(s->o->store, s->episode, turn, "reward.json", &text, e) < 0)
+		return -1;
+	out->turn = turn;
+	out->score = json_parse(buf_str(&text), text.len, e);
+	buf_release(&text);
+	if (!out->score)
+		return err_wrap(e, "turn %lld.%d: reward.json", (long long)s->episode, turn);
+	store_artifact(s->o->store, s->episode, turn, "program.py", &out->program, &gone);
+	store_artifact(s->o->store, s->episode, turn, "build.log", &out->log, &gone);
+	return 0;
+}
+
+/* The turn that was just stored becomes the best. */
+static void keep_as_best(struct session *s)
+{
+	forget(&s->best);
+	s->best.turn = s->turn;
+	s->best.score = cJSON_Duplicate(s->scored.json, true);
+	buf_add(&s->best.program, s->scored.program.data, s->scored.program.len);
+	buf_add(&s->best.log, s->scored.log.data, s->scored.log.len);
+	s->best.clipped = s->clipped;
+}
+
+static struct episode_turn as_turn(const struct best_turn *b)
+{
+	if (!b->turn)
+		return (struct episode_turn){ 0 };
+	return (struct episode_turn){
+		.turn = b->turn,
+		.built = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(
+			cJSON_GetObjectItemCaseSensitive(b->score, "build"), "ok")),
+		.total = json_number_or(cJSON_GetObjectItemCaseSensitive(b->score, "reward"),
+		                        "total", NAN),
+	};
+}
+
+/* ---- beginning ---- */
+
+struct summary {
+	int turns, best;
+};
+
+static int read_summary(void *ctx, const struct store_episode *ep)
+{
+	*(struct summary *)ctx = (struct summary){ ep->turns, ep->best };
+	return 0;
+}
+
+static int start_episode(struct session *s, struct err *e)
+{
+	const struct session_options *o = s->o;
+	struct store_episode_new n = {
+		.task = o->task->id,
+		.pack = *o->task->pack ? o->task->pack : NULL,
+		.profile = scoring_profile_name(s->scoring),
+		.profile_hash = scoring_profile_hash(s->scoring),
+		.prompts = o->prompts->name,
+		.prompts_hash = o->prompts->hash,
+		.source = "run",
+		.run = o->run,
+		.settings = o->settings,
+	};
+
+	return store_episode_start(o->store, &n, &s->episode, e);
+}
+
+static int go_on(struct session *s, struct err *e)
+{
+	struct summary was = { 0 };
+
+	s->episode = s->o->episode;
+	if (store_episode(s->o->store, s->episode, read_summary, &was, e) < 0)
+		return -1;
+	s->turns_known = was.turns;
+	if (recall(s, &s->parent, s->o->parent, e) < 0)
+		return -1;
+	return was.best > 0 ? recall(s, &s->best, was.best, e) : 0;
+}
+
+int session_open(struct session *s, const struct session_options *o, struct err *e)
+{
+	struct scoring_options so = o->scoring;
+
+	*s = (struct session){ .o = o };
+	so.ctx = s;
+	so.tick = on_tick;
+	so.log = on_log;
+	if (!(s->scoring = scoring_open(&so, e)))
+		return -1;
+	if ((o->episode ? go_on(s, e) : start_episode(s, e)) < 0) {
+		session_close(s);
+		return -1;
+	}
+	episode_init(&s->machine, &o->rules);
+	tell(s, SAW_EPISODE, NULL, 0);
+	return 0;
+}
+
+void session_close(struct session *s)
+{
+	if (s->open)
+		store_turn_drop(s->o->store, s->episode, NULL);
+	scoring_close(s->scoring);
+	cJSON_Delete(s->prompt);
+	cJSON_Delete(s->turn_json);
+	completion_release(&s->completion);
+	scored_release(&s->scored);
+	turn_events_release(&s->events);
+	forget(&s->best);
+	forget(&s->parent);
+	*s = (struct session){ 0 };
+}
+
+/* ---- a turn ---- */
+
+static void clear_turn(struct session *s)
+{
+	cJSON_Delete(s->prompt);
+	cJSON_Delete(s->turn_json);
+	s->prompt = s->turn_json = NULL;
+	completion_release(&s->completion);
+	scored_release(&s->scored);
+	s->scored = (struct scored){ 0 };
+	turn_events_release(&s->events);
+	s->clipped = false;
+}
+
+static int make_prompt(struct session *s, struct err *e)
+{
+	const struct best_turn *p = remembered(s, s->effect.parent.turn);
+	struct repair_turn t = { 0 };
+
+	if (p)
+		t = (struct repair_turn){
+			.number = p->turn,
+			.program = buf_str(&p->program),
+			.program_len = p->program.len,
+			.log = buf_str(&p->log),
+			.log_len = p->log.len,
+			.score = p->score,
+			.clipped = p->clipped,
+		};
+	s->prompt = repair_messages(s->o->prompts, s->o->task, p ? &t : NULL, e);
+	return s->prompt ? 0 : -1;
+}
+
+static int do_ask(struct session *s, struct episode_event *out, struct err *e)
+{
+	struct buf text = { 0 };
+	cJSON *o;
+	int rc;
+
+	clear_turn(s);
+	s->started_us = store_now_us();
+	s->number = s->turns_known + s->machine.committed + 1;
+	s->member =
+		s->effect.round == 1 && s->machine.rules.group > 1 ? s->machine.of_round + 1 : 0;
+	if (store_turn_begin(s->o->store, s->episode, e) < 0)
+		return -1;
+	s->open = true;
+	o = decision("ask");
+	cJSON_AddNumberToObject(o, "turn", s->number);
+	cJSON_AddNumberToObject(o, "round", s->effect.round);
+	json_add_figure(o, "parent", s->effect.parent.turn ? s->effect.parent.turn : NAN);
+	turn_event_json(&s->events, "decision", o);
+	if (make_prompt(s, e) < 0)
+		return -1;
+	repair_text(&text, s->prompt);
+	o = cJSON_CreateObject();
+	cJSON_AddNumberToObject(o, "bytes", (double)text.len);
+	turn_event_json(&s->events, "prompt", o);
+	tell(s, SAW_ASK, buf_str(&text), text.len);
+	/* the two programs start while the completion is being written */
+	if ((rc = scoring_warm(s->scoring, e)) == 0) {
+		struct ask a = {
+			.number = s->effect.ask,
+			.turn = s->number,
+			.prompt = buf_str(&text),
+			.prompt_len = text.len,
+			.ctx = s,
+			.tick = on_tick,
+			.text = on_text,
+		};
+		rc = s->o->source->next(s->o->source->ctx, &a, &s->completion, e);
+		out->kind = rc < 0 && e->kind != ERR_CANCELLED ? EPISODE_NO_COMPLETION
+		                                               : EPISODE_COMPLETION;
+	}
+	buf_release(&text);
+	return rc;
+}
+
+/* Whether the answer was cut off: what the source says, or an opening fence without an end. */
+static int look_at_completion(struct session *s, struct err *e)
+{
+	struct completion *c = &s->completion;
+	struct extract x;
+
+	if (extract_program(&x, c->rule, buf_str(&c->text), c->text.len, e) < 0)
+		return -1;
+	if (x.clipped && c->finish == FINISH_STOP)
+		c->finish = FINISH_LENGTH;
+	s->clipped = c->finish == FINISH_LENGTH;
+	extract_release(&x);
+	return 0;
+}
+
+static void figure_event(struct session *s, const char *name, double v)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "name", name);
+	json_add_figure(o, "value", v);
+	turn_event_json(&s->events, "figure", o);
+}
+
+static void score_events(struct session *s)
+{
+	const cJSON *build = cJSON_GetObjectItemCaseSensitive(s->scored.json, "build");
+	const cJSON *reward = cJSON_GetObjectItemCaseSensitive(s->scored.json, "reward");
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(o, "ok", s->scored.built);
+	json_add_text(o, "class", json_string_or(build, "class", NULL));
+	json_add_text(o, "error", json_string_or(build, "error", NULL));
+	json_add_figure(o, "seconds", json_number_or(build, "seconds", NAN));
+	turn_event_json(&s->events, "build", o);
+	for (int i = 0; i < STORE_TERMS; i++)
+		figure_event(s, store_term_names[i],
+		             json_number_or(reward, store_term_names[i], NAN));
+	figure_event(s, "total", s->scored.total);
+}
+
+static int do_score(struct session *s, struct episode_event *out, struct err *e)
+{
+	const struct best_turn *p = remembered(s, s->effect.parent.turn);
+	const struct completion *c = &s->completion;
+	cJSON *o = cJSON_CreateObject();
+
+	if (look_at_completion(s, e) < 0) {
+		cJSON_Delete(o);
+		return -1;
+	}
+	cJSON_AddNumberToObject(o, "bytes", (double)c->text.len);
+	cJSON_AddStringToObject(o, "finish", finish_name(c->finish));
+	json_add_figure(o, "seconds", c->seconds);
+	turn_event_json(&s->events, "completion", o);
+	tell(s, SAW_COMPLETION, NULL, 0);
+	struct scoring_input in = {
+		.task = s->o->task,
+		.text = buf_str(&c->text),
+		.len = c->text.len,
+		.rule = c->rule,
+		.file = "program.py",
+		.parent = p ? p->score : NULL,
+	};
+	if (scoring_run(s->scoring, &in, &s->scored, e) < 0)
+		return -1;
+	score_events(s);
+	tell(s, SAW_SCORE, NULL, 0);
+	*out = (struct episode_event){ .kind = EPISODE_SCORED,
+		                       .built = s->scored.built,
+		                       .total = s->scored.total };
+	return 0;
+}
+
+static int do_commit(struct session *s, struct episode_event *out, struct err *e)
+{
+	cJSON *o = decision("commit");
+
+	cJSON_AddBoolToObject(o, "best", s->effect.is_best);
+	json_add_figure(o, "delta", s->effect.delta);
+	turn_event_json(&s->events, "decision", o);
+	struct turn_new t = {
+		.episode = s->episode,
+		.parent = s->effect.parent.turn,
+		.source = s->o->source_word,
+		.finish = finish_name(s->completion.finish),
+		.member = s->member,
+		.started_us = s->started_us,
+		.prompt = s->prompt,
+		.completion = buf_str(&s->completion.text),
+		.completion_len = s->completion.text.len,
+		.scored = &s->scored,
+		.events = &s->events,
+	};
+	if (turn_commit(s->o->store, &t, &s->turn, e) < 0)
+		return -1;
+	s->open = false;
+	if (s->effect.is_best)
+		keep_as_best(s);
+	*out = (struct episode_event){ .kind = EPISODE_COMMITTED, .turn = s->turn };
+	return 0;
+}
+
+/* The object of run --json: the turn's own first, then its score. */
+static void describe_turn(struct session *s, int parent)
+{
+	cJSON *o = cJSON_CreateObject(), *item;
+
+	cJSON_AddNumberToObject(o, "episode", (double)s->episode);
+	cJSON_AddNumberToObject(o, "turn", s->turn);
+	json_add_figure(o, "parent", parent ? parent : NAN);
+	cJSON_AddNumberToObject(o, "best", s->machine.best.turn);
+	cJSON_AddItemToObject(
+		o, "delta",
+		cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(s->scored.json, "delta"), true));
+	if (!cJSON_HasObjectItem(o, "delta"))
+		cJSON_AddNullToObject(o, "delta");
+	cJSON_AddStringToObject(o, "finish", finish_name(s->completion.finish));
+	json_add_text(o, "end", episode_end_name(s->machine.end));
+	cJSON_ArrayForEach(item, s->scored.json) if (strcmp(item->string, "delta") != 0)
+		cJSON_AddItemToObject(o, item->string, cJSON_Duplicate(item, true));
+	cJSON_Delete(s->turn_json);
+	s->turn_json = o;
+}
+
+/* ---- the loop ---- */
+
+static void record_end(struct session *s, const struct err *why)
+{
+	cJSON *o = decision("end");
+	struct buf line = { 0 };
+
+	cJSON_AddStringToObject(o, "why", episode_end_name(s->machine.end));
+	json_add_figure(o, "best", s->machine.best.turn ? s->machine.best.turn : NAN);
+	json_add_figure(o, "total", s->machine.best.turn ? s->machine.best.total : NAN);
+	json_add_text(o, "error", why->kind ? why->text : NULL);
+	json_print(&line, o);
+	cJSON_Delete(o);
+	struct store_event_new v = { store_now_us(), "decision", buf_str(&line) };
+	/* that it ended is seen by its turns as well: no reason to fail now */
+	if (!buf_failed(&line))
+		store_events_add(s->o->store, s->episode, &v, 1, NULL);
+	buf_release(&line);
+}
+
+/* Carries out the effect; the event that answers it. When it fails: the event for that, and why. */
+static struct episode_event carry_out(struct session *s, struct err *why)
+{
+	struct episode_event ev = { .kind = EPISODE_LOST };
+	int rc = -1;
+
+	switch (s->effect.kind) {
+	case EFFECT_ASK:
+		rc = do_ask(s, &ev, why);
+		break;
+	case EFFECT_SCORE:
+		rc = do_score(s, &ev, why);
+		break;
+	case EFFECT_COMMIT:
+		rc = do_commit(s, &ev, why);
+		break;
+	case EFFECT_NONE:
+	case EFFECT_END:
+		err_set(why, ERR_PROTOCOL, "the episode has nothing to do and is not over");
+		break;
+	}
+	if (rc < 0 && why->kind == ERR_CANCELLED)
+		ev.kind = EPISODE_STOP;
+	return ev;
+}
+
+int session_run(struct session *s, struct err *e)
+{
+	struct episode_event ev = { .kind = EPISODE_START,
+		                    .parent = as_turn(&s->parent),
+		                    .best = as_turn(&s->best) };
+	struct err why = { 0 }, wrong;
+
+	for (;;) {
+		int parent = s->effect.parent.turn;
+		ev.time_s = (double)store_now_us() / 1e6;
+		if (episode_step(&s->machine, &ev, &s->effect, &wrong) < 0) {
+			why = wrong;
+			s->machine.end = END_LOST;
+			break;
+		}
+		if (ev.kind == EPISODE_COMMITTED) {
+			describe_turn(s, parent);
+			tell(s, SAW_TURN, NULL, 0);
+			store_tend(s->o->store);
+		}
+		if (s->machine.phase == EPISODE_OVER)
+			break;
+		if (on_tick(s)) {
+			err_set(&why, ERR_CANCELLED, "interrupted");
+			ev = (struct episode_event){ .kind = EPISODE_STOP };
+			continue;
+		}
+		ev = carry_out(s, &why);
+	}
+	if (s->open && store_turn_drop(s->o->store, s->episode, &wrong) == 0)
+		s->open = false;
+	record_end(s, &why);
+	tell(s, SAW_END, NULL, 0);
+	if (!why.kind)
+		return 0;
+	*e = why;
+	return -1;
+}
