@@ -20,12 +20,15 @@ static const struct {
 } kinds[CHECK_KINDS] = {
 	[CHECK_BBOX] = { "bbox_mm", COMMON "want max min_fraction" },
 	[CHECK_SOLIDS] = { "solids", COMMON "want" },
-	[CHECK_HOLES] = { "holes", COMMON "want axis diameter_mm through region per pattern" },
+	[CHECK_HOLES] = { "holes", COMMON
+	                  "want axis diameter_mm through region per pattern slotted min_turn_deg" },
 	[CHECK_SECTION] = { "section", COMMON "axis at at_mm want area_mm2 region min_area_mm2" },
+	[CHECK_PIECES] = { "pieces", COMMON "want region" },
+	[CHECK_WINDOWS] = { "windows", COMMON "axis want min_area_mm2 region" },
 	[CHECK_CONTACTS] = { "contacts", COMMON "want side" },
 	[CHECK_ROTATIONAL] = { "rotational_symmetry", COMMON "axis order min_iou" },
 	[CHECK_MIRROR] = { "mirror_symmetry", COMMON "plane min_iou" },
-	[CHECK_FACES] = { "faces", COMMON "surface want radius_mm axis side turn_deg region" },
+	[CHECK_FACES] = { "faces", COMMON "surface want radius_mm axis side turn_deg region per" },
 	[CHECK_SLOTS] = { "slots", COMMON "axis at radius want" },
 	[CHECK_WALL] = { "wall_thickness_min_mm", COMMON "want" },
 	[CHECK_VOLUME] = { "volume_fraction", COMMON "want region" },
@@ -353,7 +356,7 @@ static int get_pattern(struct check *c, const cJSON *o, struct err *e)
 static int get_holes(struct check *c, const cJSON *o, struct err *e)
 {
 	static const char *const per[] = { "wall", "axis" };
-	const cJSON *v = field(o, "through");
+	const cJSON *v = field(o, "through"), *slotted = field(o, "slotted");
 	int which;
 
 	if (get_count(o, "want", &c->count, e) < 0 ||
@@ -363,12 +366,26 @@ static int get_holes(struct check *c, const cJSON *o, struct err *e)
 		return -1;
 	if (v && !cJSON_IsBool(v))
 		return wanted(v, "through", "true, false or null", e);
+	if (slotted && !cJSON_IsBool(slotted))
+		return wanted(slotted, "slotted", "true, false or null", e);
+	if (get_number(o, "min_turn_deg", 324, 90, 360, &c->min_turn_deg, e) < 0)
+		return -1;
+	c->slotted = slotted ? cJSON_IsTrue(slotted) : -1;
 	c->through = v ? cJSON_IsTrue(v) : -1;
 	c->per_axis = which == 1;
 	if (c->pattern != PATTERN_NONE && c->axis < 0)
 		return err_set(e, ERR_INPUT,
 		               "axis: \"x\", \"y\" or \"z\" wanted with a pattern, it is missing");
 	return 0;
+}
+
+/* NAN when it is left out. */
+static int get_min_area(struct check *c, const cJSON *o, struct err *e)
+{
+	c->min_area_mm2 = NAN;
+	if (!field(o, "min_area_mm2"))
+		return 0;
+	return get_number(o, "min_area_mm2", NAN, 0, 1e14, &c->min_area_mm2, e);
 }
 
 static int get_section(struct check *c, const cJSON *o, struct err *e)
@@ -383,11 +400,8 @@ static int get_section(struct check *c, const cJSON *o, struct err *e)
 	        : get_place(o, "at", 0, 1, &c->at, e)) < 0 ||
 	    get_count(o, "want", &c->count, e) < 0 ||
 	    get_range(o, "area_mm2", 0, 1e14, false, &c->area_mm2, e) < 0 ||
-	    get_number(o, "min_area_mm2", field(o, "min_area_mm2") ? NAN : INFINITY, 0, 1e14,
-	               &c->min_area_mm2, e) < 0)
+	    get_min_area(c, o, e) < 0)
 		return -1;
-	if (isinf(c->min_area_mm2))
-		c->min_area_mm2 = NAN;
 	return get_region(o, false, &c->region, e);
 }
 
@@ -422,30 +436,56 @@ static int get_symmetry(struct check *c, const cJSON *o, struct err *e)
 	return 0;
 }
 
+/* A word, or an array of words, as bits. */
+static int get_surfaces(struct check *c, const cJSON *o, struct err *e)
+{
+	static const char what[] =
+		"plane, cylinder, cone, torus, sphere, freeform or curved, or an "
+		"array of them";
+	const cJSON *v = field(o, "surface");
+	int n = cJSON_IsArray(v) ? cJSON_GetArraySize(v) : 1;
+
+	for (int i = 0; i < n; i++) {
+		const cJSON *x = cJSON_IsArray(v) ? cJSON_GetArrayItem(v, i) : v;
+		unsigned had = c->surfaces;
+		for (int k = 0; k < SURFACE_KINDS && cJSON_IsString(x); k++)
+			if (strcmp(x->valuestring, surfaces[k]) == 0)
+				c->surfaces |= 1u << k;
+		if (cJSON_IsString(x) && strcmp(x->valuestring, "curved") == 0)
+			c->surfaces |= (1u << SURFACE_KINDS) - 1 - (1u << SURFACE_PLANE);
+		if (c->surfaces == had)
+			return wanted(v, "surface", what, e);
+	}
+	return n ? 0 : wanted(v, "surface", what, e);
+}
+
 static int get_faces(struct check *c, const cJSON *o, struct err *e)
 {
 	static const char *const sides[] = { "in", "out" };
-	int surface, side;
+	static const char *const per[] = { "face", "surface" };
+	static const char *const round[] = { "radius_mm", "side", "turn_deg" };
+	const unsigned none = 1u << SURFACE_PLANE | 1u << SURFACE_FREEFORM;
+	const unsigned no_axis = 1u << SURFACE_SPHERE | 1u << SURFACE_FREEFORM;
+	int which, side;
 
-	if (get_word(o, "surface", surfaces, SURFACE_KINDS, -2, &surface, e) < 0 ||
-	    get_word(o, "axis", axes, 3, -1, &c->axis, e) < 0 ||
+	if (get_surfaces(c, o, e) < 0 || get_word(o, "axis", axes, 3, -1, &c->axis, e) < 0 ||
 	    get_word(o, "side", sides, 2, -1, &side, e) < 0 ||
+	    get_word(o, "per", per, 2, 0, &which, e) < 0 ||
 	    get_count(o, "want", &c->count, e) < 0 ||
 	    get_range(o, "radius_mm", 0, LENGTH_MAX, false, &c->radius_mm, e) < 0 ||
 	    get_range(o, "turn_deg", 0, 360, false, &c->turn_deg, e) < 0 ||
 	    get_region(o, false, &c->region, e) < 0)
 		return -1;
-	c->surface = (enum surface_kind)surface;
 	c->side = side < 0 ? SIDE_ANY : side == 0 ? SIDE_IN : SIDE_OUT;
-	static const char *const round[] = { "radius_mm", "side", "turn_deg" };
-	bool flat = c->surface == SURFACE_PLANE, free = c->surface == SURFACE_FREEFORM;
+	c->per_surface = which == 1;
 	for (int i = 0; i < 3; i++)
-		if ((flat || free) && field(o, round[i]))
-			return err_set(e, ERR_INPUT, "%s: a %s surface has none; leave it out",
-			               round[i], surfaces[surface]);
-	if ((free || c->surface == SURFACE_SPHERE) && field(o, "axis"))
-		return err_set(e, ERR_INPUT, "axis: a %s surface has none; leave it out",
-		               surfaces[surface]);
+		if (!(c->surfaces & ~none) && field(o, round[i]))
+			return err_set(e, ERR_INPUT,
+			               "%s: planes and freeform surfaces have none; leave it out",
+			               round[i]);
+	if (!(c->surfaces & ~no_axis) && field(o, "axis"))
+		return err_set(e, ERR_INPUT,
+		               "axis: spheres and freeform surfaces have none; leave it out");
 	return 0;
 }
 
@@ -484,6 +524,15 @@ static int get_own_fields(struct check *c, const cJSON *o, struct err *e)
 		return get_holes(c, o, e);
 	case CHECK_SECTION:
 		return get_section(c, o, e);
+	case CHECK_PIECES:
+		if (get_count(o, "want", &c->count, e) < 0)
+			return -1;
+		return get_region(o, false, &c->region, e);
+	case CHECK_WINDOWS:
+		if (get_word(o, "axis", axes, 3, -2, &c->axis, e) < 0 ||
+		    get_count(o, "want", &c->count, e) < 0 || get_min_area(c, o, e) < 0)
+			return -1;
+		return get_region(o, false, &c->region, e);
 	case CHECK_CONTACTS:
 		return get_contacts(c, o, e);
 	case CHECK_ROTATIONAL:
@@ -565,6 +614,7 @@ int check_parse(struct check *out, const cJSON *o, int index, struct err *e)
 {
 	struct check c = { .axis = -1,
 		           .through = -1,
+		           .slotted = -1,
 		           .diameter_mm = { -INFINITY, INFINITY },
 		           .area_mm2 = { -INFINITY, INFINITY },
 		           .radius_mm = { -INFINITY, INFINITY },

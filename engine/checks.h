@@ -21,27 +21,34 @@
  *                    holds the middle]; [per: "wall": each wall drilled counts, a bore with its
  *                    counterbore once (default), "axis": all on one axis are one]; [pattern:
  *                    {"circle": {"diameter_mm", ["equal": true: evenly spaced]}} or
- *                    {"grid": [n, m]}]
+ *                    {"grid": [n, m]}]; [slotted: true: slots with round ends alone, false: none;
+ *                    a slot's diameter is its width]; [min_turn_deg: how far the wall must go
+ *                    round; 324: a bore may have a slit; 200 takes in a split clamp]
  *   section          axis; at: fraction, or at_mm from the low side of the box; want: count of
  *                    separate faces; [area_mm2: range, of all together]; [region: what lies outside
  *                    of it is cut away; its extent along the axis is of no matter];
  *                    [min_area_mm2: smaller faces do not count]
+ *   pieces           want: count of connected pieces that are left when what lies outside of the
+ *                    region is cut away; [region]. What is thinner than about a hundredth of the
+ *                    region may be missed, and less than 0.3 % of its material does not count
+ *   windows          axis; want: count of openings that one sees through along it, closed all
+ *                    round; [min_area_mm2]; [region: holds the middle, its extent along the axis
+ *                    is of no matter]
  *   contacts         want: count of separate ground faces; [side: "-z"]
  *   rotational_symmetry  axis; order; [min_iou: 0.98]
  *   mirror_symmetry  plane: "xy", "xz", "yz" through the middle of the box; [min_iou: 0.98]
- *   faces            surface; want: count; [radius_mm: range; of a torus that of its tube]; [axis,
- *                    null: of a plane its normal]; [side: "in" concave, "out" convex]; [turn_deg:
- *                    range of the angle that it goes round]; [region: holds the middle]. Faces of
- *                    one surface that share an edge are one.
- *   slots            axis; at: fraction; radius: fraction of the outer one; want: count of gaps
- *   wall_thickness_min_mm  want: mm
- *   volume_fraction  want: range, of the box; [region: of that part of the box]
- *   stands           none; [margin: share of the way from the edge of the support to its middle at
- *                    which the centre of mass must be; 0]
- *   clearance        region; [max_fill: 0.02]
- *   reach            region; [min_fill: 0.5]
- *   joint            axis, null; clearance_mm; want: count of pairs of solids that turn or slide on
- *                    one another: a cylinder of one in a bore of the other
+ *   faces            surface: one of plane, cylinder, cone, torus, sphere, freeform, curved (all
+ *                    but planes), or an array of them; want: count; [radius_mm: range; of a torus
+ * that of its tube]; [axis, null: of a plane its normal]; [side: "in" concave, "out" convex];
+ * [turn_deg: range of the angle that it goes round]; [region: holds the middle]. Faces of one
+ * surface that share an edge are one; [per: "face" (default), "surface": those that do not share
+ * one too, as the halves of a split bore]. slots            axis; at: fraction; radius: fraction of
+ * the outer one; want: count of gaps wall_thickness_min_mm  want: mm volume_fraction  want: range,
+ * of the box; [region: of that part of the box] stands           none; [margin: share of the way
+ * from the edge of the support to its middle at which the centre of mass must be; 0] clearance
+ * region; [max_fill: 0.02] reach            region; [min_fill: 0.5] joint            axis, null;
+ * clearance_mm; want: count of pairs of solids that turn or slide on one another: a cylinder of one
+ * in a bore of the other
  */
 #ifndef ENGINE_CHECKS_H
 #define ENGINE_CHECKS_H
@@ -57,6 +64,8 @@ enum check_kind {
 	CHECK_SOLIDS,
 	CHECK_HOLES,
 	CHECK_SECTION,
+	CHECK_PIECES,
+	CHECK_WINDOWS,
 	CHECK_CONTACTS,
 	CHECK_ROTATIONAL,
 	CHECK_MIRROR,
@@ -125,12 +134,15 @@ struct check {
 	struct range at; /* section, slots; min = max for a number */
 	struct range radius;
 	struct range area_mm2, radius_mm, turn_deg;
-	double min_area_mm2; /* NAN: by the size of the part */
+	double min_area_mm2; /* section, windows; NAN: by the size of the part */
 	bool high_side;      /* contacts: at the upper end of the axis */
 	int order;           /* rotational_symmetry */
 	double min_iou, min_fill, max_fill, margin, clearance_mm;
-	enum surface_kind surface;
+	unsigned surfaces; /* faces: bit 1 << enum surface_kind */
+	bool per_surface;
 	enum side side;
+	int slotted;         /* holes: 1 slots alone, 0 none, -1 either */
+	double min_turn_deg; /* holes */
 };
 
 struct check_list {

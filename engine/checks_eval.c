@@ -18,24 +18,29 @@
 #include "engine/probe.h"
 #include "engine/section.h"
 #include "engine/thickness.h"
+#include "engine/windows.h"
 
-#define TOUCH_MM       0.05   /* what is no further apart is joined (reward-exact.md, contact) */
-#define ALONG_MIN      0.9962 /* cosine of 5 degrees */
-#define COAXIAL_MM     0.05
-#define LENGTH_SLOPE   0.25 /* so much of a length too far and it is worth nothing */
-#define SYMMETRY_SLOPE 0.25 /* so much IoU too little, the same */
-#define FILL_SLOPE     0.5
-#define STANDS_SLOPE   0.25
-#define PLACES         9 /* looked at in a range of places */
-#define RADII          7
-#define GRID_HALF      32 /* lines each way from the middle */
-#define RINGS          20
-#define RING_LINES     160
-#define REGION_LINES   32
-#define GAP_MIN_RAD    0.01
-#define HOLES_MAX      5000
-#define LISTED_MAX     8
-#define PATTERN_MAX    64 /* holes that a circle is looked for among */
+#define TOUCH_MM         0.05   /* what is no further apart is joined (reward-exact.md, contact) */
+#define ALONG_MIN        0.9962 /* cosine of 5 degrees */
+#define COAXIAL_MM       0.05
+#define LENGTH_SLOPE     0.25 /* so much of a length too far and it is worth nothing */
+#define SYMMETRY_SLOPE   0.25 /* so much IoU too little, the same */
+#define FILL_SLOPE       0.5
+#define STANDS_SLOPE     0.25
+#define PLACES           9 /* looked at in a range of places */
+#define RADII            7
+#define GRID_HALF        32 /* lines each way from the middle */
+#define RINGS            20
+#define RING_LINES       160
+#define REGION_LINES     32
+#define NEAR_HOLE_RAD    3.4
+#define GAP_MIN_RAD      0.01
+#define PIECE_MIN_SHARE  0.003
+#define WINDOW_MIN_SHARE 2e-4
+#define HOLES_MAX        5000
+#define HOLE_TURN_MIN    5.65 /* 324 degrees, as the hole finder of engine/shape has it */
+#define LISTED_MAX       8
+#define PATTERN_MAX      64 /* holes that a circle is looked for among */
 
 static const char axis_names[] = "XYZ";
 
@@ -62,6 +67,9 @@ struct eval {
 	bool columns_known[3];
 	struct field field;
 	bool field_known;
+	struct probe_hole *holes;
+	int n_holes;
+	bool holes_known;
 	struct bores bores[2]; /* by wall, by axis */
 	double wall_mm;
 	bool wall_known;
@@ -77,6 +85,7 @@ struct verdict {
 static void eval_release(struct eval *v)
 {
 	free(v->faces);
+	free(v->holes);
 	for (int i = 0; i < 3; i++)
 		columns_close(&v->columns[i]);
 	free(v->field.spans);
@@ -242,6 +251,18 @@ static double step_of(struct range r, int i, int n)
 	return n == 1 ? r.min : r.min + (r.max - r.min) * i / (n - 1);
 }
 
+/* An answer that the shape did not give: 1 with the reason in why, or -1 when it was memory. */
+static int no_answer(const struct err *own, struct verdict *out, struct err *e)
+{
+	if (own->kind == ERR_INPUT) {
+		buf_clear(&out->why);
+		buf_adds(&out->why, own->text);
+		return 1;
+	}
+	*e = *own;
+	return -1;
+}
+
 /* ---- bbox_mm, solids ---- */
 
 static int check_box(struct eval *v, const struct check *c, struct verdict *out, struct err *e)
@@ -325,14 +346,14 @@ static double dot(const double a[3], const double b[3])
 
 /* Do @a and @b lie on one axis? @gap_mm: how far apart their ends are along it, below 0 when they
  * overlap. */
-static bool coaxial(const struct hole *a, const struct hole *b, double *gap_mm)
+static bool coaxial(const struct probe_hole *a, const struct probe_hole *b, double *gap_mm)
 {
 	double off[3], along, across = 0;
 
 	if (fabs(dot(a->axis, b->axis)) < 1 - 1e-6)
 		return false;
 	for (int i = 0; i < 3; i++)
-		off[i] = b->center_mm[i] - a->center_mm[i];
+		off[i] = b->middle_mm[i] - a->middle_mm[i];
 	along = dot(off, a->axis);
 	for (int i = 0; i < 3; i++)
 		across += pow(off[i] - along * a->axis[i], 2);
@@ -341,7 +362,7 @@ static bool coaxial(const struct hole *a, const struct hole *b, double *gap_mm)
 }
 
 /* A step from one diameter to the next may be flat, a chamfer, or the tip of a drill. */
-static bool one_bore(const struct hole *a, const struct hole *b, bool per_axis)
+static bool one_bore(const struct probe_hole *a, const struct probe_hole *b, bool per_axis)
 {
 	double gap, step = fabs(a->diameter_mm - b->diameter_mm);
 
@@ -350,28 +371,33 @@ static bool one_bore(const struct hole *a, const struct hole *b, bool per_axis)
 	return per_axis || (step > 0.01 && gap <= TOUCH_MM + 0.6 * step);
 }
 
-/* 0, 1 when there are too many, -1 out of memory. */
+/* 0, 1 with the reason in why, -1 out of memory. */
 static int find_bores(struct eval *v, bool per_axis, struct verdict *out, struct err *e)
 {
-	const struct probe *p = v->p;
 	struct bores *b = &v->bores[per_axis];
+	struct err own = { 0 };
 
-	if (p->n_holes > HOLES_MAX) {
+	if (!v->holes_known) {
+		if (probe_holes(v->p, &v->holes, &v->n_holes, &own) < 0)
+			return no_answer(&own, out, e);
+		v->holes_known = true;
+	}
+	if (v->n_holes > HOLES_MAX) {
 		buf_printf(&out->why,
 		           "%d holes are too many to be looked at one by one, %d are not",
-		           p->n_holes, HOLES_MAX);
+		           v->n_holes, HOLES_MAX);
 		return 1;
 	}
 	if (b->known)
 		return 0;
-	b->root = malloc(((size_t)p->n_holes + 1) * sizeof(*b->root));
+	b->root = malloc(((size_t)v->n_holes + 1) * sizeof(*b->root));
 	if (!b->root)
-		return err_set(e, ERR_MEM, "no memory for %d holes", p->n_holes);
-	for (int i = 0; i < p->n_holes; i++) {
+		return err_set(e, ERR_MEM, "no memory for %d holes", v->n_holes);
+	for (int i = 0; i < v->n_holes; i++) {
 		b->root[i] = i;
 		for (int k = 0; k < i; k++) {
 			if (b->root[k] == b->root[i] ||
-			    !one_bore(&p->holes[i], &p->holes[k], per_axis))
+			    !one_bore(&v->holes[i], &v->holes[k], per_axis))
 				continue;
 			int from = b->root[i], to = b->root[k];
 			if (to > from) {
@@ -408,12 +434,12 @@ static void put_point(struct buf *b, const double at_mm[3], int axis)
 static int meant_member(const struct eval *v, const struct check *c, const int *root, int group,
                         int *smallest)
 {
-	const struct hole *h = v->p->holes;
+	const struct probe_hole *h = v->holes;
 	bool through = false;
 	int meant = -1;
 
 	*smallest = group;
-	for (int i = group; i < v->p->n_holes; i++) {
+	for (int i = group; i < v->n_holes; i++) {
 		if (root[i] != group)
 			continue;
 		through = through || h[i].through;
@@ -421,7 +447,9 @@ static int meant_member(const struct eval *v, const struct check *c, const int *
 			*smallest = i;
 		if (h[i].diameter_mm < c->diameter_mm.min - 1e-6 ||
 		    h[i].diameter_mm > c->diameter_mm.max + 1e-6 ||
-		    !in_region(v, &c->region, h[i].center_mm))
+		    !in_region(v, &c->region, h[i].middle_mm) ||
+		    h[i].turn_rad < c->min_turn_deg * M_PI / 180 - 1e-6 ||
+		    (c->slotted >= 0 && (h[i].length_mm > 0) != (c->slotted == 1)))
 			continue;
 		if (meant < 0 || h[i].diameter_mm < h[meant].diameter_mm)
 			meant = i;
@@ -435,6 +463,7 @@ static int meant_member(const struct eval *v, const struct check *c, const int *
 
 static void put_hole_noun(struct buf *b, const struct check *c, bool one)
 {
+	buf_adds(b, c->slotted == 1 ? " slotted" : c->slotted == 0 ? " round" : "");
 	buf_adds(b, c->through == 1 ? " through-hole" : c->through == 0 ? " blind hole" : " hole");
 	buf_adds(b, plural(one));
 	if (!isnan(c->diameter_want_mm)) {
@@ -454,17 +483,27 @@ static void put_hole_noun(struct buf *b, const struct check *c, bool one)
 }
 
 /* "Ø 5.5 at (20, 15), (-20, 15); Ø 8 at (0, 0)": those of one diameter together. */
-static void put_holes(struct buf *b, const struct hole *h, const int *which, int n, int axis,
+static void put_holes(struct buf *b, const struct probe_hole *h, const int *which, int n, int axis,
                       bool say_kind)
 {
 	double last = NAN;
 
 	for (int i = 0; i < n && i < LISTED_MAX; i++) {
-		const struct hole *x = &h[which[i]];
-		double d = round(x->diameter_mm * 100);
+		const struct probe_hole *x = &h[which[i]];
+		double d = round(x->diameter_mm * 100) + 1e9 * round(x->length_mm * 100);
 		if (d != last || say_kind) {
 			buf_adds(b, i ? "; Ø " : "Ø ");
 			put(b, x->diameter_mm);
+			if (x->length_mm > 0) {
+				buf_adds(b, " slot ");
+				put(b, x->length_mm);
+				buf_adds(b, " long");
+			}
+			if (x->turn_rad < HOLE_TURN_MIN) {
+				buf_adds(b, " open, over ");
+				put(b, x->turn_rad * 180 / M_PI);
+				buf_adds(b, " degrees");
+			}
 			if (say_kind)
 				buf_adds(b, x->through ? " through" : " blind");
 			for (int k = 0; k < 3 && say_kind; k++)
@@ -475,7 +514,7 @@ static void put_holes(struct buf *b, const struct hole *h, const int *which, int
 			buf_adds(b, ", ");
 		}
 		last = d;
-		put_point(b, x->center_mm, say_kind ? -1 : axis);
+		put_point(b, x->middle_mm, say_kind ? -1 : axis);
 	}
 	if (n > LISTED_MAX)
 		buf_printf(b, " and %d more", n - LISTED_MAX);
@@ -641,7 +680,6 @@ static void put_pattern(struct buf *b, const struct check *c)
 
 static int check_holes(struct eval *v, const struct check *c, struct verdict *out, struct err *e)
 {
-	const struct probe *p = v->p;
 	int n = 0, n_others = 0, counts;
 	int *meant = NULL, *others = NULL;
 	double(*at)[2] = NULL;
@@ -649,26 +687,28 @@ static int check_holes(struct eval *v, const struct check *c, struct verdict *ou
 
 	if (rc != 0)
 		return rc;
-	meant = malloc(((size_t)p->n_holes + 1) * sizeof(*meant));
-	others = malloc(((size_t)p->n_holes + 1) * sizeof(*others));
-	at = malloc(((size_t)p->n_holes + 1) * sizeof(*at));
+	meant = malloc(((size_t)v->n_holes + 1) * sizeof(*meant));
+	others = malloc(((size_t)v->n_holes + 1) * sizeof(*others));
+	at = malloc(((size_t)v->n_holes + 1) * sizeof(*at));
 	if (!meant || !others || !at) {
-		rc = err_set(e, ERR_MEM, "no memory for %d holes", p->n_holes);
+		rc = err_set(e, ERR_MEM, "no memory for %d holes", v->n_holes);
 		goto out;
 	}
 	const int *root = v->bores[c->per_axis].root;
-	for (int i = 0; i < p->n_holes; i++) {
+	for (int i = 0; i < v->n_holes; i++) {
 		int smallest;
 		if (root[i] != i)
 			continue;
 		int m = meant_member(v, c, root, i, &smallest);
 		if (m < 0) {
-			others[n_others++] = smallest;
+			/* fillets and half-pipes are not what someone took for a hole */
+			if (v->holes[smallest].turn_rad >= NEAR_HOLE_RAD)
+				others[n_others++] = smallest;
 			continue;
 		}
 		for (int d = 0, k = 0; d < 3 && c->pattern != PATTERN_NONE; d++)
 			if (d != c->axis)
-				at[n][k++] = p->holes[m].center_mm[d];
+				at[n][k++] = v->holes[m].middle_mm[d];
 		meant[n++] = m;
 	}
 	counts = c->pattern == PATTERN_CIRCLE ? circle_count(c, (const double(*)[2])at, n)
@@ -688,14 +728,14 @@ static int check_holes(struct eval *v, const struct check *c, struct verdict *ou
 	buf_printf(&out->why, ", found %d", n);
 	if (n) {
 		buf_adds(&out->why, " (");
-		put_holes(&out->why, p->holes, meant, n, c->axis, false);
+		put_holes(&out->why, v->holes, meant, n, c->axis, false);
 		buf_adds(&out->why, ")");
 	}
 	if (c->pattern != PATTERN_NONE && counts < n)
 		buf_printf(&out->why, ", %d of them so arranged", counts);
 	if (out->score < 1 && n_others) {
 		buf_adds(&out->why, "; not counted: ");
-		put_holes(&out->why, p->holes, others, n_others, -1, true);
+		put_holes(&out->why, v->holes, others, n_others, -1, true);
 	}
 out:
 	free(at);
@@ -714,7 +754,7 @@ static double sliver_mm2(const struct eval *v, int axis)
 
 /* Faces of the cut at @at_mm. 0, 1 with the reason in @why, or -1. */
 static int faces_at(const struct eval *v, int axis, double at_mm, const double clip[4],
-                    double min_area, struct section_faces *out, struct buf *why, struct err *e)
+                    double min_area, struct section_faces *out, struct verdict *d, struct err *e)
 {
 	struct section s;
 	struct err own = { 0 };
@@ -723,15 +763,7 @@ static int faces_at(const struct eval *v, int axis, double at_mm, const double c
 		return -1;
 	int rc = section_find_faces(out, &s, clip, TOUCH_MM, min_area, &own);
 	section_release(&s);
-	if (rc == 0)
-		return 0;
-	if (own.kind != ERR_INPUT) {
-		*e = own;
-		return -1;
-	}
-	buf_clear(why);
-	buf_adds(why, own.text);
-	return 1;
+	return rc < 0 ? no_answer(&own, d, e) : 0;
 }
 
 static int check_section(struct eval *v, const struct check *c, struct verdict *out, struct err *e)
@@ -754,7 +786,7 @@ static int check_section(struct eval *v, const struct check *c, struct verdict *
 		                        ? off
 		                        : fmin(fmax(off, edge), v->len[axis] - edge);
 		int rc = faces_at(v, axis, v->p->box_min_mm[axis] + inside,
-		                  c->region.given ? clip : NULL, min_area, &f, &out->why, e);
+		                  c->region.given ? clip : NULL, min_area, &f, out, e);
 		if (rc != 0)
 			return rc;
 		double score = count_score(f.n, c->count);
@@ -819,8 +851,8 @@ static int check_contacts(struct eval *v, const struct check *c, struct verdict 
 {
 	struct section_faces f;
 	double min_area = fmax(1e-3, 1e-7 * v->len[(c->axis + 1) % 3] * v->len[(c->axis + 2) % 3]);
-	int rc = faces_at(v, c->axis, ground_mm(v, c->axis, c->high_side), NULL, min_area, &f,
-	                  &out->why, e);
+	int rc = faces_at(v, c->axis, ground_mm(v, c->axis, c->high_side), NULL, min_area, &f, out,
+	                  e);
 
 	if (rc != 0)
 		return rc;
@@ -1142,6 +1174,75 @@ static int region_fill(struct eval *v, const struct region *r, double *out, stru
 	return 0;
 }
 
+static int check_pieces(struct eval *v, const struct check *c, struct verdict *out, struct err *e)
+{
+	double from[3], to[3];
+	struct err own = { 0 };
+	int axis = 0, got;
+
+	for (int i = 0; i < 3; i++) {
+		from[i] = place(v, i, c->region.from[i]);
+		to[i] = place(v, i, c->region.to[i]);
+		if (to[i] - from[i] > to[axis] - from[axis])
+			axis = i;
+	}
+	if (get_columns(v, axis, e) < 0)
+		return -1;
+	if (columns_pieces(&v->columns[axis], from, to, TOUCH_MM, PIECE_MIN_SHARE, &got, &own) < 0)
+		return no_answer(&own, out, e);
+	counted(out, c, got);
+	out->score = count_score(got, c->count);
+	buf_adds(&out->why, "expected ");
+	put_count(&out->why, c->count);
+	buf_printf(&out->why, " connected piece%s", plural(is_one(c->count)));
+	put_region(&out->why, &c->region, -1);
+	buf_printf(&out->why, ", found %d", got);
+	if (got > c->count.max)
+		buf_adds(&out->why, ": something that joins them is missing");
+	return 0;
+}
+
+static int check_windows(struct eval *v, const struct check *c, struct verdict *out, struct err *e)
+{
+	int axis = c->axis, u = (axis + 1) % 3, w = (axis + 2) % 3, got = 0;
+	const double box[4] = { v->p->box_min_mm[u], v->p->box_min_mm[w], v->p->box_max_mm[u],
+		                v->p->box_max_mm[w] };
+	double min_area =
+		isnan(c->min_area_mm2) ? WINDOW_MIN_SHARE * v->len[u] * v->len[w] : c->min_area_mm2;
+	struct windows all;
+
+	if (windows_find(&all, v->p->xyz, v->p->n_tri, axis, box, min_area, e) < 0)
+		return -1;
+	for (int i = 0; i < all.n; i++) {
+		double at[3];
+		at[axis] = place(v, axis, (c->region.from[axis] + c->region.to[axis]) / 2);
+		at[u] = all.w[i].middle_mm[0];
+		at[w] = all.w[i].middle_mm[1];
+		if (in_region(v, &c->region, at))
+			all.w[got++] = all.w[i];
+	}
+	counted(out, c, got);
+	out->score = count_score(got, c->count);
+	buf_adds(&out->why, "expected ");
+	put_count(&out->why, c->count);
+	buf_printf(&out->why, " opening%s of at least ", plural(is_one(c->count)));
+	put(&out->why, min_area);
+	buf_printf(&out->why, " mm2 to see through along %c", axis_names[axis]);
+	put_region(&out->why, &c->region, axis);
+	buf_printf(&out->why, ", found %d", got);
+	for (int i = 0; i < got && i < LISTED_MAX; i++) {
+		double at[3] = { 0 };
+		at[u] = all.w[i].middle_mm[0];
+		at[w] = all.w[i].middle_mm[1];
+		buf_adds(&out->why, i ? ", " : " at ");
+		put_point(&out->why, at, axis);
+	}
+	if (got > LISTED_MAX)
+		buf_printf(&out->why, " and %d more", got - LISTED_MAX);
+	windows_release(&all);
+	return 0;
+}
+
 static void put_percent(struct buf *b, double share)
 {
 	put(b, 100 * share);
@@ -1215,12 +1316,7 @@ static int check_slots(struct eval *v, const struct check *c, struct verdict *ou
 			                     NULL, 0, &own);
 			if (n < 0) {
 				section_release(&s);
-				if (own.kind == ERR_INPUT) {
-					buf_adds(&out->why, own.text);
-					return 1;
-				}
-				*e = own;
-				return -1;
+				return no_answer(&own, out, e);
 			}
 			double score = count_score(n, c->count);
 			if (score > best) {
@@ -1247,52 +1343,99 @@ static int check_slots(struct eval *v, const struct check *c, struct verdict *ou
 
 /* ---- faces, walls, joints ---- */
 
+/* Which of the faces the check may mean, radius and turn apart. */
+static bool is_meant(const struct eval *v, const struct check *c, const struct probe_face *f)
+{
+	return (c->surfaces & 1u << f->surface) && in_region(v, &c->region, f->middle_mm) &&
+	       (c->side == SIDE_ANY || f->side == c->side) &&
+	       (c->axis < 0 || fabs(f->axis[c->axis]) >= ALONG_MIN);
+}
+
+static void put_surfaces(struct buf *b, const struct check *c)
+{
+	unsigned curved = (1u << SURFACE_KINDS) - 1 - (1u << SURFACE_PLANE);
+	bool any = false;
+
+	if (c->surfaces == curved) {
+		buf_adds(b, "curved");
+		return;
+	}
+	for (int k = 0; k < SURFACE_KINDS; k++) {
+		if (!(c->surfaces & 1u << k))
+			continue;
+		buf_adds(b, any ? " or " : "");
+		buf_adds(b, surface_kind_name((enum surface_kind)k));
+		any = true;
+	}
+}
+
+static int by_whole(const void *p, const void *q)
+{
+	const struct probe_face *const *a = p, *const *b = q;
+
+	if ((*a)->whole != (*b)->whole)
+		return (*a)->whole < (*b)->whole ? -1 : 1;
+	return *a < *b ? -1 : *a > *b;
+}
+
 static int check_faces(struct eval *v, const struct check *c, struct verdict *out, struct err *e)
 {
+	struct buf radii = { 0 };
 	struct err own = { 0 };
-	int got = 0;
+	int got = 0, others = 0, n = 0;
 
 	if (!v->faces_known) {
-		if (probe_faces(v->p, &v->faces, &v->n_faces, &own) < 0) {
-			if (own.kind == ERR_INPUT) {
-				buf_adds(&out->why, own.text);
-				return 1;
-			}
-			*e = own;
-			return -1;
-		}
+		if (probe_faces(v->p, &v->faces, &v->n_faces, &own) < 0)
+			return no_answer(&own, out, e);
 		v->faces_known = true;
 	}
-	struct buf radii = { 0 };
-	int others = 0;
-	for (int i = 0; i < v->n_faces; i++) {
-		const struct probe_face *f = &v->faces[i];
-		double turn = f->turn_rad * 180 / M_PI;
-		if (f->surface != c->surface || !in_region(v, &c->region, f->middle_mm) ||
-		    (c->side != SIDE_ANY && f->side != c->side) ||
-		    (c->axis >= 0 && !(fabs(f->axis[c->axis]) >= ALONG_MIN)))
-			continue;
-		/* NAN where there is no radius or turn to speak of, and none is asked for */
-		if (f->radius_mm < c->radius_mm.min - 1e-6 ||
-		    f->radius_mm > c->radius_mm.max + 1e-6 || turn < c->turn_deg.min - 1e-3 ||
-		    turn > c->turn_deg.max + 1e-3) {
-			if (others++ < LISTED_MAX) {
-				buf_adds(&radii, others > 1 ? ", " : "");
-				put(&radii, f->radius_mm);
+	const struct probe_face **meant = malloc(((size_t)v->n_faces + 1) * sizeof(*meant));
+	if (!meant)
+		return err_set(e, ERR_MEM, "no memory for %d faces", v->n_faces);
+	for (int i = 0; i < v->n_faces; i++)
+		if (is_meant(v, c, &v->faces[i]))
+			meant[n++] = &v->faces[i];
+	if (c->per_surface)
+		qsort(meant, (size_t)n, sizeof(*meant), by_whole);
+	for (int i = 0, last = 0; i < n; i = last + 1) {
+		const struct probe_face *f = meant[i];
+		double turn = f->turn_rad;
+		for (last = i;
+		     c->per_surface && last + 1 < n && meant[last + 1]->whole == f->whole;)
+			turn = fmin(turn + meant[++last]->turn_rad, 2 * M_PI);
+		turn *= 180 / M_PI;
+		/* NAN where there is no radius or turn to speak of: it is in no range */
+		bool sized = isfinite(c->radius_mm.min) || isfinite(c->radius_mm.max);
+		bool turned = isfinite(c->turn_deg.min) || isfinite(c->turn_deg.max);
+		if ((!sized || (f->radius_mm >= c->radius_mm.min - 1e-6 &&
+		                f->radius_mm <= c->radius_mm.max + 1e-6)) &&
+		    (!turned ||
+		     (turn >= c->turn_deg.min - 1e-3 && turn <= c->turn_deg.max + 1e-3))) {
+			got++;
+		} else if (others++ < LISTED_MAX) {
+			buf_adds(&radii, others > 1 ? ", " : "");
+			if (isnan(f->radius_mm)) {
+				buf_adds(&radii, "none");
+				continue;
 			}
-			continue;
+			put(&radii, f->radius_mm);
+			if (turned) {
+				buf_adds(&radii, " over ");
+				put(&radii, turn);
+			}
 		}
-		got++;
 	}
+	free(meant);
 	counted(out, c, got);
 	out->score = count_score(got, c->count);
 	buf_adds(&out->why, "expected ");
 	put_count(&out->why, c->count);
-	buf_printf(&out->why, "%s %s face%s",
-	           c->side == SIDE_IN    ? " hollow"
-	           : c->side == SIDE_OUT ? " rounded"
-	                                 : "",
-	           surface_kind_name(c->surface), plural(is_one(c->count)));
+	buf_adds(&out->why, c->side == SIDE_IN    ? " hollow "
+	                    : c->side == SIDE_OUT ? " rounded "
+	                                          : " ");
+	put_surfaces(&out->why, c);
+	buf_printf(&out->why, " %s%s", c->per_surface ? "surface" : "face",
+	           plural(is_one(c->count)));
 	if (isfinite(c->radius_mm.min) || isfinite(c->radius_mm.max)) {
 		buf_adds(&out->why, " R ");
 		put_range(&out->why, c->radius_mm.min, c->radius_mm.max, "");
@@ -1306,7 +1449,7 @@ static int check_faces(struct eval *v, const struct check *c, struct verdict *ou
 	put_region(&out->why, &c->region, -1);
 	buf_printf(&out->why, ", found %d", got);
 	if (out->score < 1 && others)
-		buf_printf(&out->why, "; of other radii or turns: R %s%s", buf_str(&radii),
+		buf_printf(&out->why, "; not counted: R %s%s", buf_str(&radii),
 		           others > LISTED_MAX ? " ..." : "");
 	buf_release(&radii);
 	return 0;
@@ -1343,14 +1486,8 @@ static int check_joint(struct eval *v, const struct check *c, struct verdict *ou
 	struct err own = { 0 };
 	int n, got = 0;
 
-	if (probe_joints(v->p, c->clearance_mm, &j, &n, &own) < 0) {
-		if (own.kind == ERR_INPUT) {
-			buf_adds(&out->why, own.text);
-			return 1;
-		}
-		*e = own;
-		return -1;
-	}
+	if (probe_joints(v->p, c->clearance_mm, &j, &n, &own) < 0)
+		return no_answer(&own, out, e);
 	struct buf list = { 0 };
 	for (int i = 0; i < n; i++) {
 		if (c->axis >= 0 && fabs(j[i].axis[c->axis]) < ALONG_MIN)
@@ -1388,6 +1525,7 @@ typedef int check_fn(struct eval *v, const struct check *c, struct verdict *out,
 static check_fn *const functions[CHECK_KINDS] = {
 	[CHECK_BBOX] = check_box,          [CHECK_SOLIDS] = check_solids,
 	[CHECK_HOLES] = check_holes,       [CHECK_SECTION] = check_section,
+	[CHECK_PIECES] = check_pieces,     [CHECK_WINDOWS] = check_windows,
 	[CHECK_CONTACTS] = check_contacts, [CHECK_ROTATIONAL] = check_rotational,
 	[CHECK_MIRROR] = check_mirror,     [CHECK_FACES] = check_faces,
 	[CHECK_SLOTS] = check_slots,       [CHECK_WALL] = check_wall,

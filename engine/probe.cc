@@ -40,6 +40,8 @@ const size_t ROUND_FACES_MAX = 4000;
 const double JOINT_TURN_MIN = 0.9 * M_PI;
 /* Pressed in, or two meshes of one size. */
 const double JOINT_PRESS_MM = 0.05;
+const double SLOT_TURN_SLACK = 0.05;                                   /* of a half turn */
+const double OPEN_TURN_MIN = M_PI / 2, OPEN_TURN_MAX = 0.9 * 2 * M_PI; /* engine/shape's holes */
 const double PARALLEL_MIN = 1 - 1e-4; /* of unit vectors' product: 0.8 degrees */
 
 struct box3 {
@@ -228,8 +230,26 @@ struct round_face {
 	double t0, t1; /* along the axis, from the point of it that is nearest to the origin */
 	enum side side;
 	box3 box; /* of its triangles, turned */
-	int solid;
+	int solid, whole;
+	std::vector<int> walls; /* of a half cylinder: the flat faces along it that it runs into */
 };
+
+/* Two half cylinders and the two flat walls between them. */
+struct round_slot {
+	int a, b; /* among the round faces */
+};
+
+} // namespace
+
+/* What was found of the B-rep, kept for the next question. */
+struct probe_inside {
+	bool known;
+	std::vector<round_face> faces;
+	std::vector<round_slot> slots;
+};
+
+namespace
+{
 
 enum side side_of(const BRepAdaptor_Surface &s, const TopoDS_Face &face, const round_face &f,
                   double u, double v)
@@ -363,77 +383,145 @@ int root_of(std::vector<int> &up, int i)
 	return i;
 }
 
-/* All faces by solid; faces outside of any solid count as one more. */
-void find_round_faces(const struct probe *p, std::vector<round_face> &out)
+/* Adds @f, of the same surface and solid, to @into. */
+void merge_faces(round_face &into, const round_face &f)
 {
-	const TopoDS_Shape &s = p->shape->topo;
-	TopTools_IndexedMapOfShape solids;
-
-	TopExp::MapShapes(s, TopAbs_SOLID, solids);
-	for (int i = 1; i <= solids.Extent() + 1; i++) {
-		std::vector<round_face> own;
-		TopTools_IndexedMapOfShape faces;
-		TopTools_IndexedDataMapOfShapeListOfShape at_edge;
-		std::vector<int> up, index;
-
-		if (i <= solids.Extent()) {
-			TopExp::MapShapes(solids(i), TopAbs_FACE, faces);
-			TopExp::MapShapesAndAncestors(solids(i), TopAbs_EDGE, TopAbs_FACE, at_edge);
-		} else {
-			for (TopExp_Explorer x(s, TopAbs_FACE, TopAbs_SOLID); x.More(); x.Next())
-				faces.Add(x.Current());
-			for (int k = 1; k <= faces.Extent(); k++)
-				TopExp::MapShapesAndAncestors(faces(k), TopAbs_EDGE, TopAbs_FACE,
-				                              at_edge);
-		}
-		for (int k = 1; k <= faces.Extent(); k++) {
-			round_face f;
-			bool seen = round_face_of(p, TopoDS::Face(faces(k)), i - 1, f);
-			index.push_back(seen ? static_cast<int>(own.size()) : -1);
-			if (!seen)
-				continue;
-			up.push_back(static_cast<int>(own.size()));
-			own.push_back(f);
-		}
-		for (int k = 1; k <= at_edge.Extent(); k++) {
-			const TopTools_ListOfShape &l = at_edge(k);
-			if (l.Extent() < 2)
-				continue;
-			int first = faces.FindIndex(l.First()), last = faces.FindIndex(l.Last());
-			int a = first ? index[static_cast<size_t>(first - 1)] : -1;
-			int b = last ? index[static_cast<size_t>(last - 1)] : -1;
-			if (a < 0 || b < 0 || a == b ||
-			    !same_surface(own[static_cast<size_t>(a)], own[static_cast<size_t>(b)]))
-				continue;
-			a = root_of(up, a);
-			b = root_of(up, b);
-			up[static_cast<size_t>(std::max(a, b))] = std::min(a, b);
-		}
-		for (size_t k = 0; k < own.size(); k++) {
-			int root = root_of(up, static_cast<int>(k));
-			round_face &into = own[static_cast<size_t>(root)];
-			const round_face &f = own[k];
-			if (root == static_cast<int>(k))
-				continue;
-			box_add(into.box, f.box.lo);
-			box_add(into.box, f.box.hi);
-			if (into.surface == SURFACE_CONE)
-				into.radius = std::max(into.radius, f.radius);
-			/* pieces side by side along the axis do not turn further */
-			bool same = f.dir.Dot(into.dir) > 0, apart = false;
-			if (f.surface == SURFACE_CYLINDER) {
-				double t0 = same ? f.t0 : -f.t1, t1 = same ? f.t1 : -f.t0;
-				apart = t0 > into.t1 - 1e-6 || t1 < into.t0 + 1e-6;
-				into.t0 = std::min(into.t0, t0);
-				into.t1 = std::max(into.t1, t1);
-			}
-			into.turn = apart ? std::max(into.turn, f.turn)
-			                  : std::min(into.turn + f.turn, 2 * M_PI);
-		}
-		for (size_t k = 0; k < own.size(); k++)
-			if (root_of(up, static_cast<int>(k)) == static_cast<int>(k))
-				out.push_back(own[k]);
+	box_add(into.box, f.box.lo);
+	box_add(into.box, f.box.hi);
+	if (into.surface == SURFACE_CONE)
+		into.radius = std::max(into.radius, f.radius);
+	/* pieces side by side along the axis do not turn further */
+	bool same = f.dir.Dot(into.dir) > 0, apart = false;
+	if (f.surface == SURFACE_CYLINDER) {
+		double t0 = same ? f.t0 : -f.t1, t1 = same ? f.t1 : -f.t0;
+		apart = t0 > into.t1 - 1e-6 || t1 < into.t0 + 1e-6;
+		into.t0 = std::min(into.t0, t0);
+		into.t1 = std::max(into.t1, t1);
 	}
+	into.turn = apart ? std::max(into.turn, f.turn) : std::min(into.turn + f.turn, 2 * M_PI);
+}
+
+bool is_half_bore(const round_face &f)
+{
+	return f.surface == SURFACE_CYLINDER && f.side == SIDE_IN &&
+	       std::fabs(f.turn - M_PI) < SLOT_TURN_SLACK;
+}
+
+/* The faces of one solid (or of what is in none), joined over their edges, after those in @in. */
+void add_round_faces(const struct probe *p, const TopTools_IndexedMapOfShape &faces,
+                     const TopTools_IndexedDataMapOfShapeListOfShape &at_edge, int solid,
+                     struct probe_inside &in)
+{
+	std::vector<round_face> own;
+	std::vector<int> up, index, place;
+	std::vector<std::pair<int, int>> meet;
+
+	for (int k = 1; k <= faces.Extent(); k++) {
+		round_face f;
+		bool seen = round_face_of(p, TopoDS::Face(faces(k)), solid, f);
+		index.push_back(seen ? static_cast<int>(own.size()) : -1);
+		if (!seen)
+			continue;
+		up.push_back(static_cast<int>(own.size()));
+		own.push_back(f);
+	}
+	for (int k = 1; k <= at_edge.Extent(); k++) {
+		const TopTools_ListOfShape &l = at_edge(k);
+		if (l.Extent() < 2)
+			continue;
+		int first = faces.FindIndex(l.First()), last = faces.FindIndex(l.Last());
+		int a = first ? index[static_cast<size_t>(first - 1)] : -1;
+		int b = last ? index[static_cast<size_t>(last - 1)] : -1;
+		if (a < 0 || b < 0 || a == b)
+			continue;
+		const round_face &f = own[static_cast<size_t>(a)], &g = own[static_cast<size_t>(b)];
+		if (!same_surface(f, g)) {
+			bool flat = f.surface == SURFACE_PLANE || g.surface == SURFACE_PLANE;
+			if (flat && (f.side == SIDE_IN || g.side == SIDE_IN) &&
+			    std::fabs(f.dir.Dot(g.dir)) < 1e-6)
+				meet.push_back({ a, b });
+			continue;
+		}
+		a = root_of(up, a);
+		b = root_of(up, b);
+		up[static_cast<size_t>(std::max(a, b))] = std::min(a, b);
+	}
+	for (size_t k = 0; k < own.size(); k++) {
+		int root = root_of(up, static_cast<int>(k));
+		if (root != static_cast<int>(k))
+			merge_faces(own[static_cast<size_t>(root)], own[k]);
+	}
+	size_t base = in.faces.size();
+	place.resize(own.size());
+	for (size_t k = 0; k < own.size(); k++) {
+		if (root_of(up, static_cast<int>(k)) != static_cast<int>(k))
+			continue;
+		place[k] = static_cast<int>(in.faces.size());
+		in.faces.push_back(own[k]);
+	}
+	for (const auto &m : meet) {
+		int a = place[static_cast<size_t>(root_of(up, m.first))];
+		int b = place[static_cast<size_t>(root_of(up, m.second))];
+		if (in.faces[static_cast<size_t>(a)].surface == SURFACE_PLANE)
+			std::swap(a, b);
+		round_face &f = in.faces[static_cast<size_t>(a)];
+		if (is_half_bore(f) &&
+		    std::find(f.walls.begin(), f.walls.end(), b) == f.walls.end())
+			f.walls.push_back(b);
+	}
+	bool compare = in.faces.size() - base <= ROUND_FACES_MAX;
+	for (size_t k = base; k < in.faces.size(); k++) {
+		round_face &f = in.faces[k];
+		f.whole = static_cast<int>(k);
+		for (size_t i = base; i < k && compare; i++) {
+			if (in.faces[i].whole != static_cast<int>(i) ||
+			    !same_surface(in.faces[i], f))
+				continue;
+			f.whole = static_cast<int>(i);
+			break;
+		}
+	}
+	for (size_t i = base; i < in.faces.size(); i++) {
+		const round_face &a = in.faces[i];
+		for (size_t k = i + 1; a.walls.size() == 2 && k < in.faces.size(); k++) {
+			const round_face &b = in.faces[k];
+			if (b.walls.size() != 2 ||
+			    !std::is_permutation(a.walls.begin(), a.walls.end(), b.walls.begin()) ||
+			    std::fabs(a.radius - b.radius) > slack_of(a) ||
+			    std::fabs(a.dir.Dot(b.dir)) < 1 - 1e-10)
+				continue;
+			in.slots.push_back({ static_cast<int>(i), static_cast<int>(k) });
+			break;
+		}
+	}
+}
+
+struct probe_inside &inside_of(const struct probe *p)
+{
+	struct probe_inside &in = *p->inside;
+	const TopoDS_Shape &s = p->shape->topo;
+	TopTools_IndexedMapOfShape solids, loose;
+	TopTools_IndexedDataMapOfShapeListOfShape at_edge;
+
+	if (in.known)
+		return in;
+	in.faces.clear();
+	in.slots.clear();
+	TopExp::MapShapes(s, TopAbs_SOLID, solids);
+	for (int i = 1; i <= solids.Extent(); i++) {
+		TopTools_IndexedMapOfShape faces;
+		TopTools_IndexedDataMapOfShapeListOfShape edges;
+		TopExp::MapShapes(solids(i), TopAbs_FACE, faces);
+		TopExp::MapShapesAndAncestors(solids(i), TopAbs_EDGE, TopAbs_FACE, edges);
+		add_round_faces(p, faces, edges, i - 1, in);
+	}
+	for (TopExp_Explorer x(s, TopAbs_FACE, TopAbs_SOLID); x.More(); x.Next())
+		loose.Add(x.Current());
+	for (int k = 1; k <= loose.Extent(); k++)
+		TopExp::MapShapesAndAncestors(loose(k), TopAbs_EDGE, TopAbs_FACE, at_edge);
+	add_round_faces(p, loose, at_edge, solids.Extent(), in);
+	in.known = true;
+	return in;
 }
 
 /* A number to sort by: what differs by rounding alone is equal. */
@@ -463,6 +551,7 @@ struct probe_face face_of(const struct probe *p, const round_face &f)
 	out.major_mm = f.major;
 	out.turn_rad = f.turn;
 	out.side = f.side;
+	out.whole = f.whole;
 	for (int i = 0; i < 3; i++) {
 		out.axis[i] = NAN;
 		out.middle_mm[i] = (f.box.lo[i] + f.box.hi[i]) / 2;
@@ -535,7 +624,6 @@ void find_shafts(const std::vector<round_face> &faces, std::vector<shaft> &out)
 
 void find_joints(const struct probe *p, double clearance, std::vector<probe_joint> &out)
 {
-	std::vector<round_face> faces;
 	std::vector<shaft> shafts;
 	struct pair {
 		int a, b;
@@ -543,8 +631,7 @@ void find_joints(const struct probe *p, double clearance, std::vector<probe_join
 	};
 	std::vector<pair> known;
 
-	find_round_faces(p, faces);
-	find_shafts(faces, shafts);
+	find_shafts(inside_of(p).faces, shafts);
 	for (const shaft &pin : shafts) {
 		if (pin.side != SIDE_OUT || pin.turn < JOINT_TURN_MIN)
 			continue;
@@ -587,6 +674,112 @@ void find_joints(const struct probe *p, double clearance, std::vector<probe_join
 	});
 }
 
+/* ---- holes ---- */
+
+/* Does a ray inside of solid @solid meet a triangle of it no further than @reach away? */
+bool meets(const struct probe *p, int solid, const double from[3], const gp_XYZ &dir, double reach)
+{
+	gp_XYZ o(from[0], from[1], from[2]);
+
+	for (size_t i = 0; i < p->n_tri; i++) {
+		if (p->solid_of[i] != solid)
+			continue;
+		const double *c = p->xyz + 9 * i;
+		gp_XYZ a(c[0], c[1], c[2]);
+		gp_XYZ e1 = gp_XYZ(c[3], c[4], c[5]) - a, e2 = gp_XYZ(c[6], c[7], c[8]) - a;
+		gp_XYZ h = dir.Crossed(e2), s = o - a, q = s.Crossed(e1);
+		double det = e1.Dot(h);
+		if (det == 0)
+			continue;
+		double u = s.Dot(h) / det, v = dir.Dot(q) / det, t = e2.Dot(q) / det;
+		if (u >= -1e-9 && v >= -1e-9 && u + v <= 1 + 1e-9 && t > 0 && t <= reach)
+			return true;
+	}
+	return false;
+}
+
+/* Open at both ends? A floor may be rounded: it is looked for up to a radius further on. */
+bool open_through(const struct probe *p, int solid, const struct probe_hole &h)
+{
+	gp_XYZ dir(h.axis[0], h.axis[1], h.axis[2]);
+	double reach = h.depth_mm / 2 + 0.55 * h.diameter_mm;
+
+	return !meets(p, solid, h.middle_mm, dir, reach) &&
+	       !meets(p, solid, h.middle_mm, dir.Reversed(), reach);
+}
+
+/* The hole round the line @foot + t * @dir, in the part's own place, from t0 to t1. */
+struct probe_hole hole_on(const struct probe *p, const gp_XYZ &dir, const gp_XYZ &foot, double t0,
+                          double t1)
+{
+	struct probe_hole h = {};
+
+	turned(p, dir, h.axis);
+	point_axis(h.axis);
+	turned(p, foot + dir * ((t0 + t1) / 2), h.middle_mm);
+	h.depth_mm = t1 - t0;
+	h.turn_rad = 2 * M_PI;
+	return h;
+}
+
+void find_holes(const struct probe *p, std::vector<struct probe_hole> &out)
+{
+	for (int i = 0; i < p->n_holes; i++) {
+		const struct hole &g = p->holes[i];
+		struct probe_hole h = {};
+		memcpy(h.axis, g.axis, sizeof(h.axis));
+		memcpy(h.middle_mm, g.center_mm, sizeof(h.middle_mm));
+		h.diameter_mm = g.diameter_mm;
+		h.depth_mm = g.depth_mm;
+		h.turn_rad = 2 * M_PI;
+		h.through = g.through;
+		out.push_back(h);
+	}
+	if (!p->shape)
+		return;
+	const struct probe_inside &in = inside_of(p);
+	std::vector<round_face> rest;
+	std::vector<bool> used(in.faces.size(), false);
+	for (const round_slot &s : in.slots) {
+		const round_face &a = in.faces[static_cast<size_t>(s.a)],
+				 &b = in.faces[static_cast<size_t>(s.b)];
+		bool same = a.dir.Dot(b.dir) > 0;
+		double t0 = std::min(a.t0, same ? b.t0 : -b.t1);
+		double t1 = std::max(a.t1, same ? b.t1 : -b.t0);
+		gp_XYZ fa = a.at - a.dir * a.at.Dot(a.dir), fb = b.at - a.dir * b.at.Dot(a.dir);
+		struct probe_hole h = hole_on(p, a.dir, (fa + fb) / 2, t0, t1);
+		h.diameter_mm = 2 * a.radius;
+		h.length_mm = (fa - fb).Modulus() + 2 * a.radius;
+		h.through = open_through(p, a.solid, h);
+		out.push_back(h);
+		used[static_cast<size_t>(s.a)] = used[static_cast<size_t>(s.b)] = true;
+	}
+	for (size_t i = 0; i < in.faces.size(); i++)
+		if (!used[i] && in.faces[i].surface == SURFACE_CYLINDER &&
+		    in.faces[i].side == SIDE_IN)
+			rest.push_back(in.faces[i]);
+	std::vector<shaft> bores;
+	find_shafts(rest, bores);
+	for (const shaft &s : bores) {
+		if (!(s.turn >= OPEN_TURN_MIN && s.turn < OPEN_TURN_MAX))
+			continue;
+		struct probe_hole h = hole_on(p, s.dir, s.foot, s.t0, s.t1);
+		h.diameter_mm = 2 * s.radius;
+		h.turn_rad = s.turn;
+		h.through = open_through(p, s.solid, h);
+		out.push_back(h);
+	}
+	std::sort(out.begin(), out.end(),
+	          [](const struct probe_hole &a, const struct probe_hole &b) {
+			  for (int i = 0; i < 3; i++)
+				  if (coarse(a.middle_mm[i]) != coarse(b.middle_mm[i]))
+					  return a.middle_mm[i] < b.middle_mm[i];
+			  if (coarse(a.diameter_mm) != coarse(b.diameter_mm))
+				  return a.diameter_mm < b.diameter_mm;
+			  return coarse(a.depth_mm) < coarse(b.depth_mm);
+		  });
+}
+
 } // namespace
 
 void probe_release(struct probe *p)
@@ -594,6 +787,7 @@ void probe_release(struct probe *p)
 	free(p->xyz);
 	free(p->solid_of);
 	free(p->holes);
+	delete p->inside;
 	*p = {};
 }
 
@@ -609,6 +803,7 @@ int probe_open(struct probe *out, const struct shape *s, const struct geometry *
 		for (int k = 0; k < 3; k++)
 			p.turn[i][k] = turn ? turn[i][k] : i == k;
 	if (guard("looking at the shape", &fault, e, [&] {
+		    p.inside = new probe_inside();
 		    take_triangles(&p, s->topo);
 		    take_geometry(&p, g);
 	    }) < 0) {
@@ -628,10 +823,8 @@ int probe_faces(const struct probe *p, struct probe_face **out, int *n, struct e
 	if (!p->shape)
 		return 0;
 	return guard("looking at the faces", &fault, e, [&] {
-		std::vector<round_face> faces;
 		std::vector<struct probe_face> all;
-		find_round_faces(p, faces);
-		for (const round_face &f : faces)
+		for (const round_face &f : inside_of(p).faces)
 			all.push_back(face_of(p, f));
 		std::sort(all.begin(), all.end(), face_before);
 		*out = copied(all);
@@ -651,6 +844,20 @@ int probe_joints(const struct probe *p, double clearance_mm, struct probe_joint 
 	return guard("looking for joints", &fault, e, [&] {
 		std::vector<struct probe_joint> all;
 		find_joints(p, clearance_mm, all);
+		*out = copied(all);
+		*n = static_cast<int>(all.size());
+	});
+}
+
+int probe_holes(const struct probe *p, struct probe_hole **out, int *n, struct err *e)
+{
+	enum shape_fault fault;
+
+	*out = nullptr;
+	*n = 0;
+	return guard("looking for holes", &fault, e, [&] {
+		std::vector<struct probe_hole> all;
+		find_holes(p, all);
 		*out = copied(all);
 		*n = static_cast<int>(all.size());
 	});

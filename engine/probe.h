@@ -26,8 +26,9 @@ struct probe {
 	int solids; /* distinct ones */
 	/* of the closed solids (geometry); NAN without one */
 	double volume_mm3, center_of_mass_mm[3];
-	struct hole *holes; /* turned; axes point as geometry's do */
+	struct hole *holes; /* geometry's, turned; axes point as there */
 	int n_holes;
+	struct probe_inside *inside; /* what was asked of the B-rep already; probe.cc's own */
 	double *xyz;   /* triangles: 9 * n_tri, corners counter-clockwise from outside */
 	int *solid_of; /* triangle -> 0 .. ; faces outside of any solid have numbers of their own */
 	size_t n_tri;
@@ -50,11 +51,26 @@ struct probe_face {
 	double middle_mm[3]; /* of its box */
 	double turn_rad;     /* the angle it goes round its axis; NAN for planes and freeform */
 	enum side side;      /* SIDE_IN when the material is outside of a round; ANY for planes */
+	int whole;           /* faces of one solid that lie in one surface, joined or not, have the
+	                        same number */
 };
 
 /* 0, or -1 (ERR_INPUT, ERR_MEM). Caller frees @out with free(). By place, so that the order does
  * not hang on how the kernel numbered them. */
 int probe_faces(const struct probe *p, struct probe_face **out, int *n, struct err *e);
+
+/* A hole as an engineer counts it: those of struct geometry; slots with round ends; bores that are
+ * open along one side. */
+struct probe_hole {
+	double axis[3], middle_mm[3];
+	double diameter_mm, depth_mm;
+	double length_mm; /* of a slot, from end to end; 0 for a round one */
+	double turn_rad;  /* how far the wall goes round: 2 pi but for open bores, from pi / 2 on */
+	bool through;
+};
+
+/* As probe_faces. */
+int probe_holes(const struct probe *p, struct probe_hole **out, int *n, struct err *e);
 
 /* A cylinder of one solid in a bore of another, on one axis, side by side along it. */
 struct probe_joint {

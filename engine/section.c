@@ -15,6 +15,17 @@
 #define LINES_MAX 200000
 #define WORK_MAX  60000000.0
 
+/* fmin() and fmax() of libm are calls, for the sake of NaN; here is none. */
+static inline double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static inline double most(double a, double b)
+{
+	return a > b ? a : b;
+}
+
 void section_release(struct section *s)
 {
 	free(s->lines);
@@ -130,12 +141,12 @@ struct sweep {
 
 static double low_v(const struct section_line *l)
 {
-	return fmin(l->a[1], l->b[1]);
+	return least(l->a[1], l->b[1]);
 }
 
 static double high_v(const struct section_line *l)
 {
-	return fmax(l->a[1], l->b[1]);
+	return most(l->a[1], l->b[1]);
 }
 
 static int by_low_v(const void *p, const void *q)
@@ -193,8 +204,8 @@ static void join(struct piece *p, int i, int k)
 	p[a].mu += p[b].mu;
 	p[a].mv += p[b].mv;
 	for (int d = 0; d < 2; d++) {
-		p[a].min[d] = fmin(p[a].min[d], p[b].min[d]);
-		p[a].max[d] = fmax(p[a].max[d], p[b].max[d]);
+		p[a].min[d] = least(p[a].min[d], p[b].min[d]);
+		p[a].max[d] = most(p[a].max[d], p[b].max[d]);
 	}
 }
 
@@ -211,7 +222,7 @@ static int add_piece(struct sweep *w, const struct section_line *left,
 	double l0 = u_at(left, v0), r0 = u_at(right, v0), l1 = u_at(left, v1), r1 = u_at(right, v1);
 
 	if (clip) {
-		if (fmax(r0, r1) <= clip[0] || fmin(l0, l1) >= clip[2])
+		if (most(r0, r1) <= clip[0] || least(l0, l1) >= clip[2])
 			return 0;
 		l0 = between(l0, clip[0], clip[2]);
 		l1 = between(l1, clip[0], clip[2]);
@@ -226,13 +237,13 @@ static int add_piece(struct sweep *w, const struct section_line *left,
 		w->pieces = p;
 		w->cap_pieces = more;
 	}
-	double bottom = fmax(0, r0 - l0), top = fmax(0, r1 - l1), h = v1 - v0;
+	double bottom = most(0, r0 - l0), top = most(0, r1 - l1), h = v1 - v0;
 	struct piece p = { .top_v = v1, .top_u = { l1, r1 }, .root = (int)w->n_pieces };
 	p.area = (bottom + top) / 2 * h;
 	p.mu = p.area * (l0 + r0 + l1 + r1) / 4;
 	p.mv = p.area * (v0 + v1) / 2;
-	p.min[0] = fmin(l0, l1);
-	p.max[0] = fmax(r0, r1);
+	p.min[0] = least(l0, l1);
+	p.max[0] = most(r0, r1);
 	p.min[1] = v0;
 	p.max[1] = v1;
 	w->pieces[w->n_pieces++] = p;
@@ -240,7 +251,7 @@ static int add_piece(struct sweep *w, const struct section_line *left,
 		const struct piece *q = &w->pieces[i];
 		if (q->top_v < v0 - join_mm - SLAB_MIN_MM || q->top_v > v0 + SLAB_MIN_MM)
 			continue;
-		if (fmax(l0, q->top_u[0]) <= fmin(r0, q->top_u[1]) + join_mm)
+		if (most(l0, q->top_u[0]) <= least(r0, q->top_u[1]) + join_mm)
 			join(w->pieces, (int)i, p.root);
 	}
 	return 0;
@@ -329,12 +340,12 @@ static void make_cuts(struct sweep *w, const struct section *s, const double cli
 	size_t n = 0, k = 0;
 
 	for (size_t i = 0; i < s->n_lines; i++) {
-		lo = fmin(lo, low_v(&s->lines[i]));
-		hi = fmax(hi, high_v(&s->lines[i]));
+		lo = least(lo, low_v(&s->lines[i]));
+		hi = most(hi, high_v(&s->lines[i]));
 	}
 	if (clip) {
-		lo = fmax(lo, clip[1]);
-		hi = fmin(hi, clip[3]);
+		lo = most(lo, clip[1]);
+		hi = least(hi, clip[3]);
 	}
 	if (!(lo < hi))
 		return;
@@ -448,6 +459,8 @@ int section_gaps(const struct section *s, double u, double v, double radius_mm, 
 		               "through; use fewer or simpler features",
 		               n);
 	}
+	if (n == 0)
+		return 0;
 	qsort(angles, n, sizeof(*angles), by_number);
 	/* arcs between neighbouring angles are in or out as a whole; runs of empty ones are gaps,
 	 * and so are looked for from an arc with material on */

@@ -5,11 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES      800
+#define SAMPLES      600
 #define THIN_SHARE   0.01
 #define PARALLEL_MIN 0.8
 #define LEAF_MAX     4
 #define DEPTH_MAX    64
+
+/* fmin() and fmax() of libm are calls, for the sake of NaN; here is none. */
+static inline double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static inline double most(double a, double b)
+{
+	return a > b ? a : b;
+}
 
 /* Two children, side by side at @first, or @n triangles of the order from @first. */
 struct node {
@@ -34,8 +45,8 @@ static void box_of(const struct tree *t, struct node *x, uint32_t from, uint32_t
 	for (uint32_t i = from; i < from + n; i++) {
 		const double *c = t->xyz + 9 * (size_t)t->order[i];
 		for (int k = 0; k < 9; k++) {
-			x->lo[k % 3] = fmin(x->lo[k % 3], c[k]);
-			x->hi[k % 3] = fmax(x->hi[k % 3], c[k]);
+			x->lo[k % 3] = least(x->lo[k % 3], c[k]);
+			x->hi[k % 3] = most(x->hi[k % 3], c[k]);
 		}
 	}
 }
@@ -92,8 +103,8 @@ static double meets_box(const struct node *x, const double p[3], const double in
 		double a = (x->lo[d] - p[d]) * inv[d], b = (x->hi[d] - p[d]) * inv[d];
 		if (isnan(a) || isnan(b)) /* along a side of the box */
 			continue;
-		from = fmax(from, fmin(a, b));
-		to = fmin(to, fmax(a, b));
+		from = most(from, least(a, b));
+		to = least(to, most(a, b));
 	}
 	return from <= to ? from : INFINITY;
 }
@@ -243,7 +254,7 @@ int thickness_measure(double *out, const double *xyz, const int *solid_of, size_
 	build(&t, 0, 0, (uint32_t)n_tri, 0);
 	double size = 0;
 	for (int d = 0; d < 3; d++)
-		size = fmax(size, t.nodes[0].hi[d] - t.nodes[0].lo[d]);
+		size = most(size, t.nodes[0].hi[d] - t.nodes[0].lo[d]);
 	int n = area > 0 ? sample(&t, n_tri, area, size, found) : 0;
 	qsort(found, (size_t)n, sizeof(*found), by_number);
 	if (n)
