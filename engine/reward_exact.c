@@ -434,11 +434,17 @@ bool exact_shape_changed(const cJSON *before, const cJSON *after)
 
 /* ---- rebuilds ---- */
 
-/* Digits enough to read back as the same number, none that are not needed. */
+/* Digits enough to read back as the same number, none that are not needed, and as people write it:
+ * 550, not 5.5e+02, which would be no whole number to Python. */
 static void print_number(char *out, size_t size, double v)
 {
-	for (int digits = 1; digits <= 17; digits++) {
-		snprintf(out, size, "%.*g", digits, v);
+	bool plain = fabs(v) >= 1e-4 && fabs(v) < 1e15;
+
+	for (int digits = plain ? 0 : 1; digits <= 20; digits++) {
+		if (plain)
+			snprintf(out, size, "%.*f", digits, v);
+		else
+			snprintf(out, size, "%.*g", digits, v);
 		if (strtod(out, NULL) == v)
 			break;
 	}
@@ -472,8 +478,9 @@ int exact_edit(struct buf *out, const char *program, size_t len, const cJSON *d,
 	double now = value + change * value;
 	if (whole)
 		now = value > 0 ? fmax(value + 1, floor(now)) : fmin(value - 1, ceil(now));
-	else if (fabs(now - round(now)) < 1e-9 * fabs(now))
-		now = round(now); /* 100 + 10 % is 110, not 110.00000000000001 */
+	/* 100 + 10 % is 110 and not 110.00000000000001 */
+	snprintf(number_text, sizeof(number_text), "%.12g", now);
+	now = strtod(number_text, NULL);
 	if (!isfinite(now))
 		return 1;
 	print_number(number_text, sizeof(number_text), now);
@@ -635,7 +642,9 @@ int exact_notes(struct notes *out, const struct exact_advice *a, struct err *e)
 				json_number_or(a->exact, "faces", 0), a->nodes,
 				json_number_or(a->exact, "reference_faces", 0), a->reference_nodes);
 		if (rc == 0 && n.n == 0)
-			rc = add(&n, e, "Every check is met.");
+			rc = add(&n, e, "%s",
+			         cJSON_GetArraySize(checks) ? "Every check is met."
+			                                    : "It is built and sound.");
 	}
 	if (rc < 0) {
 		notes_release(&n);
