@@ -234,10 +234,21 @@ static void add_topology(cJSON *o, const struct exact_request *r, const struct g
 	buf_release(&why);
 }
 
+/* "12.5, 0, -3": to a hundredth, which is what a person can act on. */
+static const char *place(char *text, size_t cap, const double p[3], const char *between)
+{
+	double r[3];
+
+	for (int a = 0; a < 3; a++)
+		r[a] = round(p[a] * 100) / 100 + 0.0; /* and no minus zero */
+	snprintf(text, cap, "%.8g%s%.8g%s%.8g", r[0], between, r[1], between, r[2]);
+	return text;
+}
+
 static void add_contact(cJSON *o, const struct exact_contact *c)
 {
 	double score = c->groups ? fmax(0, 1.0 / c->groups - c->overlap) : 0;
-	char why[480] = "";
+	char why[480] = "", at[80], size[80];
 	size_t n = 0;
 
 	cJSON_AddNumberToObject(o, "contact", score);
@@ -250,12 +261,11 @@ static void add_contact(cJSON *o, const struct exact_contact *c)
 		json_add_figures(l, "at_mm", c->loose_at_mm, 3);
 		json_add_figures(l, "size_mm", c->loose_mm, 3);
 		json_add_figure(l, "gap_mm", c->gap_mm);
-		n = (size_t)snprintf(
-			why, sizeof(why),
-			"the solids stand in %d groups that do not touch; the smallest, %.4g x %.4g x "
-			"%.4g mm about (%.4g, %.4g, %.4g), ",
-			c->groups, c->loose_mm[0], c->loose_mm[1], c->loose_mm[2],
-			c->loose_at_mm[0], c->loose_at_mm[1], c->loose_at_mm[2]);
+		n = (size_t)snprintf(why, sizeof(why),
+		                     "the solids stand in %d groups that do not touch; the "
+		                     "smallest, %s mm about (%s), ",
+		                     c->groups, place(size, sizeof(size), c->loose_mm, " x "),
+		                     place(at, sizeof(at), c->loose_at_mm, ", "));
 		n += c->gap_mm > 0
 		             ? (size_t)snprintf(why + n, sizeof(why) - n,
 		                                "is at least %.3g mm from the rest: move it there "
@@ -271,10 +281,10 @@ static void add_contact(cJSON *o, const struct exact_contact *c)
 	if (c->overlap > 0)
 		snprintf(
 			why + n, sizeof(why) - n,
-			"%sone solid lies with %.0f %% of it in another, about (%.4g, %.4g, %.4g): "
-			"cut it to fit, or union the two",
-			n ? "; " : "", fmax(1, 100 * c->overlap), c->overlap_at_mm[0],
-			c->overlap_at_mm[1], c->overlap_at_mm[2]);
+			"%sone solid lies with %.0f %% of it in another, about (%s): cut it to fit, "
+			"or union the two",
+			n ? "; " : "", fmax(1, 100 * c->overlap),
+			place(at, sizeof(at), c->overlap_at_mm, ", "));
 	if (c->solids == 0)
 		snprintf(why, sizeof(why), "there is no solid");
 	cJSON_AddNumberToObject(d, "by_mesh", c->by_mesh);

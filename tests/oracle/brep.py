@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""brep.py DIR - writes the shapes of tests/t_shape.c, tests/t_scorer.c and the fuzz corpus as BREP.
+"""brep.py DIR - writes the shapes of tests/t_shape.c, t_scorer.c, t_exact.c and the fuzz corpus as BREP.
 
 Made with CadQuery 2.8.0, cadquery-ocp-novtk 7.9.3.1.1. Needs a Python that imports cadquery.
 """
@@ -58,3 +58,25 @@ rod=W().cylinder(20,5).val()
 sv('same_part_thrice', cq.Compound.makeCompound([rod, rod.moved(cq.Location(cq.Vector(100,0,0),cq.Vector(1,0,0),90)), rod.moved(cq.Location(cq.Vector(0,60,7)))]))
 sv('assembly', cq.Assembly().add(box).add(box,loc=cq.Location(cq.Vector(20,0,0),cq.Vector(0,0,1),90)).toCompound())
 sv('mirrored', W().box(20,20,10).translate((30,0,0)).faces('>Z').workplane(origin=(35,0,0)).hole(4,6).mirror('YZ'))
+# contact and topology of the exact profiles: tests/t_exact.c
+C=cq.Compound.makeCompound
+at=lambda x,y,z: cq.Location(cq.Vector(x,y,z))
+sv('overlapping', C([box.val(), box.val().moved(at(5,0,0))]))
+block=W().box(30,30,20).cut(W().circle(5.2).extrude(40,both=True)).val()
+sv('pin_in_bore', C([block, W().circle(5).extrude(20,both=True).val()]))
+sv('pin_flush', C([block, W().circle(5.2).extrude(20,both=True).val()]))
+bar=W().box(60,6,6).val()
+sv('crossed_bars', C([bar, bar.moved(cq.Location(cq.Vector(0,0,6),cq.Vector(0,0,1),90))]))
+from OCP.BRep import BRep_Builder
+from OCP.TopoDS import TopoDS_Shell, TopoDS_Solid
+two=W(obj=box.val().fuse(box.val().moved(at(10,20,0))))
+builder, shell, solid = BRep_Builder(), TopoDS_Shell(), TopoDS_Solid()
+builder.MakeShell(shell)
+for f in two.faces().vals(): builder.Add(shell, f.wrapped)
+shell.Closed(True)
+builder.MakeSolid(solid); builder.Add(solid, shell)
+sv('boxes_on_an_edge', cq.Solid(solid))
+ell=W().box(30,6,4,centered=False).union(W().box(6,6,40,centered=False)).union(W().box(10,22,4,centered=False))
+sv('corner_piece', ell)
+sv('corner_turned', ell.rotate((0,0,0),(1,0,0),90).translate((100,-7,3)))
+sv('corner_long', W().box(60,6,4,centered=False).union(W().box(6,6,40,centered=False)).union(W().box(10,22,4,centered=False)))
