@@ -367,6 +367,7 @@ static void add_seconds(cJSON *o, const struct job *j)
 	cJSON *t = cJSON_AddObjectToObject(o, "seconds");
 
 	json_add_figure(t, "build", j->build.seconds);
+	json_add_figure(t, "build_cpu", j->build.cpu_s);
 	json_add_figure(t, "read", s ? s->read_s : NAN);
 	json_add_figure(t, "measure", s ? s->measure_s : NAN);
 	json_add_figure(t, "mesh", s ? s->mesh_s : NAN);
@@ -460,7 +461,11 @@ static cJSON *score_json(const struct scoring *s, const struct job *j, enum buil
 		cJSON_AddNullToObject(o, "file");
 	json_add_text(o, "task", j->in->task ? j->in->task->id : NULL);
 	cJSON_AddStringToObject(o, "profile", s->name);
-	cJSON_AddItemToObject(o, "build", show_build_json(&j->build, cls));
+	cJSON *build = show_build_json(&j->build, cls);
+	cJSON_AddItemToObject(o, "build", build);
+	/* equal programs have equal scores: what differs from run to run is in "seconds" alone */
+	cJSON_DeleteItemFromObjectCaseSensitive(build, "cpu_seconds");
+	cJSON_DeleteItemFromObjectCaseSensitive(build, "peak_mib");
 	add_reward(o, r);
 	cJSON_AddItemToObject(o, "geometry", show_geometry_json(shape->geometry));
 	cJSON_AddItemToObject(o, "mesh", mesh ? cJSON_Duplicate(mesh, true) : show_mesh_json(f));
