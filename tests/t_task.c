@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/checks.h"
 #include "engine/task.h"
 
 static const char *const our_dir = SRCDIR "/tasks";
@@ -414,6 +415,53 @@ static void a_pack_without_mistakes_has_none(void **state)
 	place_remove(&p);
 }
 
+/* A reader of the schema and a reader of the program know the same fields of each kind. */
+static void the_published_schema_has_the_kinds_and_fields_of_checks(void **state)
+{
+	struct buf text = { 0 };
+	struct err e;
+
+	(void)state;
+	assert_int_equal(buf_read_file(&text, SRCDIR "/tasks/task.schema.json", 1 << 20, &e), 0);
+	cJSON *schema = json_parse(buf_str(&text), text.len, &e);
+	assert_non_null(schema);
+	const cJSON *defs = cJSON_GetObjectItemCaseSensitive(schema, "$defs"), *v;
+	int kinds = 0;
+	cJSON_ArrayForEach(v, defs)
+		kinds += strncmp(v->string, "check_", 6) == 0;
+	assert_int_equal(kinds, CHECK_KINDS);
+	for (int k = 0; k < CHECK_KINDS; k++) {
+		const char *name = check_kind_name((enum check_kind)k);
+		char key[100], line[100];
+		snprintf(key, sizeof(key), "check_%s", name);
+		snprintf(line, sizeof(line), "{\"id\": \"a\", \"kind\": \"%s\", \"strange\": 1}",
+		         name);
+		const cJSON *def = cJSON_GetObjectItemCaseSensitive(defs, key), *p;
+		if (!def)
+			fail_msg("the schema has no %s", key);
+		cJSON *o = json_parse(line, strlen(line), &e);
+		struct check c;
+		assert_int_equal(check_parse(&c, o, 0, &e), -1);
+		cJSON_Delete(o);
+		/* "... strange: no such field of solids, which has: id kind weight ..." */
+		char *has = strstr(e.text, "which has: ");
+		assert_non_null(has);
+		int ours_n = 0, theirs_n = 0;
+		cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(def, "properties"))
+			theirs_n++;
+		for (char *word = strtok(has + strlen("which has: "), " "); word;
+		     word = strtok(NULL, " ")) {
+			ours_n++;
+			if (!cJSON_GetObjectItemCaseSensitive(
+				    cJSON_GetObjectItemCaseSensitive(def, "properties"), word))
+				fail_msg("the schema's %s has no %s", key, word);
+		}
+		assert_int_equal(ours_n, theirs_n);
+	}
+	cJSON_Delete(schema);
+	buf_release(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +476,7 @@ int main(void)
 		cmocka_unit_test(of_two_folders_the_first_one_s_task_counts),
 		cmocka_unit_test(a_pack_is_checked_to_its_last_file),
 		cmocka_unit_test(a_pack_without_mistakes_has_none),
+		cmocka_unit_test(the_published_schema_has_the_kinds_and_fields_of_checks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
