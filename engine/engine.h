@@ -139,7 +139,18 @@ struct shape_request {
 	 * "genus", ...}), or NULL; borrowed for the call. BREP alone. */
 	const cJSON *exact;
 	int exact_reference; /* from engine_exact_reference(), or 0 */
+	/* Pictures, and then nothing else is done: names of engine/views.h. With exact_reference,
+	 * and the rotation that exact answered, "difference" is one of them. */
+	const char *const *views;
+	int n_views; /* 0: none; at most 16 */
+	int view_px, rotation;
+	const char *title; /* of the sheet; NULL: none */
 	struct limits limits;
+};
+
+struct picture {
+	char name[32]; /* as it was asked for */
+	struct buf png;
 };
 
 /* What the scorer says of one shape. */
@@ -153,6 +164,8 @@ struct shape_report {
 	struct figures figures;
 	double read_s, measure_s, mesh_s, score_s, seconds;
 	struct buf stl, glb;
+	struct picture *pictures;
+	int n_pictures;
 	cJSON *exact; /* as engine/exact.h has it, when it was asked for and @ok; or NULL */
 };
 void shape_report_release(struct shape_report *r);
@@ -211,8 +224,8 @@ int engine_jobs(const struct engine *en); /* in flight */
  * before. Borrowed. */
 const cJSON *engine_builder_info(const struct engine *en);
 const cJSON *engine_scorer_info(const struct engine *en);
-/* The same of the mesher; when it said why it cannot work here, that ({program, error, remedy}), and
- * the builder does its work. */
+/* The same of the mesher; when it said why it cannot work here, that ({program, error, remedy}),
+ * and the builder does its work. */
 const cJSON *engine_mesher_info(const struct engine *en);
 /* Process ids, 0 while not running. */
 int engine_builder_pid(const struct engine *en);

@@ -121,6 +121,9 @@ void shape_report_release(struct shape_report *r)
 	cJSON_Delete(r->exact);
 	buf_release(&r->stl);
 	buf_release(&r->glb);
+	for (int i = 0; i < r->n_pictures; i++)
+		buf_release(&r->pictures[i].png);
+	free(r->pictures);
 	*r = (struct shape_report){ 0 };
 }
 
@@ -335,6 +338,28 @@ static cJSON *take_exact(cJSON *o)
 	return v;
 }
 
+/* NULL when there are too many, or no memory. */
+static struct buf *picture_room(struct shape_report *r, const cJSON *export)
+{
+	char *name = clean_text(export, "name");
+	struct picture *more =
+		r->n_pictures < 64
+			? realloc(r->pictures, sizeof(*more) * (size_t)(r->n_pictures + 1))
+			: NULL;
+
+	if (!more || !name) {
+		free(name);
+		if (more)
+			r->pictures = more;
+		return NULL;
+	}
+	r->pictures = more;
+	more[r->n_pictures] = (struct picture){ 0 };
+	snprintf(more[r->n_pictures].name, sizeof(more->name), "%s", name);
+	free(name);
+	return &more[r->n_pictures++].png;
+}
+
 static struct shape_report report_of(const struct frame *f, const char *lost)
 {
 	struct shape_report r = { .cause = CAUSE_BUILDER_LOST };
@@ -379,6 +404,8 @@ static struct shape_report report_of(const struct frame *f, const char *lost)
 			struct buf *to = strcmp(format, "stl") == 0   ? &r.stl
 			                 : strcmp(format, "glb") == 0 ? &r.glb
 			                                              : NULL;
+			if (strcmp(format, "png") == 0)
+				to = picture_room(&r, x);
 			if (to)
 				buf_add(to, at, (size_t)bytes);
 			at += (size_t)bytes;
@@ -1155,6 +1182,20 @@ static void add_exports(cJSON *o, const struct shape_request *r)
 		cJSON_AddItemToArray(x, cJSON_CreateString("glb"));
 }
 
+static void add_pictures(cJSON *o, const struct shape_request *r)
+{
+	if (r->n_views == 0)
+		return;
+	cJSON *x = cJSON_AddObjectToObject(o, "pictures");
+	cJSON *views = cJSON_AddArrayToObject(x, "views");
+	for (int i = 0; i < r->n_views; i++)
+		cJSON_AddItemToArray(views, cJSON_CreateString(r->views[i]));
+	cJSON_AddNumberToObject(x, "px", r->view_px);
+	cJSON_AddNumberToObject(x, "rotation", r->rotation);
+	cJSON_AddNumberToObject(x, "reference", r->exact_reference);
+	json_add_text(x, "title", r->title);
+}
+
 /* Makes the job just queued a part of @m. */
 static void join(struct program *p, uint32_t id, struct measuring *m, enum part part)
 {
@@ -1203,6 +1244,7 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 		cJSON *o = score_request(r, shape_format_name[r->format], r->geometry, r->figures);
 		add_exports(o, r);
 		add_exact(o, r);
+		add_pictures(o, r);
 		return submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len,
 		              r->limits.score_wall_s, DIALECT_OPEN, job, e);
 	}

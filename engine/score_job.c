@@ -1,6 +1,8 @@
 #include "engine/score_job.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,6 +13,10 @@
 /* The published evaluator's export (reward-seed.md, section 1, item 6). */
 #define SEED_LINEAR  0.1
 #define SEED_ANGULAR 0.1
+
+/* for the eye: rounds of a drawing that fills the screen */
+#define PICTURE_LINEAR  0.1
+#define PICTURE_ANGULAR 0.15
 
 #define FACES_MAX     200000
 #define TRIANGLES_MAX 5000000
@@ -56,6 +62,35 @@ static int limit_of(const cJSON *o, const char *key, double def, double min, dou
 	return 0;
 }
 
+static int pictures_parse(struct picture_request *p, const cJSON *o, struct err *e)
+{
+	const cJSON *views = cJSON_GetObjectItemCaseSensitive(o, "views"), *x;
+	double px, rotation, reference;
+
+	if (limit_of(o, "px", VIEW_PX, VIEW_PX_MIN, VIEW_PX_MAX, &px, e) < 0 ||
+	    limit_of(o, "rotation", 0, 0, VOXEL_TURNS - 1, &rotation, e) < 0 ||
+	    limit_of(o, "reference", 0, 0, UINT32_MAX, &reference, e) < 0)
+		return -1;
+	p->px = (int)px;
+	p->rotation = (int)rotation;
+	p->reference = (uint32_t)reference;
+	snprintf(p->title, sizeof(p->title), "%s", json_string_or(o, "title", ""));
+	cJSON_ArrayForEach(x, views)
+	{
+		if (!cJSON_IsString(x) || p->n == PICTURES_MAX ||
+		    strlen(x->valuestring) >= VIEW_NAME_MAX)
+			return err_set(e, ERR_INPUT,
+			               "views: at most %d names of at most %d bytes were expected",
+			               PICTURES_MAX, VIEW_NAME_MAX - 1);
+		if (view_name_check(x->valuestring, e) < 0)
+			return -1;
+		memcpy(p->name[p->n++], x->valuestring, strlen(x->valuestring) + 1);
+	}
+	if (p->n == 0)
+		return err_set(e, ERR_INPUT, "views: an array of names was expected");
+	return 0;
+}
+
 int score_request_parse(struct score_request *out, const char *json, size_t len, struct err *e)
 {
 	static const char *const formats[] = { "brep", "stl", "glb", "meshed", NULL };
@@ -95,6 +130,11 @@ int score_request_parse(struct score_request *out, const char *json, size_t len,
 		}
 	}
 	r.prepare = json_bool_or(o, "prepare", false);
+	x = cJSON_GetObjectItemCaseSensitive(o, "pictures");
+	if (cJSON_IsObject(x) && pictures_parse(&r.pictures, x, e) < 0) {
+		err_wrap(e, "pictures");
+		goto out;
+	}
 	cJSON *exact = cJSON_DetachItemFromObjectCaseSensitive(o, "exact");
 	r.wants_exact = exact && !cJSON_IsNull(exact);
 	if (!r.wants_exact) {
@@ -184,7 +224,7 @@ struct job {
 	struct soup soup;
 	cJSON *geometry, *figures, *exact, *exports;
 	char geometry_error[sizeof(((struct err *)0)->text)];
-	double read_s, measure_s, mesh_s, score_s;
+	double read_s, measure_s, mesh_s, score_s, render_s;
 	enum shape_fault fault;
 };
 
@@ -192,7 +232,8 @@ struct job {
  * surface. */
 static bool wants_mesh(const struct score_request *r)
 {
-	return r->figures != SCORE_FIGURES_NONE || r->export_stl || r->export_glb;
+	return r->figures != SCORE_FIGURES_NONE || r->export_stl || r->export_glb ||
+	       r->pictures.n > 0;
 }
 
 /* What the exact profiles ask of a shape that was measured: all of it on triangles of their own,
@@ -257,7 +298,9 @@ static int from_brep(struct job *j, const void *bytes, size_t len, struct err *e
 	}
 	if (rc == 0 && wants_mesh(j->r) && !exact) {
 		t = clock_now_s();
-		rc = shape_mesh(s, SEED_LINEAR, true, SEED_ANGULAR, j->r->limits.triangles_max,
+		bool drawn = j->r->pictures.n > 0;
+		rc = shape_mesh(s, drawn ? PICTURE_LINEAR : SEED_LINEAR, true,
+		                drawn ? PICTURE_ANGULAR : SEED_ANGULAR, j->r->limits.triangles_max,
 		                &j->soup, &j->fault, e);
 		j->mesh_s = clock_now_s() - t;
 	}
@@ -337,6 +380,46 @@ static int export_reference(struct job *j, struct buf *blob, struct err *e)
 	return 0;
 }
 
+static int draw_one(struct job *j, struct views *v, const char *name, struct buf *blob,
+                    struct err *e)
+{
+	size_t before = blob->len;
+
+	if (views_png(v, name, j->r->pictures.px, blob, e) < 0)
+		return -1;
+	add_export(j, "png", blob->len - before);
+	cJSON_AddStringToObject(cJSON_GetArrayItem(j->exports, cJSON_GetArraySize(j->exports) - 1),
+	                        "name", name);
+	return 0;
+}
+
+static int draw(struct job *j, struct buf *blob, struct err *e)
+{
+	const struct picture_request *p = &j->r->pictures;
+	double *xyz = NULL, t = clock_now_s();
+	int *solid_of = NULL, turn[3][3], rc = -1;
+	struct views *v = NULL;
+	size_t n = 0;
+
+	voxel_turn(p->rotation, turn);
+	if (exact_solids_of_soup(&j->soup, &xyz, &solid_of, &n, e) == 0) {
+		const struct facets f = { xyz, solid_of, n };
+		v = views_open(&f, j->reference, turn, p->title, e);
+	}
+	for (int i = 0; v && i < p->n; i++) {
+		rc = draw_one(j, v, p->name[i], blob, e);
+		if (rc < 0)
+			break;
+	}
+	if (rc < 0)
+		j->fault = e->kind == ERR_MEM ? SHAPE_NO_MEMORY : SHAPE_EMPTY;
+	views_close(v);
+	free(xyz);
+	free(solid_of);
+	j->render_s = clock_now_s() - t;
+	return rc;
+}
+
 static cJSON *failure_of(const struct job *j, const struct err *e)
 {
 	bool triangles =
@@ -381,6 +464,8 @@ int score_job_run(const struct score_request *r, const void *bytes, size_t len,
 		rc = export_one(&j, "glb", glb_write, blob, &why);
 	if (rc == 0 && r->prepare)
 		rc = export_reference(&j, blob, &why);
+	if (rc == 0 && r->pictures.n > 0)
+		rc = draw(&j, blob, &why);
 	if (rc < 0) {
 		blob->len = blob_from;
 		blob->failed = false;
@@ -409,6 +494,7 @@ int score_job_run(const struct score_request *r, const void *bytes, size_t len,
 	cJSON_AddNumberToObject(s, "measure", j.measure_s);
 	cJSON_AddNumberToObject(s, "mesh", j.mesh_s);
 	cJSON_AddNumberToObject(s, "score", j.score_s);
+	cJSON_AddNumberToObject(s, "render", j.render_s);
 	cJSON_AddNumberToObject(s, "total", clock_now_s() - t);
 	cJSON_AddItemToObject(o, "exports", j.exports);
 	json_print(json, o);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "engine/exact.h"
+#include "engine/views.h"
 #include "engine/figures.h"
 #include "engine/shape.h"
 #include "src/base/buf.h"
@@ -21,6 +22,8 @@
  * "mesh"), which are kept. */
 enum score_format { SCORE_BREP, SCORE_STL, SCORE_GLB, SCORE_MESHED };
 enum score_figures { SCORE_FIGURES_NONE, SCORE_FIGURES_FAST, SCORE_FIGURES_FULL };
+
+#define PICTURES_MAX 16
 
 /* The json of WIRE_SCORE. */
 struct score_request {
@@ -32,6 +35,13 @@ struct score_request {
 	struct exact_request exact;
 	bool prepare; /* the export is a reference for the exact profiles, and nothing else is done
 	               */
+	struct picture_request {
+		char name[PICTURES_MAX][VIEW_NAME_MAX];
+		int n, px;
+		char title[200];
+		int rotation;       /* of engine/voxel.h, that brings the part to the reference */
+		uint32_t reference; /* for "difference": of kind "exact", or 0 */
+	} pictures; /* n 0: none are wanted; else nothing but read and mesh is done */
 	double wall_s, memory_mib;
 	struct shape_limits limits;
 };

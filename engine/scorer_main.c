@@ -163,7 +163,8 @@ static int references_for(const struct scorer *sc, const struct score_request *r
 	const struct kept_reference *seed, *exact;
 
 	if (reference_of_kind(sc, r->reference, false, &seed, why, cap) < 0 ||
-	    reference_of_kind(sc, r->exact.reference, true, &exact, why, cap) < 0)
+	    reference_of_kind(sc, r->pictures.n ? r->pictures.reference : r->exact.reference, true,
+	                      &exact, why, cap) < 0)
 		return -1;
 	out->seed = seed ? &seed->set : NULL;
 	out->exact = exact ? &exact->exact : NULL;

@@ -20,7 +20,8 @@ enum wire_type {
 	                     * figures:"none"|"fast"|"full", reference: id or 0, export:["stl","glb"],
 	                     * wall_s, memory_mib, faces_max, triangles_max, exact:{checks, orientation,
 	                     * solids, genus, reference: id or 0} where it is asked for
-	                     * (engine/exact.h), prepare:bool (a reference is made for the exact
+	                     * (engine/exact.h), pictures:{views:[names], px, title, rotation, reference}
+	                     * (engine/views.h; nothing else is done), prepare:bool (a reference is made for the exact
 	                     * profiles, and nothing else)}; blob: the shape */
 	WIRE_REFERENCE = 5, /* json: {id, kind:"seed"|"exact"}; blob: reference_serialize(), or what
 	                     * a request with prepare gave; kept for the life of the scorer */

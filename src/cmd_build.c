@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "engine/extract.h"
+#include "engine/views.h"
 #include "engine/failure.h"
 #include "src/app.h"
 #include "src/pipeline.h"
@@ -28,6 +29,9 @@ struct work {
 	const char *output[OUTPUTS_MAX]; /* as named, and where that leads */
 	char *target[OUTPUTS_MAX];
 	int n_outputs;
+	const char *view[OUTPUTS_MAX]; /* of the k-th picture; the sheet where none is named */
+	int n_views, view_px;
+	const struct buf *text; /* of the file */
 	enum source source;
 	bool facts;
 	size_t log_shown;   /* bytes of the log that were passed on as they came */
@@ -100,16 +104,51 @@ static void on_done(void *ctx, size_t item, struct pipeline_item *it)
 	it->shape = (struct shape_report){ 0 };
 }
 
+/* The pictures that -o asks for, in one go. */
+static int draw(struct work *w, struct pipeline *p, struct shape_report *out, struct err *e)
+{
+	const char *views[OUTPUTS_MAX], *slash = strrchr(w->file, '/');
+	bool triangles = w->source == SOURCE_STL || w->source == SOURCE_GLB;
+	const struct buf *shape = triangles ? w->text : &w->build.brep;
+	struct shape_request r = { .bytes = buf_str(shape),
+		                   .len = shape->len,
+		                   .format = w->source == SOURCE_STL   ? SHAPE_STL
+		                             : w->source == SOURCE_GLB ? SHAPE_GLB
+		                                                       : SHAPE_BREP,
+		                   .views = views,
+		                   .view_px = w->view_px,
+		                   .title = slash ? slash + 1 : w->file,
+		                   .limits = w->app->limits };
+
+	for (int i = 0; i < w->n_outputs; i++)
+		if (strcasecmp(ending(w->output[i]), "png") == 0) {
+			views[r.n_views] = r.n_views < w->n_views ? w->view[r.n_views] : "sheet";
+			r.n_views++;
+		}
+	if (r.n_views == 0)
+		return 0;
+	if (pipeline_measure(p, &r, out, e) < 0)
+		return -1;
+	if (!out->ok || out->n_pictures != r.n_views)
+		return err_set(e, ERR_INPUT, "no picture of %s: %s", w->file,
+		               out->error ? out->error : "it cannot be drawn");
+	return 0;
+}
+
 static int export_all(struct work *w, struct pipeline *p, cJSON *list, struct err *e)
 {
-	for (int i = 0; i < w->n_outputs; i++) {
+	struct shape_report drawn = { 0 };
+	int rc = draw(w, p, &drawn, e), n_drawn = 0;
+
+	for (int i = 0; i < w->n_outputs && rc == 0; i++) {
 		const char *path = w->output[i], *x = ending(path);
 		struct buf step = { 0 };
 		const struct buf *what = strcasecmp(x, "brep") == 0  ? &w->build.brep
 		                         : strcasecmp(x, "stl") == 0 ? &w->shape.stl
 		                         : strcasecmp(x, "glb") == 0 ? &w->shape.glb
-		                                                     : &step;
-		int rc = 0;
+		                         : strcasecmp(x, "png") == 0
+		                                 ? &drawn.pictures[n_drawn++].png
+		                                 : &step;
 		if (what == &step)
 			rc = pipeline_convert(p, true, w->build.brep.data, w->build.brep.len, &step,
 			                      e);
@@ -124,10 +163,9 @@ static int export_all(struct work *w, struct pipeline *p, cJSON *list, struct er
 				printf("  wrote %s, %zu bytes\n", path, what->len);
 		}
 		buf_release(&step);
-		if (rc < 0)
-			return -1;
 	}
-	return 0;
+	shape_report_release(&drawn);
+	return rc;
 }
 
 /* Facts for people: a line each, "dimension width = 500, line 4, 2 uses". */
@@ -253,6 +291,7 @@ static int read_shape(struct work *w, struct pipeline *p, const struct buf *file
 
 	for (int i = 0; i < w->n_outputs && !r.geometry; i++)
 		if (strcasecmp(ending(w->output[i]), "stl") != 0 &&
+		    strcasecmp(ending(w->output[i]), "png") != 0 &&
 		    strcasecmp(ending(w->output[i]), "glb") != 0)
 			return err_set(
 				e, ERR_USAGE,
@@ -335,9 +374,11 @@ static int run(const struct cmd *self, int argc, char **argv)
 		                                 { "out", required_argument, NULL, 'o' },
 		                                 { "dialect", required_argument, NULL, 'd' },
 		                                 { "facts", no_argument, NULL, 'f' },
+		                                 { "view", required_argument, NULL, 'v' },
+		                                 { "size", required_argument, NULL, 's' },
 		                                 { NULL, 0, NULL, 0 } };
 	struct app a;
-	struct work w = { .app = &a };
+	struct work w = { .app = &a, .view_px = VIEW_PX };
 	struct buf text = { 0 };
 	struct extract what = { 0 };
 	struct err e = { 0 };
@@ -368,6 +409,19 @@ static int run(const struct cmd *self, int argc, char **argv)
 		case 'f':
 			w.facts = true;
 			break;
+		case 'v':
+			if (w.n_views == OUTPUTS_MAX)
+				return app_usage(self, "--view: at most %d", OUTPUTS_MAX);
+			if (view_name_check(optarg, &e) < 0 || strcmp(optarg, "difference") == 0)
+				return app_usage(self, "--view: %s",
+				                 e.text[0] ? e.text
+				                           : "a difference needs a task: see run");
+			w.view[w.n_views++] = optarg;
+			break;
+		case 's':
+			if (app_whole("--size", optarg, VIEW_PX_MIN, VIEW_PX_MAX, &w.view_px) < 0)
+				return EXIT_USAGE;
+			break;
 		default:
 			return app_bad_flag(self, opt, argv);
 		}
@@ -376,14 +430,15 @@ static int run(const struct cmd *self, int argc, char **argv)
 		return app_usage(self, argc == optind ? "a program is expected: FILE.py"
 		                                      : "one program at a time");
 	for (int i = 0; i < w.n_outputs; i++) {
-		static const char *const known[] = { "step", "stp", "stl", "brep", "glb" };
+		static const char *const known[] = { "step", "stp", "stl", "brep", "glb", "png" };
 		bool ok = false;
 		for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++)
 			ok = ok || strcasecmp(ending(w.output[i]), known[k]) == 0;
 		if (!ok)
-			return app_usage(self,
-			                 "-o %s: its name must end in .step, .stl, .brep or .glb",
-			                 w.output[i]);
+			return app_usage(
+				self,
+				"-o %s: its name must end in .step, .stl, .brep, .glb or .png",
+				w.output[i]);
 	}
 	w.file = argv[optind];
 	if (!w.file[0])
@@ -396,6 +451,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 	if (buf_read_file(&text, w.file, w.source == SOURCE_PROGRAM ? PROGRAM_MAX : SHAPE_MAX, &e) <
 	    0)
 		return app_fail(&e);
+	w.text = &text;
 	for (int i = 0; i < w.n_outputs; i++)
 		if (check_output(&w.target[i], w.output[i], w.file, &e) < 0)
 			return app_fail(&e);
@@ -447,11 +503,15 @@ static int run(const struct cmd *self, int argc, char **argv)
 const struct cmd cmd_build = {
 	.name = "build",
 	.usage =
-		"build FILE [-o OUT.step|.stl|.brep|.glb]... [--dialect seed|open] [--facts] [--json]",
+		"build FILE [-o OUT.step|.stl|.brep|.glb|.png]... [--dialect seed|open] [--facts] [--json]",
 	.summary = "build one program in the jail, measure it, export it",
 	.help = "  FILE              a program (.py, or text with a fenced block), or a shape to read, measure and\n"
 		"                    convert: .step .stp .brep .stl .glb\n"
-		"  -o, --out FILE    write the part; the ending says how: .step .stl .brep .glb; may be repeated\n"
+		"  -o, --out FILE    write the part; the ending says how: .step .stl .brep .glb, and\n"
+		"                    .png for a picture; may be repeated\n"
+		"  --view NAME       of the picture: sheet (default), front, back, left, right, top, isometric, section or\n"
+		"                    section:AXIS:AT with a fraction of the box; the k-th is of the k-th picture\n"
+		"  --size PX         height and width of a picture, 96 to 2048 (720)\n"
 		"  --dialect D       open (default): all of Python's builtins and the usual imports;\n"
 		"                    seed: what the published environment allows\n"
 		"  --facts           also the static facts of the program's syntax tree\n",

@@ -504,7 +504,7 @@ static void hand_out(struct scoring *s, struct job *j, double total, enum build_
 	out.build.log = (struct buf){ 0 };
 	out.brep = out.build.brep;
 	out.build.brep = (struct buf){ 0 };
-	if (!(s->o.artifacts & (SCORING_BREP | SCORING_STEP)))
+	if (!(s->o.artifacts & (SCORING_BREP | SCORING_STEP | SCORING_VIEWS)))
 		buf_release(&out.brep);
 	out.facts = out.build.facts;
 	out.build.facts = NULL;
@@ -1028,6 +1028,46 @@ static void take_one(void *ctx, size_t item, struct scored *out)
 	*out = (struct scored){ 0 };
 }
 
+/* A part without pictures is a part still: what cannot be drawn is left out. */
+static int draw(struct scoring *s, const struct task *task, struct scored *got, struct err *e)
+{
+	static const char *const views[] = { "front", "back",      "left",    "right",
+		                             "top",   "isometric", "section", "sheet",
+		                             "difference" };
+	const struct ready *r = ready_of(s, task, e);
+	struct shape_report report = { 0 };
+
+	if (!r)
+		return -1;
+	const cJSON *reference = cJSON_GetObjectItemCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(got->json, "exact"), "reference");
+	struct shape_request q = {
+		.bytes = buf_str(&got->brep),
+		.len = got->brep.len,
+		.views = views,
+		.n_views = (int)(sizeof(views) / sizeof(*views)) - (r->exact_id == 0),
+		.view_px = 720,
+		.title = task ? task->id : "",
+		.exact_reference = r->exact_id,
+		.rotation = (int)json_number_or(reference, "rotation", 0),
+		.limits = s->o.app->limits,
+	};
+	if (pipeline_measure(s->pipeline, &q, &report, e) < 0)
+		return -1;
+	got->pictures = calloc((size_t)report.n_pictures + 1, sizeof(*got->pictures));
+	for (int i = 0; got->pictures && i < report.n_pictures; i++) {
+		struct scored_picture *p = &got->pictures[got->n_pictures++];
+		snprintf(p->name, sizeof(p->name), "%s", report.pictures[i].name);
+		p->png = report.pictures[i].png;
+		report.pictures[i].png = (struct buf){ 0 };
+	}
+	cJSON *seconds = cJSON_GetObjectItemCaseSensitive(got->json, "seconds");
+	cJSON_DeleteItemFromObject(seconds, "render");
+	json_add_figure(seconds, "render", report.seconds);
+	shape_report_release(&report);
+	return 0;
+}
+
 int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored *out,
                 struct err *e)
 {
@@ -1035,15 +1075,17 @@ int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored
 
 	if (scoring_run_all(s, in, 1, take_one, &got, e) < 0)
 		goto fail;
+	if (got.built && (s->o.artifacts & SCORING_VIEWS) && draw(s, in->task, &got, e) < 0)
+		goto fail;
 	if (got.built && (s->o.artifacts & SCORING_STEP)) {
 		/* what cannot be expressed as STEP is a part without that file */
 		if (pipeline_convert(s->pipeline, true, buf_str(&got.brep), got.brep.len, &got.step,
 		                     e) < 0 &&
 		    e->kind != ERR_INPUT)
 			goto fail;
-		if (!(s->o.artifacts & SCORING_BREP))
-			buf_release(&got.brep);
 	}
+	if (!(s->o.artifacts & SCORING_BREP))
+		buf_release(&got.brep);
 	*out = got;
 	return 0;
 fail:
