@@ -14,8 +14,11 @@
 #include "src/app.h"
 #include "src/cmd.h"
 
-static const struct cmd *const verbs[] = { &cmd_build, &cmd_score,   &cmd_run,   &cmd_fork,
-	                                   &cmd_tasks, &cmd_prompts, &cmd_bench, &cmd_doctor };
+static const struct cmd *const verbs[] = {
+	&cmd_build,    &cmd_score, &cmd_run,    &cmd_fork,   &cmd_tasks, &cmd_prompts,
+	&cmd_episodes, &cmd_show,  &cmd_search, &cmd_diff,   &cmd_judge, &cmd_judgements,
+	&cmd_fsck,     &cmd_db,    &cmd_export, &cmd_import, &cmd_bench, &cmd_doctor
+};
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
 
 static void print_help(FILE *f)
@@ -24,7 +27,7 @@ static void print_help(FILE *f)
 	      "Builds and scores CadQuery programs safely. Verbs:\n\n",
 	      f);
 	for (int i = 0; i < N_VERBS; i++)
-		fprintf(f, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
+		fprintf(f, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
 	fputs("\n'cadforge VERB --help' tells more; so does 'man cadforge'.\n"
 	      "Exit status: 0 done; 1 it ran and the answer is no; 2 wrong usage or unusable input;\n"
 	      "3 the environment lacks something; 130 interrupted.\n",
