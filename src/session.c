@@ -329,6 +329,7 @@ static int do_score(struct session *s, struct episode_event *out, struct err *e)
 		.len = c->text.len,
 		.rule = c->rule,
 		.file = "program.py",
+		.program_lines = true,
 		.parent = p ? p->score : NULL,
 	};
 	if (scoring_run(s->scoring, &in, &s->scored, e) < 0)

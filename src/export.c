@@ -1,0 +1,1047 @@
+#include "src/export.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/repair.h"
+#include "src/base/sha256.h"
+#include "src/jsonl.h"
+#include "src/page.h"
+
+/* ---- one episode, read ---- */
+
+struct turn {
+	struct page_turn page;
+	cJSON *json, *score, *prompt; /* its object in episode.json */
+	struct buf program, log, sheet, judgements;
+	char *source, *finish, *model, *adapter;
+	char sheet_name[64];
+	double total, parent_total;
+	bool built;
+};
+
+struct reading {
+	struct store *store;
+	int64_t id;
+	cJSON *json; /* episode.json */
+	struct turn *turn;
+	int n;
+	int best;
+	char task[128], profile[128], prompts[128], when[32], end[160];
+	struct turn *into; /* the turn that a callback fills */
+	cJSON *list;
+	struct err failed;
+};
+
+static void reading_release(struct reading *r)
+{
+	for (int i = 0; i < r->n; i++) {
+		struct turn *t = &r->turn[i];
+		cJSON_Delete(t->score);
+		cJSON_Delete(t->prompt);
+		buf_release(&t->program);
+		buf_release(&t->log);
+		buf_release(&t->sheet);
+		buf_release(&t->judgements);
+		free(t->source);
+		free(t->finish);
+		free(t->model);
+		free(t->adapter);
+	}
+	free(r->turn);
+	cJSON_Delete(r->json); /* has the turns' objects */
+	*r = (struct reading){ 0 };
+}
+
+static void add_time(cJSON *o, const char *key, int64_t us)
+{
+	char text[40];
+
+	store_utc_time(text, sizeof(text), us);
+	cJSON_AddStringToObject(o, key, text);
+}
+
+static void add_count(cJSON *o, const char *key, long v, bool known)
+{
+	json_add_figure(o, key, known ? (double)v : NAN);
+}
+
+/* A text column that holds JSON, as JSON. */
+static void add_json(cJSON *o, const char *key, const char *text)
+{
+	cJSON *v = text ? json_parse(text, strlen(text), NULL) : NULL;
+
+	cJSON_AddItemToObject(o, key, v ? v : cJSON_CreateNull());
+}
+
+static int read_event(void *ctx, const struct store_event *v)
+{
+	struct reading *r = ctx;
+	cJSON *o;
+
+	/* asked for all of the episode: those of turns come with their turns */
+	if (!r->into && v->turn != 0)
+		return 0;
+	/* that it was exported, or from where it came, is no part of it */
+	if (!r->into && strcmp(v->kind, "exported") == 0)
+		return 0;
+	o = cJSON_CreateObject();
+	add_time(o, "time", v->time_us);
+	cJSON_AddStringToObject(o, "kind", v->kind);
+	json_add_text(o, "data", v->data);
+	cJSON_AddItemToArray(r->list, o);
+	if (!r->into && v->data && strcmp(v->kind, "decision") == 0) {
+		cJSON *d = json_parse(v->data, strlen(v->data), NULL);
+		if (strcmp(json_string_or(d, "do", ""), "end") == 0)
+			snprintf(r->end, sizeof(r->end), "%s", json_string_or(d, "why", ""));
+		cJSON_Delete(d);
+	}
+	return 0;
+}
+
+static int read_judgement(void *ctx, const struct store_judgement *j)
+{
+	struct reading *r = ctx;
+	cJSON *o = cJSON_CreateObject();
+	struct buf *b = &r->into->judgements;
+
+	cJSON_AddStringToObject(o, "as", j->as);
+	add_count(o, "grade", j->grade, j->grade >= 0);
+	json_add_text(o, "note", j->note);
+	json_add_text(o, "tags", j->tags);
+	add_time(o, "time", j->time_us);
+	cJSON_AddItemToArray(r->list, o);
+	buf_adds(b, j->as);
+	if (j->grade >= 0)
+		buf_printf(b, ": %d of 5", j->grade);
+	if (j->tags)
+		buf_printf(b, " [%s]", j->tags);
+	buf_printf(b, "%s%s\n", j->note ? " - " : "", j->note ? j->note : "");
+	return 0;
+}
+
+static int read_artifact(void *ctx, const struct store_artifact *a)
+{
+	struct reading *r = ctx;
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "name", a->name);
+	cJSON_AddStringToObject(o, "kind", a->kind);
+	cJSON_AddNumberToObject(o, "bytes", (double)a->bytes);
+	cJSON_AddStringToObject(o, "sha256", a->hash);
+	cJSON_AddBoolToObject(o, "there", a->there);
+	cJSON_AddItemToArray(r->list, o);
+	return 0;
+}
+
+/* What the pages and lines need of a turn's artifacts; one that was pruned is an empty one. */
+static int read_texts(struct reading *r, struct turn *t, int number, struct err *e)
+{
+	const cJSON *a;
+	struct buf text = { 0 };
+
+	cJSON_ArrayForEach(a, cJSON_GetObjectItemCaseSensitive(t->json, "artifacts"))
+	{
+		const char *name = json_string_or(a, "name", "");
+		struct buf *to =
+			strcmp(name, "program.py") == 0  ? &t->program
+			: strcmp(name, "build.log") == 0 ? &t->log
+			: strcmp(name, "sheet.png") == 0 ? &t->sheet
+			: strcmp(name, "reward.json") == 0 || strcmp(name, "prompt.json") == 0
+				? &text
+				: NULL;
+		if (!to || !json_bool_or(a, "there", false))
+			continue;
+		if (store_artifact(r->store, r->id, number, name, to, e) < 0)
+			return -1;
+		if (to != &text)
+			continue;
+		cJSON **json = strcmp(name, "reward.json") == 0 ? &t->score : &t->prompt;
+		*json = json_parse(buf_str(&text), text.len, e);
+		buf_clear(&text);
+		if (!*json) {
+			buf_release(&text);
+			return err_wrap(e, "turn %lld.%d: %s", (long long)r->id, number, name);
+		}
+	}
+	buf_release(&text);
+	return 0;
+}
+
+static char *copy(const char *text)
+{
+	return text ? strdup(text) : NULL;
+}
+
+static int read_turn(void *ctx, const struct store_turn *v)
+{
+	struct reading *r = ctx;
+	struct turn *more = realloc(r->turn, (size_t)(r->n + 1) * sizeof(*more));
+	cJSON *o;
+
+	if (!more) {
+		err_set(&r->failed, ERR_MEM, "no memory for %d turns", r->n + 1);
+		return 1;
+	}
+	r->turn = more;
+	struct turn *t = &r->turn[r->n++];
+	*t = (struct turn){ .total = v->total, .parent_total = v->parent_total, .built = v->built };
+	t->source = copy(v->source);
+	t->finish = copy(v->finish);
+	t->model = copy(v->model);
+	t->adapter = copy(v->adapter);
+	t->page = (struct page_turn){ .number = v->number, .parent = v->parent };
+	t->json = o = cJSON_CreateObject();
+	cJSON_AddNumberToObject(o, "turn", v->number);
+	add_count(o, "parent", v->parent, v->parent > 0);
+	add_count(o, "member", v->member, v->member > 0);
+	json_add_text(o, "source", v->source);
+	json_add_text(o, "finish", v->finish);
+	add_time(o, "started", v->started_us);
+	add_time(o, "committed", v->committed_us);
+	json_add_text(o, "model", v->model);
+	json_add_text(o, "model_hash", v->model_hash);
+	json_add_text(o, "adapter", v->adapter);
+	json_add_text(o, "adapter_hash", v->adapter_hash);
+	json_add_text(o, "backend", v->backend);
+	add_json(o, "sampling", v->sampling);
+	add_count(o, "prompt_tokens", v->prompt_tokens, v->prompt_tokens >= 0);
+	add_count(o, "completion_tokens", v->completion_tokens, v->completion_tokens >= 0);
+	cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(r->json, "turns"), o);
+	return 0;
+}
+
+static int fill_turn(struct reading *r, struct turn *t, struct err *e)
+{
+	int number = t->page.number;
+
+	r->into = t;
+	r->list = cJSON_AddArrayToObject(t->json, "artifacts");
+	if (store_artifacts(r->store, r->id, number, read_artifact, r, e) < 0)
+		return -1;
+	r->list = cJSON_AddArrayToObject(t->json, "events");
+	if (store_events(r->store, r->id, number, read_event, r, e) < 0)
+		return -1;
+	r->list = cJSON_AddArrayToObject(t->json, "judgements");
+	if (store_judgements(r->store, r->id, number, NULL, NULL, read_judgement, r, e) < 0)
+		return -1;
+	r->into = NULL;
+	if (read_texts(r, t, number, e) < 0)
+		return -1;
+	t->page.source = t->source;
+	t->page.finish = t->finish;
+	t->page.model = t->model;
+	t->page.score = t->score;
+	t->page.prompt = t->prompt;
+	t->page.program = buf_str(&t->program);
+	t->page.program_len = t->program.len;
+	t->page.log = buf_str(&t->log);
+	t->page.log_len = t->log.len;
+	t->page.judgements = buf_str(&t->judgements);
+	if (t->sheet.len > 0) {
+		t->page.sheet = t->sheet.data;
+		t->page.sheet_len = t->sheet.len;
+	}
+	return 0;
+}
+
+static int read_episode(void *ctx, const struct store_episode *v)
+{
+	struct reading *r = ctx;
+	cJSON *o = r->json = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "format", EXPORT_FORMAT);
+	cJSON_AddStringToObject(o, "task", v->task);
+	json_add_text(o, "pack", v->pack);
+	json_add_text(o, "task_hash", v->task_hash);
+	cJSON_AddStringToObject(o, "profile", v->profile);
+	json_add_text(o, "profile_hash", v->profile_hash);
+	json_add_text(o, "prompts", v->prompts);
+	json_add_text(o, "prompts_hash", v->prompts_hash);
+	cJSON_AddStringToObject(o, "source", v->source);
+	json_add_text(o, "origin", v->origin);
+	add_time(o, "created", v->created_us);
+	add_json(o, "settings", v->settings);
+	cJSON_AddArrayToObject(o, "events");
+	cJSON_AddArrayToObject(o, "turns");
+	r->best = v->best;
+	snprintf(r->task, sizeof(r->task), "%s", v->task);
+	snprintf(r->profile, sizeof(r->profile), "%s", v->profile);
+	snprintf(r->prompts, sizeof(r->prompts), "%s", v->prompts ? v->prompts : "");
+	store_utc_time(r->when, sizeof(r->when), v->created_us);
+	return 0;
+}
+
+static int read_all(struct reading *r, struct store *s, int64_t id, struct err *e)
+{
+	*r = (struct reading){ .store = s, .id = id };
+	if (store_episode(s, id, read_episode, r, e) < 0)
+		return -1;
+	r->list = cJSON_GetObjectItemCaseSensitive(r->json, "events");
+	if (store_events(s, id, 0, read_event, r, e) < 0 || store_turns(s, id, read_turn, r, e) < 0)
+		goto fail;
+	if (r->failed.kind) {
+		*e = r->failed;
+		goto fail;
+	}
+	for (int i = 0; i < r->n; i++)
+		if (fill_turn(r, &r->turn[i], e) < 0)
+			goto fail;
+	return 0;
+fail:
+	reading_release(r);
+	return -1;
+}
+
+/* ---- writing beside, then renaming ---- */
+
+struct place {
+	char final[PATH_MAX], temp[PATH_MAX], dir[PATH_MAX], name[NAME_MAX + 1];
+};
+
+struct work {
+	struct store *store;
+	const struct export_options *o;
+	struct exported done;
+	struct place place;
+	FILE *lines; /* of the kinds that are lines */
+	struct said {
+		char key[SHA256_HEX];
+		char *task;
+		cJSON *prompt;
+		struct answer {
+			char where[48];
+			char *program;
+			double total;
+		} * answer;
+		int n;
+	} * said; /* PAIRS, PROMPTS: what was answered to each prompt */
+	int n_said;
+};
+
+static void step(const struct work *w, const char *name)
+{
+	if (w->o->step)
+		w->o->step(w->o->ctx, name);
+}
+
+static int remove_one(const char *path, const struct stat *st, int what, struct FTW *at)
+{
+	(void)st;
+	(void)what;
+	(void)at;
+	return remove(path);
+}
+
+static void remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Where @path is to be, and its name until then. What exports that were killed left there goes. */
+static int find_place(struct place *p, const char *path, struct err *e)
+{
+	char prefix[NAME_MAX + 1];
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	if (n == 0 || n >= PATH_MAX - 64)
+		return err_set(e, ERR_USAGE, "'%.60s': a path was expected", path);
+	snprintf(p->final, sizeof(p->final), "%.*s", (int)n, path);
+	const char *slash = strrchr(p->final, '/');
+	const char *name = slash ? slash + 1 : p->final;
+	snprintf(p->dir, sizeof(p->dir), "%.*s", slash ? (int)(slash - p->final) + 1 : 2,
+	         slash ? p->final : "./");
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    strlen(name) > NAME_MAX - 40)
+		return err_set(e, ERR_USAGE, "%s: a new name was expected at its end", path);
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	snprintf(prefix, sizeof(prefix), ".%.200s.partial-", name);
+	DIR *d = opendir(p->dir);
+	if (!d)
+		return err_errno(e, ERR_IO, "%s", p->dir);
+	for (struct dirent *f; (f = readdir(d));) {
+		char old[PATH_MAX + NAME_MAX + 2];
+		if (strncmp(f->d_name, prefix, strlen(prefix)) != 0)
+			continue;
+		pid_t pid = (pid_t)strtol(f->d_name + strlen(prefix), NULL, 10);
+		if (pid <= 0 || pid == getpid() || kill(pid, 0) == 0 || errno != ESRCH)
+			continue;
+		snprintf(old, sizeof(old), "%s%s%s", p->dir,
+		         p->dir[strlen(p->dir) - 1] == '/' ? "" : "/", f->d_name);
+		remove_tree(old);
+	}
+	closedir(d);
+	int len =
+		snprintf(p->temp, sizeof(p->temp), "%s%s%d-XXXXXX", p->dir, prefix, (int)getpid());
+	if (len < 0 || (size_t)len >= sizeof(p->temp))
+		return err_set(e, ERR_USAGE, "%s: the path is too long", path);
+	return 0;
+}
+
+static int put(struct work *w, const char *dir, const char *name, const void *data, size_t len,
+               struct err *e)
+{
+	char path[PATH_MAX + 128 + NAME_MAX + 2];
+	const char *p = data;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+	if (fd < 0)
+		return err_errno(e, ERR_IO, "%s", path);
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err_errno(e, ERR_IO, "%s: writing", path);
+			close(fd);
+			return -1;
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	if (close(fd) < 0)
+		return err_errno(e, ERR_IO, "%s: writing", path);
+	w->done.files++;
+	step(w, "file");
+	return 0;
+}
+
+/* All of the file system that @path is on reaches the disk: one call for many files. */
+static int settle(const char *path, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || syncfs(fd) < 0) {
+		err_errno(e, ERR_IO, "%s: writing to the disk", path);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	return 0;
+}
+
+static int make_temp_folder(struct place *p, struct err *e)
+{
+	mode_t mask = umask(0);
+
+	umask(mask);
+	if (!mkdtemp(p->temp) || chmod(p->temp, 0777 & ~mask) < 0)
+		return err_errno(e, ERR_IO, "%s: a folder cannot be made there", p->dir);
+	return 0;
+}
+
+/* ---- the folder ---- */
+
+static bool plain_name(const char *name)
+{
+	return *name && *name != '.' && !strchr(name, '/');
+}
+
+static int write_turn(struct work *w, struct reading *r, struct turn *t, const char *dir,
+                      struct err *e)
+{
+	char path[PATH_MAX + 128];
+	const cJSON *a;
+	struct buf content = { 0 };
+
+	snprintf(path, sizeof(path), "%s/turn-%d", dir, t->page.number);
+	if (mkdir(path, 0777) < 0)
+		return err_errno(e, ERR_IO, "%s", path);
+	cJSON_ArrayForEach(a, cJSON_GetObjectItemCaseSensitive(t->json, "artifacts"))
+	{
+		const char *name = json_string_or(a, "name", "");
+		if (!json_bool_or(a, "there", false))
+			continue;
+		if (!plain_name(name))
+			return err_set(e, ERR_INPUT,
+			               "turn %lld.%d: an artifact is called '%.80s', which is no "
+			               "name of a file",
+			               (long long)r->id, t->page.number, name);
+		buf_clear(&content);
+		int rc = store_artifact(r->store, r->id, t->page.number, name, &content, e);
+		if (rc == 0)
+			rc = put(w, path, name, buf_str(&content), content.len, e);
+		if (rc < 0) {
+			buf_release(&content);
+			return -1;
+		}
+	}
+	buf_release(&content);
+	w->done.turns++;
+	return 0;
+}
+
+static const struct task *task_of(const struct work *w, const char *id)
+{
+	return w->o->tasks ? task_find(w->o->tasks, id, NULL) : NULL;
+}
+
+static struct page_episode page_of(const struct work *w, struct reading *r, struct page_turn *pages)
+{
+	const struct task *task = task_of(w, r->task);
+
+	for (int i = 0; i < r->n; i++)
+		pages[i] = r->turn[i].page;
+	return (struct page_episode){
+		.task = r->task,
+		.level = task ? task_level_name(task->level) : NULL,
+		.family = task ? task->family : NULL,
+		.prompt = task ? task->prompt : NULL,
+		.profile = r->profile,
+		.prompts = r->prompts[0] ? r->prompts : NULL,
+		.when = r->when,
+		.end = r->end[0] ? r->end : NULL,
+		.best = r->best,
+		.turns = pages,
+		.n_turns = r->n,
+	};
+}
+
+/* The page of an episode, Markdown or HTML, appended to @out. */
+static int print_page(const struct work *w, struct reading *r, bool html, struct buf *out,
+                      struct err *e)
+{
+	struct page_turn *pages = calloc((size_t)r->n + 1, sizeof(*pages));
+
+	if (!pages)
+		return err_set(e, ERR_MEM, "no memory for %d turns", r->n);
+	struct page_episode ep = page_of(w, r, pages);
+	if (html)
+		page_html(out, &ep);
+	else
+		page_markdown(out, &ep);
+	free(pages);
+	return buf_failed(out) ? err_set(e, ERR_MEM, "no memory for a page") : 0;
+}
+
+static int write_folder(struct work *w, struct reading *r, const char *dir, struct err *e)
+{
+	struct buf text = { 0 };
+	int rc = -1;
+
+	for (int i = 0; i < r->n; i++) {
+		struct turn *t = &r->turn[i];
+		if (write_turn(w, r, t, dir, e) < 0)
+			return -1;
+		snprintf(t->sheet_name, sizeof(t->sheet_name), "turn-%d/sheet.png", t->page.number);
+		t->page.sheet_name = t->sheet.len ? t->sheet_name : NULL;
+	}
+	/* laid out for people: it is the first file that they look into */
+	char *json = cJSON_Print(r->json);
+	if (json && put(w, dir, "episode.json", json, strlen(json), e) == 0 &&
+	    print_page(w, r, false, &text, e) == 0 &&
+	    put(w, dir, "README.md", buf_str(&text), text.len, e) == 0)
+		rc = 0;
+	else if (!json)
+		err_set(e, ERR_MEM, "no memory for episode.json");
+	cJSON_free(json);
+	buf_release(&text);
+	return rc;
+}
+
+static int is_free(const char *path, struct err *e)
+{
+	DIR *d = opendir(path);
+	int n = 0;
+
+	if (!d && errno == ENOENT)
+		return 0;
+	if (!d)
+		return err_set(e, ERR_USAGE, "%s is there already: name a folder that is not",
+		               path);
+	for (struct dirent *f; (f = readdir(d));)
+		n += strcmp(f->d_name, ".") != 0 && strcmp(f->d_name, "..") != 0;
+	closedir(d);
+	return n == 0 ? 0
+	              : err_set(e, ERR_USAGE,
+	                        "%s is there already, and not empty: name a folder that is not",
+	                        path);
+}
+
+static int cancelled(const struct work *w, struct err *e)
+{
+	return w->o->tick && w->o->tick(w->o->ctx)
+	               ? err_set(e, ERR_CANCELLED, "interrupted; nothing was written")
+	               : 0;
+}
+
+static int export_folder(struct work *w, struct err *e)
+{
+	struct place *p = &w->place;
+	bool one = w->o->n_episodes == 1;
+
+	if (is_free(p->final, e) < 0 || make_temp_folder(p, e) < 0)
+		return -1;
+	step(w, "begin");
+	for (int i = 0; i < w->o->n_episodes; i++) {
+		struct reading r;
+		char sub[PATH_MAX + 64];
+		int rc;
+		if (read_all(&r, w->store, w->o->episodes[i], e) < 0)
+			goto fail;
+		snprintf(sub, sizeof(sub), "%s/episode-%lld", p->temp, (long long)r.id);
+		if (!one && mkdir(sub, 0777) < 0)
+			rc = err_errno(e, ERR_IO, "%s", sub);
+		else
+			rc = write_folder(w, &r, one ? p->temp : sub, e);
+		reading_release(&r);
+		if (rc < 0 || cancelled(w, e) < 0)
+			goto fail;
+		w->done.episodes++;
+	}
+	if (settle(p->temp, e) < 0)
+		goto fail;
+	step(w, "written");
+	if (rename(p->temp, p->final) < 0) {
+		err_errno(e, ERR_IO, "%s: cannot be given its name", p->final);
+		goto fail;
+	}
+	step(w, "renamed");
+	return settle(p->dir, e);
+fail:
+	remove_tree(p->temp);
+	return -1;
+}
+
+/* ---- pages ---- */
+
+/* The sheets of a Markdown page lie beside it: NAME.files/turn-2.png. */
+static int write_sheets(struct work *w, struct reading *r, struct err *e)
+{
+	struct place p;
+	char files[PATH_MAX + 16], name[64];
+	const char *base = strrchr(w->place.final, '/');
+	bool any = false;
+	int rc = 0;
+
+	base = base ? base + 1 : w->place.final;
+	for (int i = 0; i < r->n; i++)
+		any = any || r->turn[i].sheet.len > 0;
+	if (!any)
+		return 0;
+	int stem = (int)strlen(w->place.final) -
+	           (strlen(base) > 3 && strcmp(base + strlen(base) - 3, ".md") == 0 ? 3 : 0);
+	snprintf(files, sizeof(files), "%.*s.files", stem, w->place.final);
+	if (find_place(&p, files, e) < 0 || make_temp_folder(&p, e) < 0)
+		return -1;
+	for (int i = 0; i < r->n && rc == 0; i++) {
+		struct turn *t = &r->turn[i];
+		if (t->sheet.len == 0)
+			continue;
+		snprintf(name, sizeof(name), "turn-%d.png", t->page.number);
+		rc = put(w, p.temp, name, t->sheet.data, t->sheet.len, e);
+	}
+	if (rc == 0)
+		rc = settle(p.temp, e);
+	if (rc < 0) {
+		remove_tree(p.temp);
+		return -1;
+	}
+	/* those of an earlier export of the same page: the page that shows them is replaced too */
+	remove_tree(p.final);
+	if (rename(p.temp, p.final) < 0) {
+		err_errno(e, ERR_IO, "%s: cannot be given its name", p.final);
+		remove_tree(p.temp);
+		return -1;
+	}
+	return 0;
+}
+
+static void name_sheets(const struct work *w, struct reading *r)
+{
+	const char *base = w->place.name;
+	int stem = (int)strlen(base) -
+	           (strlen(base) > 3 && strcmp(base + strlen(base) - 3, ".md") == 0 ? 3 : 0);
+
+	for (int i = 0; i < r->n; i++) {
+		struct turn *t = &r->turn[i];
+		if (t->sheet.len == 0)
+			continue;
+		/* blanks would end the link */
+		if (stem > 40 || strcspn(base, " ()<>") < strlen(base))
+			continue;
+		snprintf(t->sheet_name, sizeof(t->sheet_name), "%.*s.files/turn-%d.png", stem, base,
+		         t->page.number);
+		t->page.sheet_name = t->sheet_name;
+	}
+}
+
+static int export_page(struct work *w, bool html, bool to_stdout, struct err *e)
+{
+	struct reading r;
+	struct buf text = { 0 };
+	int rc;
+
+	if (w->o->n_episodes != 1)
+		return err_set(e, ERR_USAGE, "a page is of one episode, and %d were named",
+		               w->o->n_episodes);
+	if (read_all(&r, w->store, w->o->episodes[0], e) < 0)
+		return -1;
+	if (!html && !to_stdout)
+		name_sheets(w, &r);
+	rc = print_page(w, &r, html, &text, e);
+	step(w, "begin");
+	if (rc == 0 && to_stdout) {
+		if (fwrite(buf_str(&text), 1, text.len, stdout) != text.len)
+			rc = err_errno(e, ERR_IO, "standard output");
+	} else if (rc == 0) {
+		rc = html ? 0 : write_sheets(w, &r, e);
+		step(w, "written");
+		if (rc == 0)
+			rc = file_write_atomic(w->place.final, buf_str(&text), text.len, e);
+		step(w, "renamed");
+	}
+	w->done.episodes = 1;
+	w->done.turns = r.n;
+	w->done.files++;
+	buf_release(&text);
+	reading_release(&r);
+	return rc;
+}
+
+/* ---- lines ---- */
+
+static int put_line(struct work *w, cJSON *o, struct err *e)
+{
+	struct buf line = { 0 };
+
+	json_print(&line, o);
+	cJSON_Delete(o);
+	buf_addc(&line, '\n');
+	int rc = 0;
+	if (buf_failed(&line))
+		rc = err_set(e, ERR_MEM, "no memory for a line");
+	else if (fwrite(line.data, 1, line.len, w->lines) != line.len)
+		rc = err_errno(e, ERR_IO, "%s: writing", w->place.final);
+	buf_release(&line);
+	w->done.lines++;
+	return rc;
+}
+
+/* A text of a stranger's as JSON may have it. */
+static void add_text(struct work *w, cJSON *o, const char *key, const char *text, size_t len)
+{
+	struct buf b = { 0 };
+
+	w->done.mended += jsonl_text(&b, text, len);
+	cJSON_AddStringToObject(o, key, buf_str(&b));
+	buf_release(&b);
+}
+
+/* The turn's prompt, or what would be asked of the task. NULL: neither. Caller deletes it. */
+static cJSON *prompt_of(const struct work *w, const struct reading *r, const struct turn *t)
+{
+	const struct task *task;
+
+	if (t->prompt)
+		return cJSON_Duplicate(t->prompt, true);
+	if (!w->o->prompts || t->page.parent || !(task = task_of(w, r->task)))
+		return NULL;
+	return repair_messages(w->o->prompts, task, NULL, NULL);
+}
+
+static void where_of(char *out, size_t size, const struct reading *r, const struct turn *t)
+{
+	snprintf(out, size, "%lld.%d", (long long)r->id, t->page.number);
+}
+
+static int jsonl_line(struct work *w, struct reading *r, struct turn *t, struct err *e)
+{
+	struct buf completion = { 0 };
+	struct err gone;
+	cJSON *o;
+
+	if (store_artifact(r->store, r->id, t->page.number, "completion.txt", &completion, &gone) <
+	    0) {
+		w->done.left_out++;
+		return 0;
+	}
+	o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "task", r->task);
+	cJSON_AddItemToObject(o, "prompt",
+	                      t->prompt ? cJSON_Duplicate(t->prompt, true) : cJSON_CreateNull());
+	add_text(w, o, "completion", buf_str(&completion), completion.len);
+	buf_release(&completion);
+	json_add_text(o, "finish", t->finish);
+	json_add_text(o, "model", t->model);
+	json_add_text(o, "adapter", t->adapter);
+	cJSON_AddNumberToObject(o, "episode", (double)r->id);
+	cJSON_AddNumberToObject(o, "turn", t->page.number);
+	add_count(o, "parent", t->page.parent, t->page.parent > 0);
+	cJSON_AddStringToObject(o, "profile", r->profile);
+	json_add_figure(o, "total", t->total);
+	cJSON_AddBoolToObject(o, "built", t->built);
+	return put_line(w, o, e);
+}
+
+static int sft_line(struct work *w, struct reading *r, struct turn *t, struct err *e)
+{
+	char where[48];
+	cJSON *o, *messages, *answer;
+
+	if (!t->built || !(t->total >= w->o->min))
+		return 0;
+	/* a repair that repaired nothing teaches nothing */
+	if (t->page.parent && !(t->total - t->parent_total >= w->o->margin))
+		return 0;
+	if (t->program.len == 0 || !(messages = prompt_of(w, r, t))) {
+		w->done.left_out++;
+		return 0;
+	}
+	o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "task", r->task);
+	answer = cJSON_CreateObject();
+	cJSON_AddStringToObject(answer, "role", "assistant");
+	add_text(w, answer, "content", buf_str(&t->program), t->program.len);
+	cJSON_AddItemToArray(messages, answer);
+	cJSON_AddItemToObject(o, "messages", messages);
+	where_of(where, sizeof(where), r, t);
+	cJSON_AddStringToObject(o, "turn", where);
+	cJSON_AddBoolToObject(o, "repair", t->page.parent > 0);
+	cJSON_AddStringToObject(o, "profile", r->profile);
+	json_add_figure(o, "total", t->total);
+	return put_line(w, o, e);
+}
+
+/* What was answered to this prompt so far, on this task; a new one when nothing was. */
+static struct said *said_of(struct work *w, const char *task, const cJSON *prompt, struct err *e)
+{
+	struct buf text = { 0 };
+	char key[SHA256_HEX];
+
+	buf_adds(&text, task);
+	buf_addc(&text, '\n');
+	json_print(&text, prompt);
+	sha256_hex(buf_str(&text), text.len, key);
+	buf_release(&text);
+	for (int i = w->n_said - 1; i >= 0; i--)
+		if (strcmp(w->said[i].key, key) == 0)
+			return &w->said[i];
+	struct said *more = realloc(w->said, (size_t)(w->n_said + 1) * sizeof(*more));
+	if (!more) {
+		err_set(e, ERR_MEM, "no memory for %d prompts", w->n_said);
+		return NULL;
+	}
+	w->said = more;
+	struct said *s = &w->said[w->n_said++];
+	*s = (struct said){ .task = strdup(task), .prompt = cJSON_Duplicate(prompt, true) };
+	memcpy(s->key, key, sizeof(key));
+	return s;
+}
+
+static int add_answer(struct said *s, const char *where, const struct turn *t, struct err *e)
+{
+	struct answer *more = realloc(s->answer, (size_t)(s->n + 1) * sizeof(*more));
+
+	if (!more)
+		return err_set(e, ERR_MEM, "no memory for %d answers", s->n);
+	s->answer = more;
+	struct answer *a = &s->answer[s->n++];
+	*a = (struct answer){ .total = t->total, .program = strdup(buf_str(&t->program)) };
+	snprintf(a->where, sizeof(a->where), "%s", where);
+	return 0;
+}
+
+/* Under the prompt that was answered; a repair also under its parent's, which it answers as well,
+ * being a whole program. */
+static int remember(struct work *w, struct reading *r, struct turn *t, struct err *e)
+{
+	char where[48];
+
+	if (isnan(t->total) || t->program.len == 0)
+		return 0;
+	where_of(where, sizeof(where), r, t);
+	for (struct turn *from = t; from;) {
+		cJSON *prompt = prompt_of(w, r, from);
+		struct said *s = prompt ? said_of(w, r->task, prompt, e) : NULL;
+		bool none = !prompt;
+		cJSON_Delete(prompt);
+		if (none) {
+			w->done.left_out += from == t;
+			return 0;
+		}
+		if (!s || add_answer(s, where, t, e) < 0)
+			return -1;
+		/* one step up, to the turn that was repaired */
+		int parent = from == t ? t->page.parent : 0;
+		from = NULL;
+		for (int i = 0; i < r->n && parent; i++)
+			if (r->turn[i].page.number == parent)
+				from = &r->turn[i];
+	}
+	return 0;
+}
+
+static int pair_line(struct work *w, const struct said *s, const struct answer *good,
+                     const struct answer *bad, struct err *e)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "task", s->task);
+	cJSON_AddItemToObject(o, "prompt", cJSON_Duplicate(s->prompt, true));
+	add_text(w, o, "chosen", good->program, strlen(good->program));
+	add_text(w, o, "rejected", bad->program, strlen(bad->program));
+	cJSON_AddStringToObject(o, "chosen_turn", good->where);
+	cJSON_AddStringToObject(o, "rejected_turn", bad->where);
+	cJSON_AddNumberToObject(o, "chosen_total", good->total);
+	cJSON_AddNumberToObject(o, "rejected_total", bad->total);
+	return put_line(w, o, e);
+}
+
+/* The best answer to a prompt against each that is worse by the margin. */
+static int pair_lines(struct work *w, struct err *e)
+{
+	for (int i = 0; i < w->n_said; i++) {
+		const struct said *s = &w->said[i];
+		const struct answer *best = NULL;
+		for (int k = 0; k < s->n; k++)
+			if (!best || s->answer[k].total > best->total)
+				best = &s->answer[k];
+		for (int k = 0; best && best->total >= w->o->min && k < s->n; k++)
+			if (best->total - s->answer[k].total >= w->o->margin &&
+			    &s->answer[k] != best && pair_line(w, s, best, &s->answer[k], e) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+static int turn_lines(struct work *w, struct reading *r, struct err *e)
+{
+	for (int i = 0; i < r->n; i++) {
+		struct turn *t = &r->turn[i];
+		int rc = 0;
+		w->done.turns++;
+		switch (w->o->kind) {
+		case EXPORT_JSONL:
+			rc = jsonl_line(w, r, t, e);
+			break;
+		case EXPORT_SFT:
+			rc = sft_line(w, r, t, e);
+			break;
+		case EXPORT_PAIRS:
+			rc = remember(w, r, t, e);
+			break;
+		default: {
+			cJSON *prompt = prompt_of(w, r, t);
+			int before = w->n_said;
+			if (!prompt) {
+				w->done.left_out++;
+				break;
+			}
+			rc = said_of(w, r->task, prompt, e) ? 0 : -1;
+			if (rc == 0 && w->n_said > before) {
+				cJSON *o = cJSON_CreateObject();
+				cJSON_AddStringToObject(o, "task", r->task);
+				cJSON_AddItemToObject(o, "prompt", cJSON_Duplicate(prompt, true));
+				rc = put_line(w, o, e);
+			}
+			cJSON_Delete(prompt);
+		}
+		}
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int export_lines(struct work *w, bool to_stdout, struct err *e)
+{
+	struct place *p = &w->place;
+	int fd = -1, rc = -1;
+	mode_t mask = umask(0);
+
+	umask(mask);
+	if (to_stdout) {
+		snprintf(p->final, sizeof(p->final), "standard output");
+		w->lines = stdout;
+	} else if ((fd = mkostemp(p->temp, O_CLOEXEC)) < 0 || !(w->lines = fdopen(fd, "w"))) {
+		if (fd >= 0)
+			close(fd);
+		return err_errno(e, ERR_IO, "%s: cannot be written", p->final);
+	}
+	step(w, "begin");
+	for (int i = 0; i < w->o->n_episodes; i++) {
+		struct reading r;
+		if (read_all(&r, w->store, w->o->episodes[i], e) < 0)
+			goto out;
+		int one = turn_lines(w, &r, e);
+		reading_release(&r);
+		if (one < 0 || cancelled(w, e) < 0)
+			goto out;
+		w->done.episodes++;
+	}
+	if (w->o->kind == EXPORT_PAIRS && pair_lines(w, e) < 0)
+		goto out;
+	if (fflush(w->lines) || (fd >= 0 && (fchmod(fd, 0666 & ~mask) < 0 || fsync(fd) < 0))) {
+		err_errno(e, ERR_IO, "%s: writing", p->final);
+		goto out;
+	}
+	step(w, "written");
+	if (fd >= 0 && rename(p->temp, p->final) < 0) {
+		err_errno(e, ERR_IO, "%s: cannot be replaced", p->final);
+		goto out;
+	}
+	step(w, "renamed");
+	rc = 0;
+out:
+	if (fd >= 0) {
+		fclose(w->lines);
+		if (rc < 0)
+			unlink(p->temp);
+	}
+	return rc;
+}
+
+static void said_release(struct work *w)
+{
+	for (int i = 0; i < w->n_said; i++) {
+		for (int k = 0; k < w->said[i].n; k++)
+			free(w->said[i].answer[k].program);
+		free(w->said[i].answer);
+		free(w->said[i].task);
+		cJSON_Delete(w->said[i].prompt);
+	}
+	free(w->said);
+}
+
+int export_to(struct store *s, const struct export_options *o, const char *path,
+              struct exported *done, struct err *e)
+{
+	struct work *w = calloc(1, sizeof(*w));
+	bool to_stdout = strcmp(path, "-") == 0;
+	int rc;
+
+	if (!w)
+		return err_set(e, ERR_MEM, "out of memory");
+	w->store = s;
+	w->o = o;
+	if (to_stdout && o->kind == EXPORT_FOLDER)
+		rc = err_set(e, ERR_USAGE, "a folder cannot go to standard output: name one");
+	else
+		rc = to_stdout ? 0 : find_place(&w->place, path, e);
+	if (rc == 0 && o->kind == EXPORT_FOLDER)
+		rc = export_folder(w, e);
+	else if (rc == 0 && (o->kind == EXPORT_MARKDOWN || o->kind == EXPORT_HTML))
+		rc = export_page(w, o->kind == EXPORT_HTML, to_stdout, e);
+	else if (rc == 0)
+		rc = export_lines(w, to_stdout, e);
+	if (rc == 0)
+		*done = w->done;
+	said_release(w);
+	free(w);
+	return rc;
+}

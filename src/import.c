@@ -1,0 +1,877 @@
+#include "src/import.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/base/sha256.h"
+#include "src/export.h"
+#include "src/jsonl.h"
+#include "src/turn.h"
+
+enum { BATCH = 64, PROGRAM_MAX = 8 << 20, SHAPE_MAX = 256 << 20, DEPTH_MAX = 8 };
+enum { EPISODE_JSON_MAX = 256 << 20, ARTIFACT_MAX = 1 << 30, TURNS_MAX = 100000 };
+
+/* One completion, program or part on its way in. */
+struct item {
+	char *file;
+	int line;
+	const struct task *task;
+	struct buf text;
+	enum extract_rule rule;
+	bool step;
+	struct jsonl_completion said; /* of a line: owns its prompt and words */
+	char origin[SHA256_HEX + 40];
+};
+
+struct import {
+	struct import_options o;
+	struct scoring *scoring; /* NULL before it is needed */
+	char profile_hash[SHA256_HEX];
+	struct item item[BATCH];
+	int n;
+	void *seen;        /* tsearch: what came in this import, and how often */
+	struct err failed; /* in a callback */
+};
+
+struct seen {
+	char key[SHA256_HEX];
+	int times;
+};
+
+static void item_release(struct item *it)
+{
+	free(it->file);
+	buf_release(&it->text);
+	jsonl_completion_release(&it->said);
+	*it = (struct item){ 0 };
+}
+
+static void tell(struct import *im, const struct imported_one *x)
+{
+	if (im->o.one)
+		im->o.one(im->o.ctx, x);
+}
+
+static void problem(struct import *im, const char *file, int line, const char *task,
+                    const struct err *why)
+{
+	tell(im, &(struct imported_one){
+			 .file = file, .line = line, .task = task, .problem = why->text });
+}
+
+static int on_tick(void *ctx)
+{
+	struct import *im = ctx;
+
+	return im->o.tick ? im->o.tick(im->o.ctx) : 0;
+}
+
+/* ---- what is in already ---- */
+
+static int compare_seen(const void *a, const void *b)
+{
+	return strcmp(((const struct seen *)a)->key, ((const struct seen *)b)->key);
+}
+
+/* By content, and the how-manieth of its like this one is: a group may have equal answers. */
+static int name_origin(struct import *im, struct item *it, struct err *e)
+{
+	struct buf all = { 0 };
+	struct seen *s = calloc(1, sizeof(*s)), **at;
+
+	if (!s)
+		return err_set(e, ERR_MEM, "out of memory");
+	buf_printf(&all, "%s\n%s\n%s\n", im->profile_hash, it->task->id,
+	           it->step ? "shape" : "completion");
+	if (it->said.prompt)
+		json_print(&all, it->said.prompt);
+	buf_addc(&all, '\n');
+	buf_add(&all, it->text.data, it->text.len);
+	sha256_hex(buf_str(&all), all.len, s->key);
+	bool failed = buf_failed(&all);
+	buf_release(&all);
+	at = failed ? NULL : tsearch(s, &im->seen, compare_seen);
+	if (!at) {
+		free(s);
+		return err_set(e, ERR_MEM, "out of memory");
+	}
+	if (*at != s)
+		free(s);
+	snprintf(it->origin, sizeof(it->origin), "import:%s:%d", (*at)->key, ++(*at)->times);
+	return 0;
+}
+
+/* ---- scoring and storing ---- */
+
+static int start_scoring(struct import *im, struct err *e)
+{
+	struct scoring_options so = im->o.scoring;
+
+	if (im->scoring)
+		return 0;
+	so.ctx = im;
+	so.tick = on_tick;
+	im->scoring = scoring_open(&so, e);
+	if (im->scoring)
+		snprintf(im->profile_hash, sizeof(im->profile_hash), "%s",
+		         scoring_profile_hash(im->scoring));
+	return im->scoring ? 0 : -1;
+}
+
+static int store_one(struct import *im, const struct item *it, const struct scored *sc,
+                     int64_t *episode, struct err *e)
+{
+	struct store *s = im->o.store;
+	int number;
+	struct store_episode_new n = {
+		.task = it->task->id,
+		.pack = *it->task->pack ? it->task->pack : NULL,
+		.profile = scoring_profile_name(im->scoring),
+		.profile_hash = im->profile_hash,
+		.source = "import",
+		.origin = it->origin,
+	};
+	struct turn_new t = {
+		.source = "import",
+		.model = it->said.model,
+		.adapter = it->said.adapter,
+		.finish = it->said.finish,
+		.prompt = it->said.prompt,
+		.completion = it->step ? NULL : buf_str(&it->text),
+		.completion_len = it->step ? 0 : it->text.len,
+		.scored = sc,
+	};
+
+	if (store_batch_begin(s, e) < 0)
+		return -1;
+	int rc = store_episode_start(s, &n, episode, e);
+	if (rc == 0) {
+		t.episode = *episode;
+		rc = turn_commit(s, &t, &number, e);
+	}
+	if (store_batch_end(s, rc == 0, rc == 0 ? e : NULL) < 0)
+		rc = -1;
+	return rc;
+}
+
+static void on_done(void *ctx, size_t index, struct scored *out)
+{
+	struct import *im = ctx;
+	struct item *it = &im->item[index];
+	struct err e = { 0 };
+	int64_t episode;
+
+	if (im->failed.kind)
+		return;
+	/* what it came as is its STEP */
+	if (it->step && out->step.len == 0)
+		buf_add(&out->step, it->text.data, it->text.len);
+	if (store_one(im, it, out, &episode, &e) < 0) {
+		im->failed = e;
+		err_wrap(&im->failed, "%s", it->file);
+		return;
+	}
+	tell(im, &(struct imported_one){ .file = it->file,
+	                                 .line = it->line,
+	                                 .task = it->task->id,
+	                                 .episode = episode,
+	                                 .turns = 1,
+	                                 .score = out->json });
+}
+
+static int flush(struct import *im, struct err *e)
+{
+	struct scoring_input in[BATCH] = { 0 };
+	int rc = 0;
+
+	for (int i = 0; i < im->n; i++) {
+		struct item *it = &im->item[i];
+		in[i] = (struct scoring_input){
+			.task = it->task,
+			.text = buf_str(&it->text),
+			.len = it->text.len,
+			.rule = it->rule,
+			.program_lines = true,
+			.file = "program.py",
+		};
+		if (it->step) {
+			in[i].text = NULL;
+			in[i].len = 0;
+			in[i].shape = it->text.data;
+			in[i].shape_len = it->text.len;
+			in[i].shape_is_step = true;
+			in[i].file = NULL;
+		}
+	}
+	if (im->n > 0)
+		rc = scoring_run_all(im->scoring, in, (size_t)im->n, on_done, im, e);
+	for (int i = 0; i < im->n; i++)
+		item_release(&im->item[i]);
+	im->n = 0;
+	if (rc == 0 && im->failed.kind) {
+		*e = im->failed;
+		rc = -1;
+	}
+	return rc;
+}
+
+/* Takes @it over. */
+static int add_item(struct import *im, struct item *it, struct err *e)
+{
+	int64_t there = 0;
+
+	if (start_scoring(im, e) < 0 || name_origin(im, it, e) < 0 ||
+	    store_episode_by_origin(im->o.store, it->origin, &there, e) < 0) {
+		item_release(it);
+		return -1;
+	}
+	if (there) {
+		tell(im, &(struct imported_one){ .file = it->file,
+		                                 .line = it->line,
+		                                 .task = it->task->id,
+		                                 .episode = there,
+		                                 .already = true });
+		item_release(it);
+		return 0;
+	}
+	im->item[im->n++] = *it;
+	return im->n == BATCH ? flush(im, e) : 0;
+}
+
+/* ---- lines ---- */
+
+static int add_line(struct import *im, const char *file, int line, const char *text, size_t len,
+                    struct err *e)
+{
+	struct item it = { .line = line, .rule = EXTRACT_ANSWER };
+	struct err why = { 0 };
+
+	if (jsonl_blank(text, len))
+		return 0;
+	if (jsonl_completion_parse(&it.said, text, len, &why) < 0) {
+		problem(im, file, line, NULL, &why);
+		return 0;
+	}
+	it.task = it.said.task ? task_find(im->o.tasks, it.said.task, &why) : im->o.task;
+	if (!it.task) {
+		if (!it.said.task)
+			err_set(&why, ERR_INPUT,
+			        "task: the id of a task was expected, and there is none; --task "
+			        "ID says it for all lines without");
+		problem(im, file, line, it.said.task, &why);
+		item_release(&it);
+		return 0;
+	}
+	it.file = strdup(file);
+	buf_adds(&it.text, it.said.completion);
+	if (!it.file || buf_failed(&it.text)) {
+		item_release(&it);
+		return err_set(e, ERR_MEM, "out of memory");
+	}
+	return add_item(im, &it, e);
+}
+
+/* The next line into @line, without its end, as far as it is no longer than may be; *@len is its
+ * length. False at the end of the file. */
+static bool next_line(FILE *f, struct buf *line, size_t *len)
+{
+	int c;
+
+	buf_clear(line);
+	for (*len = 0; (c = getc_unlocked(f)) != EOF && c != '\n'; ++*len)
+		if (*len < JSONL_LINE_MAX)
+			buf_addc(line, (char)c);
+	return c != EOF || *len > 0;
+}
+
+static int import_lines(struct import *im, const char *path, struct err *e)
+{
+	FILE *f = fopen(path, "re");
+	struct buf text = { 0 };
+	size_t len;
+	int line = 0, rc = 0;
+
+	if (!f)
+		return err_errno(e, ERR_INPUT, "%s", path);
+	while (rc == 0 && next_line(f, &text, &len)) {
+		struct err why;
+		size_t skip =
+			++line == 1 && strncmp(buf_str(&text), "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+		if (on_tick(im)) {
+			rc = err_set(e, ERR_CANCELLED, "interrupted");
+		} else if (buf_failed(&text)) {
+			rc = err_set(e, ERR_MEM, "%s:%d: no memory for a line", path, line);
+		} else if (len > JSONL_LINE_MAX) {
+			err_set(&why, ERR_INPUT, "a line of %zu bytes; at most %d are read", len,
+			        JSONL_LINE_MAX);
+			problem(im, path, line, NULL, &why);
+		} else {
+			rc = add_line(im, path, line, buf_str(&text) + skip, len - skip, e);
+		}
+	}
+	if (rc == 0 && ferror(f))
+		rc = err_errno(e, ERR_INPUT, "%s: reading", path);
+	buf_release(&text);
+	fclose(f);
+	return rc;
+}
+
+/* ---- programs and parts ---- */
+
+static bool id_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* The task whose id @name begins with, the longest of several. */
+static const struct task *task_named(const struct task_set *tasks, const char *name, size_t n)
+{
+	const struct task *best = NULL;
+	size_t longest = 0;
+
+	for (int i = 0; i < tasks->n; i++) {
+		size_t len = strlen(tasks->tasks[i].id);
+		if (len > n || len <= longest || strncmp(name, tasks->tasks[i].id, len) != 0 ||
+		    (len < n && id_letter(name[len])))
+			continue;
+		best = &tasks->tasks[i];
+		longest = len;
+	}
+	return best;
+}
+
+const struct task *import_task_of(const struct task_set *tasks, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *dot = strrchr(name, '.');
+	const struct task *t = task_named(tasks, name, dot ? (size_t)(dot - name) : strlen(name));
+
+	/* else the folder that it is in */
+	const char *begin = slash;
+	while (!t && begin && begin > path && begin[-1] != '/')
+		begin--;
+	if (!t && slash)
+		t = task_named(tasks, begin, (size_t)(slash - begin));
+	return t;
+}
+
+static int import_file(struct import *im, const char *path, bool step, struct err *e)
+{
+	struct item it = { .rule = EXTRACT_FILE, .step = step };
+	struct err why = { 0 };
+
+	it.task = im->o.task ? im->o.task : import_task_of(im->o.tasks, path);
+	if (!it.task) {
+		err_set(&why, ERR_INPUT,
+		        "no task is in its name: call it TASK%s or TASK-anything%s, put it into a "
+		        "folder TASK, or give --task ID",
+		        step ? ".step" : ".py", step ? ".step" : ".py");
+		problem(im, path, 0, NULL, &why);
+		return 0;
+	}
+	if (buf_read_file(&it.text, path, step ? SHAPE_MAX : PROGRAM_MAX, &why) < 0) {
+		problem(im, path, 0, it.task->id, &why);
+		item_release(&it);
+		return 0;
+	}
+	if (!(it.file = strdup(path))) {
+		item_release(&it);
+		return err_set(e, ERR_MEM, "out of memory");
+	}
+	return add_item(im, &it, e);
+}
+
+/* ---- exported episodes ---- */
+
+struct part {
+	const char *name, *kind;
+	struct buf content;
+};
+
+static int want_text(const cJSON *o, const char *key, bool needed, const char **out, struct err *e)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	*out = cJSON_IsString(v) ? v->valuestring : NULL;
+	if (*out || (!needed && (!v || cJSON_IsNull(v))))
+		return 0;
+	return err_set(e, ERR_INPUT, "%s: a text was expected", key);
+}
+
+static int want_time(const cJSON *o, const char *key, int64_t *out, struct err *e)
+{
+	const char *text;
+
+	if (want_text(o, key, true, &text, e) < 0)
+		return -1;
+	return store_parse_time(text, out, e) < 0 ? err_wrap(e, "%s", key) : 0;
+}
+
+/* A whole number from @min on, or null where that is allowed (@none is then what it means). */
+static int want_whole(const cJSON *o, const char *key, int min, int none, int *out, struct err *e)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+
+	*out = none;
+	if (none < min && (!v || cJSON_IsNull(v)))
+		return 0;
+	if (!cJSON_IsNumber(v) || v->valuedouble < min || v->valuedouble > INT_MAX ||
+	    v->valuedouble != floor(v->valuedouble))
+		return err_set(e, ERR_INPUT, "%s: a whole number from %d on was expected", key,
+		               min);
+	*out = (int)v->valuedouble;
+	return 0;
+}
+
+static int want_list(const cJSON *o, const char *key, const cJSON **out, struct err *e)
+{
+	*out = cJSON_GetObjectItemCaseSensitive(o, key);
+	return cJSON_IsArray(*out) ? 0 : err_set(e, ERR_INPUT, "%s: a list was expected", key);
+}
+
+static char *print_or_null(const cJSON *o, const char *key)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+	struct buf b = { 0 };
+
+	if (!v || cJSON_IsNull(v))
+		return NULL;
+	json_print(&b, v);
+	return buf_take(&b, NULL);
+}
+
+/* One file of the folder: a regular one, nothing that leads elsewhere, and what it was. */
+static int read_part(struct part *p, const cJSON *a, const char *dir, int turn, struct err *e)
+{
+	char path[PATH_MAX], hash[SHA256_HEX];
+	const char *sum;
+	struct stat st;
+	double bytes = json_number_or(a, "bytes", NAN);
+
+	if (want_text(a, "name", true, &p->name, e) < 0 ||
+	    want_text(a, "kind", true, &p->kind, e) < 0 ||
+	    want_text(a, "sha256", true, &sum, e) < 0)
+		return -1;
+	if (!*p->name || *p->name == '.' || strchr(p->name, '/') || !*p->kind)
+		return err_set(e, ERR_INPUT, "name: a file's name was expected, got '%.80s'",
+		               p->name);
+	int n = snprintf(path, sizeof(path), "%s/turn-%d/%s", dir, turn, p->name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return err_set(e, ERR_INPUT, "%s: the path is too long", p->name);
+	if (lstat(path, &st) < 0)
+		return err_errno(e, ERR_INPUT, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INPUT, "%s: no plain file", path);
+	if (buf_read_file(&p->content, path, ARTIFACT_MAX, e) < 0)
+		return -1;
+	if ((double)p->content.len != bytes)
+		return err_set(e, ERR_INPUT, "%s: %.0f bytes were expected, and there are %zu",
+		               path, bytes, p->content.len);
+	sha256_hex(buf_str(&p->content), p->content.len, hash);
+	if (strcmp(hash, sum) != 0)
+		return err_set(e, ERR_INPUT,
+		               "%s: its content is not what was exported (SHA-256 %.12s..., "
+		               "expected %.12s...)",
+		               path, hash, sum);
+	return 0;
+}
+
+static int read_events(const cJSON *list, struct store_event_new **out, int *n, struct err *e)
+{
+	int all = cJSON_GetArraySize(list);
+	struct store_event_new *v = calloc((size_t)all + 1, sizeof(*v));
+	const cJSON *item;
+
+	*n = 0;
+	*out = v;
+	if (!v)
+		return err_set(e, ERR_MEM, "no memory for %d events", all);
+	cJSON_ArrayForEach(item, list)
+	{
+		struct store_event_new *x = &v[*n];
+		if (want_time(item, "time", &x->time_us, e) < 0 ||
+		    want_text(item, "kind", true, &x->kind, e) < 0 ||
+		    want_text(item, "data", false, &x->data, e) < 0)
+			return err_wrap(e, "events[%d]", *n);
+		++*n;
+	}
+	return 0;
+}
+
+static int take_judgement(struct store *s, int64_t episode, int turn, const cJSON *o, struct err *e)
+{
+	struct store_judgement_new j = { .episode = episode, .turn = turn };
+	const char *tags, *tag[64];
+	char *words = NULL;
+	int64_t id;
+
+	if (want_text(o, "as", true, &j.as, e) < 0 || want_text(o, "note", false, &j.note, e) < 0 ||
+	    want_text(o, "tags", false, &tags, e) < 0 || want_time(o, "time", &j.time_us, e) < 0 ||
+	    want_whole(o, "grade", 0, -1, &j.grade, e) < 0)
+		return -1;
+	if (tags && !(words = strdup(tags)))
+		return err_set(e, ERR_MEM, "out of memory");
+	for (char *rest = words, *w; rest && (w = strsep(&rest, " ")) && j.n_tags < 64;)
+		if (*w)
+			tag[j.n_tags++] = w;
+	j.tags = tag;
+	int rc = store_judge(s, &j, &id, e);
+	free(words);
+	return rc;
+}
+
+/* What the store makes an artifact of by itself: where in the row it goes. */
+static bool own_field(struct store_turn_new *t, const struct part *p)
+{
+	const struct {
+		const char *name;
+		const void **data;
+		size_t *len;
+	} field[] = {
+		{ "prompt.json", &t->prompt, &t->prompt_len },
+		{ "completion.txt", &t->completion, &t->completion_len },
+		{ "program.py", &t->program, &t->program_len },
+		{ "build.log", &t->log, &t->log_len },
+	};
+
+	for (size_t i = 0; i < sizeof(field) / sizeof(*field); i++)
+		if (strcmp(p->name, field[i].name) == 0) {
+			*field[i].data = buf_str(&p->content);
+			*field[i].len = p->content.len;
+			return true;
+		}
+	return false;
+}
+
+static int commit_parts(struct import *im, struct store_turn_new *t, const cJSON *o,
+                        const struct part *parts, int n, struct err *e)
+{
+	struct store_artifact_new *more = calloc((size_t)n + 1, sizeof(*more));
+	cJSON *score = NULL;
+	int number, rc = -1;
+
+	if (!more)
+		return err_set(e, ERR_MEM, "no memory for %d artifacts", n);
+	for (int i = 0; i < n; i++) {
+		const struct part *p = &parts[i];
+		if (strcmp(p->name, "reward.json") == 0 && !score) {
+			score = json_parse(buf_str(&p->content), p->content.len, e);
+			if (!score) {
+				err_wrap(e, "reward.json");
+				goto out;
+			}
+		} else if (!own_field(t, p)) {
+			more[t->n_artifacts++] =
+				(struct store_artifact_new){ p->name, p->kind, buf_str(&p->content),
+				                             p->content.len };
+		}
+	}
+	if (!cJSON_IsObject(score)) {
+		err_set(e, ERR_INPUT, "reward.json: a turn has a score, and this one has none");
+		goto out;
+	}
+	t->score = score;
+	t->artifacts = more;
+	rc = store_turn_commit(im->o.store, t, &number, e);
+	if (rc == 0 && number != (int)json_number_or(o, "turn", 0))
+		rc = err_set(e, ERR_INPUT, "turn: %d was expected", number);
+out:
+	cJSON_Delete(score);
+	free(more);
+	return rc;
+}
+
+static int take_turn(struct import *im, int64_t episode, const char *dir, const cJSON *o, int want,
+                     struct err *e)
+{
+	struct store_turn_new t = { .episode = episode };
+	struct store_event_new *events = NULL;
+	struct part *parts = NULL;
+	const cJSON *artifacts, *list, *a, *judgements, *j;
+	char *sampling = NULL;
+	int number, n = 0, rc = -1;
+
+	if (want_whole(o, "turn", 1, 1, &number, e) < 0)
+		return -1;
+	if (number != want)
+		return err_set(e, ERR_INPUT, "turn: %d was expected, got %d", want, number);
+	if (want_whole(o, "parent", 1, 0, &t.parent, e) < 0 ||
+	    want_whole(o, "member", 1, 0, &t.member, e) < 0 ||
+	    want_whole(o, "prompt_tokens", 0, -1, &t.prompt_tokens, e) < 0 ||
+	    want_whole(o, "completion_tokens", 0, -1, &t.completion_tokens, e) < 0 ||
+	    want_text(o, "source", true, &t.source, e) < 0 ||
+	    want_text(o, "finish", false, &t.finish, e) < 0 ||
+	    want_text(o, "model", false, &t.model, e) < 0 ||
+	    want_text(o, "model_hash", false, &t.model_hash, e) < 0 ||
+	    want_text(o, "adapter", false, &t.adapter, e) < 0 ||
+	    want_text(o, "adapter_hash", false, &t.adapter_hash, e) < 0 ||
+	    want_text(o, "backend", false, &t.backend, e) < 0 ||
+	    want_time(o, "started", &t.started_us, e) < 0 ||
+	    want_time(o, "committed", &t.committed_us, e) < 0 ||
+	    want_list(o, "artifacts", &artifacts, e) < 0 || want_list(o, "events", &list, e) < 0 ||
+	    want_list(o, "judgements", &judgements, e) < 0)
+		return -1;
+	if (t.parent >= number)
+		return err_set(e, ERR_INPUT, "parent: an earlier turn was expected, got %d",
+		               t.parent);
+	sampling = print_or_null(o, "sampling");
+	t.sampling = sampling;
+	if (read_events(list, &events, &t.n_events, e) < 0)
+		goto out;
+	t.events = events;
+	parts = calloc((size_t)cJSON_GetArraySize(artifacts) + 1, sizeof(*parts));
+	if (!parts) {
+		err_set(e, ERR_MEM, "out of memory");
+		goto out;
+	}
+	cJSON_ArrayForEach(a, artifacts)
+	{
+		if (!json_bool_or(a, "there", true))
+			continue;
+		if (read_part(&parts[n++], a, dir, number, e) < 0)
+			goto out;
+	}
+	if (commit_parts(im, &t, o, parts, n, e) < 0)
+		goto out;
+	cJSON_ArrayForEach(j,
+	                   judgements) if (take_judgement(im->o.store, episode, number, j, e) < 0)
+	{
+		err_wrap(e, "judgements");
+		goto out;
+	}
+	rc = 0;
+out:
+	for (int i = 0; i < n; i++)
+		buf_release(&parts[i].content);
+	free(parts);
+	free(events);
+	free(sampling);
+	return rc;
+}
+
+static int take_episode(struct import *im, const char *dir, const cJSON *o, int64_t *episode,
+                        int *turns, struct err *e)
+{
+	struct store_episode_new n = { 0 };
+	struct store_event_new *events = NULL;
+	const cJSON *list, *item, *own;
+	char *settings = print_or_null(o, "settings");
+	int rc = -1, n_events;
+
+	*turns = 0;
+	if (want_text(o, "task", true, &n.task, e) < 0 ||
+	    want_text(o, "pack", false, &n.pack, e) < 0 ||
+	    want_text(o, "task_hash", false, &n.task_hash, e) < 0 ||
+	    want_text(o, "profile", true, &n.profile, e) < 0 ||
+	    want_text(o, "profile_hash", false, &n.profile_hash, e) < 0 ||
+	    want_text(o, "prompts", false, &n.prompts, e) < 0 ||
+	    want_text(o, "prompts_hash", false, &n.prompts_hash, e) < 0 ||
+	    want_text(o, "source", true, &n.source, e) < 0 ||
+	    want_text(o, "origin", true, &n.origin, e) < 0 ||
+	    want_time(o, "created", &n.created_us, e) < 0 || want_list(o, "turns", &list, e) < 0 ||
+	    want_list(o, "events", &own, e) < 0)
+		goto out;
+	if (cJSON_GetArraySize(list) > TURNS_MAX) {
+		err_set(e, ERR_INPUT, "turns: at most %d are read", TURNS_MAX);
+		goto out;
+	}
+	n.settings = settings;
+	if (store_episode_start(im->o.store, &n, episode, e) < 0)
+		goto out;
+	cJSON_ArrayForEach(item, list)
+	{
+		if (on_tick(im)) {
+			err_set(e, ERR_CANCELLED, "interrupted");
+			goto out;
+		}
+		if (take_turn(im, *episode, dir, item, ++*turns, e) < 0) {
+			err_wrap(e, "turn %d", *turns);
+			goto out;
+		}
+	}
+	if (read_events(own, &events, &n_events, e) < 0 ||
+	    (n_events > 0 && store_events_add(im->o.store, *episode, events, n_events, e) < 0))
+		goto out;
+	rc = 0;
+out:
+	free(events);
+	free(settings);
+	return rc;
+}
+
+/* Whether a failure is the matter of what is imported, or of ours. */
+static bool is_problem(const struct err *e)
+{
+	return e->kind == ERR_INPUT || e->kind == ERR_USAGE;
+}
+
+static int import_episode(struct import *im, const char *dir, const char *file, struct err *e)
+{
+	struct imported_one told = { .file = dir };
+	struct buf text = { 0 };
+	struct err why = { 0 };
+	cJSON *o = NULL;
+	int rc = -1;
+
+	if (buf_read_file(&text, file, EPISODE_JSON_MAX, &why) < 0 ||
+	    !(o = json_parse_bounded(buf_str(&text), text.len, 20000000, &why)))
+		goto out;
+	if (strcmp(json_string_or(o, "format", ""), EXPORT_FORMAT) != 0) {
+		err_set(&why, ERR_INPUT, "format: \"%s\" was expected, got '%.40s'", EXPORT_FORMAT,
+		        json_string_or(o, "format", ""));
+		goto out;
+	}
+	told.task = json_string_or(o, "task", NULL);
+	if (store_episode_by_origin(im->o.store, json_string_or(o, "origin", ""), &told.episode,
+	                            &why) < 0)
+		goto out;
+	if (told.episode) {
+		told.already = true;
+		tell(im, &told);
+		rc = 0;
+		goto out;
+	}
+	if (store_batch_begin(im->o.store, &why) < 0)
+		goto out;
+	rc = take_episode(im, dir, o, &told.episode, &told.turns, &why);
+	if (store_batch_end(im->o.store, rc == 0, rc == 0 ? &why : NULL) < 0)
+		rc = -1;
+	if (rc == 0)
+		tell(im, &told);
+out:
+	if (rc < 0 && is_problem(&why)) {
+		if (!strstr(why.text, file))
+			err_wrap(&why, "episode.json");
+		problem(im, dir, 0, told.task, &why);
+		rc = 0;
+	} else if (rc < 0) {
+		*e = why;
+		if (why.kind != ERR_CANCELLED)
+			err_wrap(e, "%s", dir);
+	}
+	cJSON_Delete(o);
+	buf_release(&text);
+	return rc;
+}
+
+/* ---- paths ---- */
+
+static bool ends_in(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+
+	return n > m && strcasecmp(name + n - m, end) == 0;
+}
+
+static int not_hidden(const struct dirent *d)
+{
+	return d->d_name[0] != '.';
+}
+
+/* @found counts what was one of ours. */
+static int import_any(struct import *im, const char *path, int depth, int *found, struct err *e);
+
+static int import_folder(struct import *im, const char *dir, int depth, int *found, struct err *e)
+{
+	char path[PATH_MAX];
+	struct dirent **list = NULL;
+	int rc = 0, n;
+
+	snprintf(path, sizeof(path), "%s/episode.json", dir);
+	if (access(path, F_OK) == 0) {
+		++*found;
+		return import_episode(im, dir, path, e);
+	}
+	n = scandir(dir, &list, not_hidden, alphasort);
+	if (n < 0)
+		return err_errno(e, ERR_INPUT, "%s", dir);
+	for (int i = 0; i < n; i++) {
+		int len = snprintf(path, sizeof(path), "%s/%s", dir, list[i]->d_name);
+		if (rc == 0 && len > 0 && (size_t)len < sizeof(path))
+			rc = import_any(im, path, depth + 1, found, e);
+		free(list[i]);
+	}
+	free(list);
+	return rc;
+}
+
+static int import_any(struct import *im, const char *path, int depth, int *found, struct err *e)
+{
+	struct stat st;
+
+	/* inside a folder, links are passed over: they may go round in a circle */
+	if ((depth == 0 ? stat(path, &st) : lstat(path, &st)) < 0)
+		return err_errno(e, ERR_INPUT, "%s", path);
+	if (on_tick(im))
+		return err_set(e, ERR_CANCELLED, "interrupted");
+	if (S_ISDIR(st.st_mode))
+		return depth < DEPTH_MAX ? import_folder(im, path, depth, found, e) : 0;
+	if (depth > 0 && !S_ISREG(st.st_mode))
+		return 0;
+	++*found;
+	if (ends_in(path, ".jsonl") || ends_in(path, ".ndjson"))
+		return import_lines(im, path, e);
+	if (ends_in(path, ".py"))
+		return import_file(im, path, false, e);
+	if (ends_in(path, ".step") || ends_in(path, ".stp"))
+		return import_file(im, path, true, e);
+	--*found;
+	return depth > 0 ? 0
+	                 : err_set(e, ERR_USAGE, "%s: .jsonl, .py, .step, or a folder was expected",
+	                           path);
+}
+
+int import_path(struct import *im, const char *path, struct err *e)
+{
+	char clean[PATH_MAX];
+	size_t n = strlen(path);
+	int found = 0;
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	snprintf(clean, sizeof(clean), "%.*s", (int)(n < sizeof(clean) ? n : sizeof(clean) - 1),
+	         path);
+	int rc = import_any(im, clean, 0, &found, e);
+	if (rc == 0 && found == 0)
+		return err_set(e, ERR_INPUT,
+		               "%s: nothing in it that can be imported: an exported episode, "
+		               ".jsonl, .py or .step",
+		               path);
+	/* what waits comes in, whatever became of the rest */
+	struct err late;
+	if (flush(im, rc == 0 ? e : &late) < 0 && rc == 0)
+		rc = -1;
+	return rc;
+}
+
+struct import *import_open(const struct import_options *o, struct err *e)
+{
+	struct import *im = calloc(1, sizeof(*im));
+
+	if (!im) {
+		err_set(e, ERR_MEM, "out of memory");
+		return NULL;
+	}
+	im->o = *o;
+	return im;
+}
+
+void import_close(struct import *im)
+{
+	if (!im)
+		return;
+	for (int i = 0; i < im->n; i++)
+		item_release(&im->item[i]);
+	scoring_close(im->scoring);
+	tdestroy(im->seen, free);
+	free(im);
+}
