@@ -17,12 +17,17 @@ skip() { # skip TEXT WHY
 	n=$((n + 1))
 	echo "ok $n - $1 # SKIP $2"
 }
+CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
+export CADFORGE_TASKS
 page=$srcdir/man/cadforge.1
+verbs=$(./cadforge --help | sed -n 's/^  \([a-z][a-z-]*\)  *[a-z].*/\1/p')
 
 if command -v mandoc > /dev/null; then
-	said=$(mandoc -T lint -W warning "$page")
-	claim $? "the manual page passes mandoc's lint${said:+: $said}"
-	for verb in build score bench doctor; do
+	for p in "$srcdir"/man/*.[1-9]; do
+		said=$(mandoc -T lint -W warning "$p")
+		claim $? "${p##*/} passes mandoc's lint${said:+: $said}"
+	done
+	for verb in $verbs; do
 		text="every option of $verb --help is in the manual page"
 		options=$(./cadforge $verb --help | grep -oE -e '--[a-z][a-z-]*' | sort -u)
 		# A page rendered without line breaks inside words; mdoc writes the dashes.
@@ -39,6 +44,13 @@ else
 	skip "the manual page passes mandoc's lint" "mandoc is not installed"
 	skip "every option is in the manual page" "mandoc is not installed"
 fi
+
+lacks=
+for kind in $(grep -o '"check_[a-z_]*"' "$srcdir/tasks/task.schema.json" | sort -u | sed 's/"check_\(.*\)"/\1/'); do
+	grep -q "^\.It Cm $kind\$" "$srcdir/man/cadforge-tasks.5" || lacks="$lacks $kind"
+done
+[ -z "$lacks" ]
+claim $? "every kind of check is in cadforge-tasks.5${lacks:+: not$lacks}"
 
 version=$(./cadforge --version | sed -n '1s/^cadforge \([0-9.]*\).*/\1/p')
 [ -n "$version" ] && grep -q "^$version (" "$srcdir/NEWS"
@@ -57,6 +69,10 @@ if command -v bash > /dev/null; then
 	claim $? "the completion finishes a task"
 	[ "$(offers score --task = four)" = four_leg_chair_700n ]
 	claim $? "the completion finishes a task after an equals sign"
+	[ "$(offers tasks show office)" = office_chair ]
+	claim $? "the completion finishes the words of a verb"
+	[ "$(offers prompts show def)" = default ]
+	claim $? "the completion finishes a prompt set"
 	[ "$(offers score --prof)" = --profile ]
 	claim $? "the completion finishes an option that the program has"
 else
