@@ -20,7 +20,7 @@ static const uint8_t dark[3] = { 26, 32, 44 };
 /* Points of two digits, x then y, with the base line at y = 2 and capitals up to 8; a space lifts
  * the pen. Drawn for this program. */
 static const char *const strokes[128] = {
-	['0'] = "123243473818070312",
+	['0'] = "122233372818070312",
 	['1'] = "172822 1232",
 	['2'] = "07183847460242",
 	['3'] = "07183847463515 354443321203",

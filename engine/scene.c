@@ -345,7 +345,6 @@ struct flat {
 	int left, right, top, bottom; /* the pixels whose middles may be covered */
 	double z[3];                  /* in steps of the depth buffer, 1 to DEPTH_TOP */
 	double shade[3];              /* 0 to 255 */
-	bool front;
 };
 
 /* What is the same for all fragments of one triangle. */
@@ -402,7 +401,8 @@ static inline uint32_t fragment(float z, float s)
 	return (uint32_t)(int32_t)z << 8 | (uint32_t)(int32_t)s;
 }
 
-/* The pixels from @x0 up to @x1 of row @y. */
+/* The pixels from @x0 up to @x1 of row @y. @front as rounding has left it: a sliver that was turned
+ * over takes back what its neighbours have too much. */
 static void draw_span(const struct drawing *g, const struct plane *p, bool front, int x0, int x1,
                       int y)
 {
@@ -493,7 +493,7 @@ static void draw_few(const struct drawing *g, const struct flat *f, const struct
 			if ((e0 | e1 | e2) < 0)
 				continue;
 			if (!plain) {
-				draw_span(g, p, f->front, x, x + 1, y);
+				draw_span(g, p, f->area < 0, x, x + 1, y);
 				continue;
 			}
 			uint32_t k = fragment(z + zx * (float)x, s + sx * (float)x);
@@ -561,7 +561,7 @@ static void draw_flat(const struct drawing *g, const struct flat *f)
 			}
 		}
 		if (from <= to)
-			draw_span(g, &p, f->front, from, to + 1, y);
+			draw_span(g, &p, f->area < 0, from, to + 1, y);
 	}
 }
 
@@ -631,8 +631,7 @@ int scene_surfaces(const struct scene *s, const struct scene_look *l, struct dep
 		g.cut = (uint32_t)depth_steps(c, l->cut_mm);
 	for (size_t i = 0; i < s->n_tri; i++) {
 		struct flat f;
-		f.front = view_dot(c, &s->face[3 * i]) > 0;
-		if (l->cull && !f.front)
+		if (l->cull && view_dot(c, &s->face[3 * i]) <= 0)
 			continue;
 		for (int k = 0; k < 3; k++) {
 			const struct spot *p = &spots[s->t[3 * i + (size_t)k]];
