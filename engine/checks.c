@@ -21,14 +21,15 @@ static const struct {
 	[CHECK_BBOX] = { "bbox_mm", COMMON "want max min_fraction" },
 	[CHECK_SOLIDS] = { "solids", COMMON "want" },
 	[CHECK_HOLES] = { "holes", COMMON
-	                  "want axis diameter_mm through region per pattern slotted min_turn_deg" },
+	                  "want axis diameter_mm through region per pattern slotted min_turn_deg mirror" },
 	[CHECK_SECTION] = { "section", COMMON "axis at at_mm want area_mm2 region min_area_mm2" },
 	[CHECK_PIECES] = { "pieces", COMMON "want region" },
-	[CHECK_WINDOWS] = { "windows", COMMON "axis want min_area_mm2 region" },
+	[CHECK_WINDOWS] = { "windows", COMMON "axis want min_area_mm2 region mirror" },
 	[CHECK_CONTACTS] = { "contacts", COMMON "want side" },
 	[CHECK_ROTATIONAL] = { "rotational_symmetry", COMMON "axis order min_iou" },
 	[CHECK_MIRROR] = { "mirror_symmetry", COMMON "plane min_iou" },
-	[CHECK_FACES] = { "faces", COMMON "surface want radius_mm axis side turn_deg region per" },
+	[CHECK_FACES] = { "faces", COMMON
+	                  "surface want radius_mm axis side turn_deg region per tilt_deg mirror" },
 	[CHECK_SLOTS] = { "slots", COMMON "axis at radius want" },
 	[CHECK_WALL] = { "wall_thickness_min_mm", COMMON "want" },
 	[CHECK_VOLUME] = { "volume_fraction", COMMON "want region" },
@@ -353,6 +354,25 @@ static int get_pattern(struct check *c, const cJSON *o, struct err *e)
 	return wanted(v, "pattern", what, e);
 }
 
+/* A plane or an array of planes, as bits of their normals. */
+static int get_mirrors(struct check *c, const cJSON *o, struct err *e)
+{
+	static const char what[] = "\"xy\", \"xz\" or \"yz\", or an array of them";
+	const cJSON *v = field(o, "mirror");
+	int n = cJSON_IsArray(v) ? cJSON_GetArraySize(v) : v != NULL;
+
+	for (int i = 0; i < n; i++) {
+		const cJSON *x = cJSON_IsArray(v) ? cJSON_GetArrayItem(v, i) : v;
+		unsigned had = c->mirrors;
+		for (int k = 0; k < 3 && cJSON_IsString(x); k++)
+			if (strcmp(x->valuestring, planes[k]) == 0)
+				c->mirrors |= 1u << k;
+		if (c->mirrors == had)
+			return wanted(v, "mirror", what, e);
+	}
+	return v && n == 0 ? wanted(v, "mirror", what, e) : 0;
+}
+
 static int get_holes(struct check *c, const cJSON *o, struct err *e)
 {
 	static const char *const per[] = { "wall", "axis" };
@@ -362,7 +382,8 @@ static int get_holes(struct check *c, const cJSON *o, struct err *e)
 	if (get_count(o, "want", &c->count, e) < 0 ||
 	    get_word(o, "axis", axes, 3, -1, &c->axis, e) < 0 || get_diameter(c, o, e) < 0 ||
 	    get_region(o, false, &c->region, e) < 0 ||
-	    get_word(o, "per", per, 2, 0, &which, e) < 0 || get_pattern(c, o, e) < 0)
+	    get_word(o, "per", per, 2, 0, &which, e) < 0 || get_pattern(c, o, e) < 0 ||
+	    get_mirrors(c, o, e) < 0)
 		return -1;
 	if (v && !cJSON_IsBool(v))
 		return wanted(v, "through", "true, false or null", e);
@@ -474,7 +495,8 @@ static int get_faces(struct check *c, const cJSON *o, struct err *e)
 	    get_count(o, "want", &c->count, e) < 0 ||
 	    get_range(o, "radius_mm", 0, LENGTH_MAX, false, &c->radius_mm, e) < 0 ||
 	    get_range(o, "turn_deg", 0, 360, false, &c->turn_deg, e) < 0 ||
-	    get_region(o, false, &c->region, e) < 0)
+	    get_range(o, "tilt_deg", 0, 90, false, &c->tilt_deg, e) < 0 ||
+	    get_mirrors(c, o, e) < 0 || get_region(o, false, &c->region, e) < 0)
 		return -1;
 	c->side = side < 0 ? SIDE_ANY : side == 0 ? SIDE_IN : SIDE_OUT;
 	c->per_surface = which == 1;
@@ -483,6 +505,11 @@ static int get_faces(struct check *c, const cJSON *o, struct err *e)
 			return err_set(e, ERR_INPUT,
 			               "%s: planes and freeform surfaces have none; leave it out",
 			               round[i]);
+	if (!field(o, "tilt_deg"))
+		c->tilt_deg = (struct range){ 0, 5 };
+	else if (c->axis < 0)
+		return err_set(e, ERR_INPUT,
+		               "axis: \"x\", \"y\" or \"z\" wanted with tilt_deg, it is missing");
 	if (!(c->surfaces & ~no_axis) && field(o, "axis"))
 		return err_set(e, ERR_INPUT,
 		               "axis: spheres and freeform surfaces have none; leave it out");
@@ -530,7 +557,8 @@ static int get_own_fields(struct check *c, const cJSON *o, struct err *e)
 		return get_region(o, false, &c->region, e);
 	case CHECK_WINDOWS:
 		if (get_word(o, "axis", axes, 3, -2, &c->axis, e) < 0 ||
-		    get_count(o, "want", &c->count, e) < 0 || get_min_area(c, o, e) < 0)
+		    get_count(o, "want", &c->count, e) < 0 || get_min_area(c, o, e) < 0 ||
+		    get_mirrors(c, o, e) < 0)
 			return -1;
 		return get_region(o, false, &c->region, e);
 	case CHECK_CONTACTS:

@@ -1,55 +1,67 @@
+/* clang-format off */
 /*
  * checks.h - what an engineer would check on the drawing, as data: read from a task file, evaluated
  * on the solid.
  *
  * Reading (checks.c, in libengine) is pure and strict. Evaluating (checks_eval.c, in libscorer)
- * asks a struct probe. Kinds, fields and credit: reward-exact.md "Task checks", cadforge-tasks(5).
+ * asks a struct probe. Design: reward-exact.md "Task checks"; the same for users: cadforge-tasks(5).
  *
- * All checks have: "id" ([a-z0-9_-], 1 to 63 bytes, once in a task), "kind", "weight" (above 0, at
- * most 100; 1), "about" (a phrase for people), "covers" (keys of the task's expect), "tolerance"
- * (share of a size, 0 to 1; 0.02) and "tolerance_mm" (1): of a size, the larger of the two counts.
- * A count is n or [min, max]; a range is [min, max]; null leaves an end open. A region is
- * {"from": [x, y, z], "to": [x, y, z]}, fractions of the part's own box. An axis is "x", "y" or
- * "z", null for any where said. "at" and "radius" are a number, or [from, to]: then several places
- * in between are looked at, and the one that suits the check best counts (design freedom). The
- * kinds and their own fields, [] for those that may be left out:
+ * Fields of every check: "id" ([a-z0-9_-], 1 to 63 bytes, once in a task), "kind", "weight" (above
+ * 0, at most 100; 1), "about" (a phrase for people), "covers" (keys of the task's expect),
+ * "tolerance" (share of a size, 0 to 1; 0.02), "tolerance_mm" (1): of a size the larger counts.
  *
- *   bbox_mm          want: [x, y, z], null for an axis that is free; [max: true: upper bounds];
- *                    [min_fraction: with max, the least share of each bound that must be used; 0]
- *   solids           want: count
- *   holes            want: count; [axis, null]; [diameter_mm: number or range]; [through]; [region:
- *                    holds the middle]; [per: "wall": each wall drilled counts, a bore with its
- *                    counterbore once (default), "axis": all on one axis are one]; [pattern:
- *                    {"circle": {"diameter_mm", ["equal": true: evenly spaced]}} or
- *                    {"grid": [n, m]}]; [slotted: true: slots with round ends alone, false: none;
- *                    a slot's diameter is its width]; [min_turn_deg: how far the wall must go
- *                    round; 324: a bore may have a slit; 200 takes in a split clamp]
- *   section          axis; at: fraction, or at_mm from the low side of the box; want: count of
- *                    separate faces; [area_mm2: range, of all together]; [region: what lies outside
- *                    of it is cut away; its extent along the axis is of no matter];
- *                    [min_area_mm2: smaller faces do not count]
- *   pieces           want: count of connected pieces that are left when what lies outside of the
- *                    region is cut away; [region]. What is thinner than about a hundredth of the
- *                    region may be missed, and less than 0.3 % of its material does not count
- *   windows          axis; want: count of openings that one sees through along it, closed all
- *                    round; [min_area_mm2]; [region: holds the middle, its extent along the axis
- *                    is of no matter]
- *   contacts         want: count of separate ground faces; [side: "-z"]
+ * A count is n or [min, max]; a range is [min, max]; null leaves an end open. An axis is "x", "y" or
+ * "z". A region is {"from": [x, y, z], "to": [x, y, z]}, fractions of the part's own box. "at" and
+ * "radius" are a number, or [from, to]: then several places in between are looked at, and the one
+ * that suits the check best counts (design freedom).
+ *
+ * The kinds and their own fields, [] for those that may be left out:
+ *
+ *   bbox_mm    want: [x, y, z], null for an axis that is free
+ *              [max: true: upper bounds]
+ *              [min_fraction: with max, the least share of each bound that must be used; 0]
+ *   solids     want: count
+ *   holes      want: count; a bore with its counterbore is one
+ *              [axis] [region: holds the middle] [through: true, false, null]
+ *              [diameter_mm: number or range; of a slot its width]
+ *              [slotted: true: slots with round ends alone; false: none of them]
+ *              [min_turn_deg: how far the wall must go round; 324; 200 takes in a split clamp]
+ *              [per: "wall": each wall drilled counts (default); "axis": all on one axis are one]
+ *              [pattern: {"circle": {["diameter_mm"], ["equal": true: evenly spaced]}} or
+ *              {"grid": [n, m]}; needs an axis]
+ *              [mirror: a plane or an array of them: each must have its mirror image among them]
+ *   section    axis; at: fraction, or at_mm from the low side of the box
+ *              want: count of separate faces
+ *              [area_mm2: range, of all together] [min_area_mm2: smaller faces do not count]
+ *              [region: what lies outside is cut away; its extent along the axis does not matter]
+ *   pieces     want: count of connected pieces left when what is outside of the region is cut away
+ *              [region]. What is thinner than about a hundredth of the region may be missed; less
+ *              than 0.3 % of its material does not count
+ *   windows    axis; want: count of openings, closed all round, that one sees through along it
+ *              [min_area_mm2] [mirror] [region: holds the middle, in the picture]
+ *   contacts   want: count of separate ground faces; [side: "-z"]
  *   rotational_symmetry  axis; order; [min_iou: 0.98]
- *   mirror_symmetry  plane: "xy", "xz", "yz" through the middle of the box; [min_iou: 0.98]
- *   faces            surface: one of plane, cylinder, cone, torus, sphere, freeform, curved (all
- *                    but planes), or an array of them; want: count; [radius_mm: range; of a torus
- * that of its tube]; [axis, null: of a plane its normal]; [side: "in" concave, "out" convex];
- * [turn_deg: range of the angle that it goes round]; [region: holds the middle]. Faces of one
- * surface that share an edge are one; [per: "face" (default), "surface": those that do not share
- * one too, as the halves of a split bore]. slots            axis; at: fraction; radius: fraction of
- * the outer one; want: count of gaps wall_thickness_min_mm  want: mm volume_fraction  want: range,
- * of the box; [region: of that part of the box] stands           none; [margin: share of the way
- * from the edge of the support to its middle at which the centre of mass must be; 0] clearance
- * region; [max_fill: 0.02] reach            region; [min_fill: 0.5] joint            axis, null;
- * clearance_mm; want: count of pairs of solids that turn or slide on one another: a cylinder of one
- * in a bore of the other
+ *   mirror_symmetry      plane: "xy", "xz", "yz", through the middle of the box; [min_iou: 0.98]
+ *   faces      surface: plane, cylinder, cone, torus, sphere, freeform, curved (all but planes), or
+ *              an array of them
+ *              want: count; faces of one surface that share an edge are one
+ *              [per: "face" (default); "surface": also when they do not, as in a split bore]
+ *              [axis: of the round, or the plane's normal] [tilt_deg: range of the angle to it; 0
+ *              to 5] [side: "in" concave, "out" convex] [turn_deg: range of the angle it goes round]
+ *              [radius_mm: range; of a cone the largest, of a torus that of its tube]
+ *              [region: holds the middle] [mirror]
+ *   slots      axis; at: fraction; radius: fraction of the outer one; want: count of gaps
+ *   wall_thickness_min_mm  want: mm (only "tolerance" counts)
+ *   volume_fraction        want: range, of the box; [region: of that part of the box]
+ *   stands     [margin: the centre of mass is so far inside of the support, as a share of what the
+ *              middle of the support is; 0]
+ *   clearance  region; [max_fill: 0.02]
+ *   reach      region; [min_fill: 0.5]
+ *   joint      clearance_mm; want: count of pairs of solids that turn or slide on one another: a
+ *              cylinder of one in a bore of the other
+ *              [axis]
  */
+/* clang-format on */
 #ifndef ENGINE_CHECKS_H
 #define ENGINE_CHECKS_H
 
@@ -141,8 +153,10 @@ struct check {
 	unsigned surfaces; /* faces: bit 1 << enum surface_kind */
 	bool per_surface;
 	enum side side;
-	int slotted;         /* holes: 1 slots alone, 0 none, -1 either */
-	double min_turn_deg; /* holes */
+	unsigned mirrors;      /* holes, windows, faces: bit 1 << normal of the plane */
+	struct range tilt_deg; /* faces */
+	int slotted;           /* holes: 1 slots alone, 0 none, -1 either */
+	double min_turn_deg;   /* holes */
 };
 
 struct check_list {

@@ -27,7 +27,7 @@
 #define SYMMETRY_SLOPE   0.25 /* so much IoU too little, the same */
 #define FILL_SLOPE       0.5
 #define STANDS_SLOPE     0.25
-#define PLACES           9 /* looked at in a range of places */
+#define PLACES           21 /* looked at in a range of places */
 #define RADII            7
 #define GRID_HALF        32 /* lines each way from the middle */
 #define RINGS            20
@@ -337,6 +337,73 @@ static int check_solids(struct eval *v, const struct check *c, struct verdict *o
 	return 0;
 }
 
+/* ---- mirror images ---- */
+
+/* " (20, 15)": across @axis, or all three when it is -1. */
+static void put_point(struct buf *b, const double at_mm[3], int axis)
+{
+	bool any = false;
+
+	buf_adds(b, "(");
+	for (int i = 0; i < 3; i++) {
+		if (i == axis)
+			continue;
+		buf_adds(b, any ? ", " : "");
+		put(b, at_mm[i]);
+		any = true;
+	}
+	buf_adds(b, ")");
+}
+
+struct spot {
+	double at_mm[3], size_mm; /* size NAN: any is the same */
+};
+
+static bool has_image(const struct eval *v, const struct check *c, const struct spot *s, int n,
+                      int i, int axis)
+{
+	double slack = fmax(c->tolerance_mm, c->tolerance * v->len[axis]);
+
+	for (int k = 0; k < n; k++) {
+		bool same = isnan(s[i].size_mm) || fabs(s[k].size_mm - s[i].size_mm) <=
+		                                           fmax(0.1, c->tolerance * s[i].size_mm);
+		for (int d = 0; d < 3 && same; d++) {
+			double want =
+				d == axis ? 2 * place(v, d, 0.5) - s[i].at_mm[d] : s[i].at_mm[d];
+			same = fabs(s[k].at_mm[d] - want) <= slack;
+		}
+		if (same)
+			return true;
+	}
+	return false;
+}
+
+/* Takes credit away for what has no mirror image among the others, and says which. */
+static void judge_images(const struct eval *v, const struct check *c, const struct spot *s, int n,
+                         const char *noun, struct verdict *out)
+{
+	int lonely = 0;
+
+	for (int i = 0; i < n && c->mirrors; i++) {
+		for (int axis = 0; axis < 3; axis++) {
+			if (!(c->mirrors & 1u << axis) || has_image(v, c, s, n, i, axis))
+				continue;
+			if (lonely++ == 0) {
+				buf_printf(&out->why, "; the %s at ", noun);
+				put_point(&out->why, s[i].at_mm, -1);
+				buf_printf(&out->why,
+				           " has no mirror image across the middle of %c",
+				           axis_names[axis]);
+			}
+			break;
+		}
+	}
+	if (lonely > 1)
+		buf_printf(&out->why, ", nor have %d others", lonely - 1);
+	if (lonely)
+		out->score = fmin(0.999999, out->score * (n - lonely) / n);
+}
+
 /* ---- holes ---- */
 
 static double dot(const double a[3], const double b[3])
@@ -411,22 +478,6 @@ static int find_bores(struct eval *v, bool per_axis, struct verdict *out, struct
 	}
 	b->known = true;
 	return 0;
-}
-
-/* " (20, 15)": across @axis, or all three when it is -1. */
-static void put_point(struct buf *b, const double at_mm[3], int axis)
-{
-	bool any = false;
-
-	buf_adds(b, "(");
-	for (int i = 0; i < 3; i++) {
-		if (i == axis)
-			continue;
-		buf_adds(b, any ? ", " : "");
-		put(b, at_mm[i]);
-		any = true;
-	}
-	buf_adds(b, ")");
 }
 
 /* The member of group @root that the check means: -1 when there is none. @smallest: the group's
@@ -683,6 +734,7 @@ static int check_holes(struct eval *v, const struct check *c, struct verdict *ou
 	int n = 0, n_others = 0, counts;
 	int *meant = NULL, *others = NULL;
 	double(*at)[2] = NULL;
+	struct spot *spots = NULL;
 	int rc = find_bores(v, c->per_axis, out, e);
 
 	if (rc != 0)
@@ -690,7 +742,8 @@ static int check_holes(struct eval *v, const struct check *c, struct verdict *ou
 	meant = malloc(((size_t)v->n_holes + 1) * sizeof(*meant));
 	others = malloc(((size_t)v->n_holes + 1) * sizeof(*others));
 	at = malloc(((size_t)v->n_holes + 1) * sizeof(*at));
-	if (!meant || !others || !at) {
+	spots = malloc(((size_t)v->n_holes + 1) * sizeof(*spots));
+	if (!meant || !others || !at || !spots) {
 		rc = err_set(e, ERR_MEM, "no memory for %d holes", v->n_holes);
 		goto out;
 	}
@@ -733,11 +786,17 @@ static int check_holes(struct eval *v, const struct check *c, struct verdict *ou
 	}
 	if (c->pattern != PATTERN_NONE && counts < n)
 		buf_printf(&out->why, ", %d of them so arranged", counts);
+	for (int i = 0; i < n; i++) {
+		memcpy(spots[i].at_mm, v->holes[meant[i]].middle_mm, sizeof(spots[i].at_mm));
+		spots[i].size_mm = v->holes[meant[i]].diameter_mm;
+	}
+	judge_images(v, c, spots, n, "one", out);
 	if (out->score < 1 && n_others) {
 		buf_adds(&out->why, "; not counted: ");
 		put_holes(&out->why, v->holes, others, n_others, -1, true);
 	}
 out:
+	free(spots);
 	free(at);
 	free(others);
 	free(meant);
@@ -1186,9 +1245,10 @@ static int check_pieces(struct eval *v, const struct check *c, struct verdict *o
 		if (to[i] - from[i] > to[axis] - from[axis])
 			axis = i;
 	}
-	if (get_columns(v, axis, e) < 0)
-		return -1;
-	if (columns_pieces(&v->columns[axis], from, to, TOUCH_MM, PIECE_MIN_SHARE, &got, &own) < 0)
+	for (int i = 0; i < 3; i++)
+		if (get_columns(v, i, e) < 0)
+			return -1;
+	if (columns_pieces(v->columns, axis, from, to, TOUCH_MM, PIECE_MIN_SHARE, &got, &own) < 0)
 		return no_answer(&own, out, e);
 	counted(out, c, got);
 	out->score = count_score(got, c->count);
@@ -1239,8 +1299,18 @@ static int check_windows(struct eval *v, const struct check *c, struct verdict *
 	}
 	if (got > LISTED_MAX)
 		buf_printf(&out->why, " and %d more", got - LISTED_MAX);
+	struct spot *spots = malloc(((size_t)got + 1) * sizeof(*spots));
+	for (int i = 0; i < got && spots; i++) {
+		spots[i].at_mm[axis] = place(v, axis, 0.5);
+		spots[i].at_mm[u] = all.w[i].middle_mm[0];
+		spots[i].at_mm[w] = all.w[i].middle_mm[1];
+		spots[i].size_mm = NAN;
+	}
+	if (spots)
+		judge_images(v, c, spots, got, "one", out);
+	free(spots);
 	windows_release(&all);
-	return 0;
+	return spots ? 0 : err_set(e, ERR_MEM, "no memory for %d openings", got);
 }
 
 static void put_percent(struct buf *b, double share)
@@ -1343,12 +1413,20 @@ static int check_slots(struct eval *v, const struct check *c, struct verdict *ou
 
 /* ---- faces, walls, joints ---- */
 
+/* Is that the cosine of an angle in the range? */
+static bool is_tilted(const struct check *c, double cosine)
+{
+	double deg = acos(fmin(fabs(cosine), 1)) * 180 / M_PI;
+
+	return deg >= c->tilt_deg.min - 1e-6 && deg <= c->tilt_deg.max + 1e-6;
+}
+
 /* Which of the faces the check may mean, radius and turn apart. */
 static bool is_meant(const struct eval *v, const struct check *c, const struct probe_face *f)
 {
 	return (c->surfaces & 1u << f->surface) && in_region(v, &c->region, f->middle_mm) &&
 	       (c->side == SIDE_ANY || f->side == c->side) &&
-	       (c->axis < 0 || fabs(f->axis[c->axis]) >= ALONG_MIN);
+	       (c->axis < 0 || is_tilted(c, f->axis[c->axis]));
 }
 
 static void put_surfaces(struct buf *b, const struct check *c)
@@ -1390,8 +1468,12 @@ static int check_faces(struct eval *v, const struct check *c, struct verdict *ou
 		v->faces_known = true;
 	}
 	const struct probe_face **meant = malloc(((size_t)v->n_faces + 1) * sizeof(*meant));
-	if (!meant)
+	struct spot *spots = malloc(((size_t)v->n_faces + 1) * sizeof(*spots));
+	if (!meant || !spots) {
+		free(spots);
+		free(meant);
 		return err_set(e, ERR_MEM, "no memory for %d faces", v->n_faces);
+	}
 	for (int i = 0; i < v->n_faces; i++)
 		if (is_meant(v, c, &v->faces[i]))
 			meant[n++] = &v->faces[i];
@@ -1411,7 +1493,8 @@ static int check_faces(struct eval *v, const struct check *c, struct verdict *ou
 		                f->radius_mm <= c->radius_mm.max + 1e-6)) &&
 		    (!turned ||
 		     (turn >= c->turn_deg.min - 1e-3 && turn <= c->turn_deg.max + 1e-3))) {
-			got++;
+			memcpy(spots[got].at_mm, f->middle_mm, sizeof(spots[got].at_mm));
+			spots[got++].size_mm = f->radius_mm;
 		} else if (others++ < LISTED_MAX) {
 			buf_adds(&radii, others > 1 ? ", " : "");
 			if (isnan(f->radius_mm)) {
@@ -1444,13 +1527,20 @@ static int check_faces(struct eval *v, const struct check *c, struct verdict *ou
 		buf_adds(&out->why, " over ");
 		put_range(&out->why, c->turn_deg.min, c->turn_deg.max, " degrees");
 	}
-	if (c->axis >= 0)
+	if (c->axis >= 0 && c->tilt_deg.max == 5 && c->tilt_deg.min == 0) {
 		buf_printf(&out->why, " along %c", axis_names[c->axis]);
+	} else if (c->axis >= 0) {
+		buf_adds(&out->why, " tilted by ");
+		put_range(&out->why, c->tilt_deg.min, c->tilt_deg.max, " degrees");
+		buf_printf(&out->why, " to %c", axis_names[c->axis]);
+	}
 	put_region(&out->why, &c->region, -1);
 	buf_printf(&out->why, ", found %d", got);
 	if (out->score < 1 && others)
 		buf_printf(&out->why, "; not counted: R %s%s", buf_str(&radii),
 		           others > LISTED_MAX ? " ..." : "");
+	judge_images(v, c, spots, got, "one", out);
+	free(spots);
 	buf_release(&radii);
 	return 0;
 }

@@ -255,28 +255,71 @@ static int root_of(struct node *x, int i)
 	return i;
 }
 
-static void join_rows(struct nodes *g, int a, int a_end, int b, int b_end, double join_mm)
+/* A way from one line to the next: along axis @d, at @p but for that axis and the lines' own. */
+struct step {
+	const struct columns *c; /* of axis d */
+	int d, axis;
+	double p[3], from, to, join_mm;
+};
+
+/* 1 when the way is free of gaps at the height @w, 0 when not, -1 out of memory. */
+static int leads_over(const struct step *s, double w, struct spans *scratch, struct err *e)
 {
+	double p[3] = { s->p[0], s->p[1], s->p[2] }, at = s->from;
+
+	p[s->axis] = w;
+	if (columns_at(s->c, p[(s->d + 1) % 3], p[(s->d + 2) % 3], scratch, e) < 0)
+		return -1;
+	for (int i = 0; i < scratch->n && at < s->to; i++) {
+		if (scratch->s[i].b < at)
+			continue;
+		if (scratch->s[i].a > at + s->join_mm)
+			return 0;
+		at = scratch->s[i].b;
+	}
+	return at >= s->to - s->join_mm;
+}
+
+/* Joins the spans a .. a_end of one line with b .. b_end of the next. */
+static int join_lines(struct nodes *g, int a, int a_end, int b, int b_end, const struct step *s,
+                      struct spans *scratch, struct err *e)
+{
+	static const double where[3] = { 0.5, 0.16, 0.84 };
+
 	while (a < a_end && b < b_end) {
-		double both = least(g->x[a].b, g->x[b].b) - most(g->x[a].a, g->x[b].a);
-		if (both > join_mm ||
-		    both > 0.5 * least(g->x[a].b - g->x[a].a, g->x[b].b - g->x[b].a)) {
+		double lo = most(g->x[a].a, g->x[b].a), hi = least(g->x[a].b, g->x[b].b);
+		for (int k = 0; k < 3 && hi > lo; k++) {
 			int p = root_of(g->x, a), q = root_of(g->x, b);
-			g->x[p > q ? p : q].root = p < q ? p : q;
+			if (p == q)
+				break;
+			int rc = leads_over(s, lo + where[k] * (hi - lo), scratch, e);
+			if (rc < 0)
+				return -1;
+			if (rc)
+				g->x[p > q ? p : q].root = p < q ? p : q;
 		}
 		if (g->x[a].b < g->x[b].b)
 			a++;
 		else
 			b++;
 	}
+	return 0;
 }
 
-static int add_line(struct nodes *g, const struct spans *s, double lo, double hi, struct err *e)
+/* Spans of one line that are next to touching are one. */
+static int add_line(struct nodes *g, const struct spans *s, double lo, double hi, double join_mm,
+                    struct err *e)
 {
+	int first = g->n;
+
 	for (int i = 0; i < s->n; i++) {
 		double a = most(s->s[i].a, lo), b = least(s->s[i].b, hi);
 		if (!(a < b))
 			continue;
+		if (g->n > first && a - g->x[g->n - 1].b <= join_mm) {
+			g->x[g->n - 1].b = b;
+			continue;
+		}
 		if (g->n >= PIECE_SPANS_MAX)
 			return err_set(e, ERR_INPUT,
 			               "the part is in more than %d stretches of material; use "
@@ -311,12 +354,12 @@ static int count_pieces(struct nodes *g, double min_share)
 	return n;
 }
 
-int columns_pieces(const struct columns *c, const double from[3], const double to[3],
+int columns_pieces(const struct columns c[3], int axis, const double from[3], const double to[3],
                    double join_mm, double min_share, int *out, struct err *e)
 {
-	int u = (c->axis + 1) % 3, v = (c->axis + 2) % 3, n[2], rc = -1;
-	double len[2] = { to[u] - from[u], to[v] - from[v] };
-	double pitch = sqrt(len[0] * len[1] / (PIECE_LINES * PIECE_LINES));
+	int across[2] = { (axis + 1) % 3, (axis + 2) % 3 }, n[2], rc = -1;
+	double len[2] = { to[across[0]] - from[across[0]], to[across[1]] - from[across[1]] };
+	double pitch = sqrt(len[0] * len[1]) / PIECE_LINES, p[2][2] = { { 0 } };
 	struct spans s = { 0 };
 	struct nodes g = { 0 };
 
@@ -330,16 +373,26 @@ int columns_pieces(const struct columns *c, const double from[3], const double t
 		return err_set(e, ERR_MEM, "no memory for %d lines", n[0]);
 	int *row = first, *before = first + n[0] + 1;
 	for (int y = 0; y < n[1]; y++) {
+		p[1][0] = p[1][1];
+		p[1][1] = from[across[1]] + (y + 0.4963) / n[1] * len[1];
 		for (int x = 0; x < n[0]; x++) {
+			p[0][0] = p[0][1];
+			p[0][1] = from[across[0]] + (x + 0.5037) / n[0] * len[0];
 			row[x] = g.n;
-			if (columns_at(c, from[u] + (x + 0.5037) / n[0] * len[0],
-			               from[v] + (y + 0.4963) / n[1] * len[1], &s, e) < 0 ||
-			    add_line(&g, &s, from[c->axis], to[c->axis], e) < 0)
+			if (columns_at(&c[axis], p[0][1], p[1][1], &s, e) < 0 ||
+			    add_line(&g, &s, from[axis], to[axis], join_mm, e) < 0)
 				goto out;
-			if (x)
-				join_rows(&g, row[x - 1], row[x], row[x], g.n, join_mm);
-			if (y)
-				join_rows(&g, before[x], before[x + 1], row[x], g.n, join_mm);
+			for (int d = 0; d < 2; d++) {
+				struct step way = { &c[across[d]], across[d], axis,   { 0 },
+					            p[d][0],       p[d][1],   join_mm };
+				way.p[across[!d]] = p[!d][1];
+				if (d == 0 ? x == 0 : y == 0)
+					continue;
+				int a = d ? before[x] : row[x - 1],
+				    a_end = d ? before[x + 1] : row[x];
+				if (join_lines(&g, a, a_end, row[x], g.n, &way, &s, e) < 0)
+					goto out;
+			}
 		}
 		row[n[0]] = g.n;
 		int *swap = row;

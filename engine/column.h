@@ -44,10 +44,11 @@ void columns_close(struct columns *c);
  * (ERR_MEM). */
 int columns_at(const struct columns *c, double u, double v, struct spans *out, struct err *e);
 
-/* In how many connected pieces is the material between the corners @from and @to (x, y, z)? Lines
- * side by side are connected where their material overlaps by more than @join_mm; pieces of less
- * than @min_share of it all do not count. 0, or -1: ERR_MEM, ERR_INPUT when it is too crumbled. */
-int columns_pieces(const struct columns *c, const double from[3], const double to[3],
+/* In how many connected pieces is the material between the corners @from and @to (x, y, z)? @c: the
+ * columns of all three axes; lines are laid along @axis. Lines side by side are connected where the
+ * way between them is material too, but for gaps of at most @join_mm; pieces of less than
+ * @min_share of it all do not count. 0, or -1: ERR_MEM, ERR_INPUT when it is too crumbled. */
+int columns_pieces(const struct columns c[3], int axis, const double from[3], const double to[3],
                    double join_mm, double min_share, int *out, struct err *e);
 
 /* Length of material in @s within [lo, hi]. */

@@ -40,8 +40,8 @@ const size_t ROUND_FACES_MAX = 4000;
 const double JOINT_TURN_MIN = 0.9 * M_PI;
 /* Pressed in, or two meshes of one size. */
 const double JOINT_PRESS_MM = 0.05;
-const double SLOT_TURN_SLACK = 0.05;                                   /* of a half turn */
-const double OPEN_TURN_MIN = M_PI / 2, OPEN_TURN_MAX = 0.9 * 2 * M_PI; /* engine/shape's holes */
+const double SLOT_TURN_SLACK = 0.05; /* of a half turn */
+const double OPEN_TURN_MIN = M_PI / 2;
 const double PARALLEL_MIN = 1 - 1e-4; /* of unit vectors' product: 0.8 degrees */
 
 struct box3 {
@@ -469,18 +469,6 @@ void add_round_faces(const struct probe *p, const TopTools_IndexedMapOfShape &fa
 		    std::find(f.walls.begin(), f.walls.end(), b) == f.walls.end())
 			f.walls.push_back(b);
 	}
-	bool compare = in.faces.size() - base <= ROUND_FACES_MAX;
-	for (size_t k = base; k < in.faces.size(); k++) {
-		round_face &f = in.faces[k];
-		f.whole = static_cast<int>(k);
-		for (size_t i = base; i < k && compare; i++) {
-			if (in.faces[i].whole != static_cast<int>(i) ||
-			    !same_surface(in.faces[i], f))
-				continue;
-			f.whole = static_cast<int>(i);
-			break;
-		}
-	}
 	for (size_t i = base; i < in.faces.size(); i++) {
 		const round_face &a = in.faces[i];
 		for (size_t k = i + 1; a.walls.size() == 2 && k < in.faces.size(); k++) {
@@ -520,6 +508,17 @@ struct probe_inside &inside_of(const struct probe *p)
 	for (int k = 1; k <= loose.Extent(); k++)
 		TopExp::MapShapesAndAncestors(loose(k), TopAbs_EDGE, TopAbs_FACE, at_edge);
 	add_round_faces(p, loose, at_edge, solids.Extent(), in);
+	for (size_t k = 0; k < in.faces.size(); k++) {
+		round_face &f = in.faces[k];
+		f.whole = static_cast<int>(k);
+		for (size_t i = 0; i < k && in.faces.size() <= ROUND_FACES_MAX; i++) {
+			if (in.faces[i].whole != static_cast<int>(i) ||
+			    !same_surface(in.faces[i], f))
+				continue;
+			f.whole = static_cast<int>(i);
+			break;
+		}
+	}
 	in.known = true;
 	return in;
 }
@@ -586,13 +585,20 @@ struct shaft {
 	enum side side;
 };
 
-void find_shafts(const std::vector<round_face> &faces, std::vector<shaft> &out)
+/* @together: pieces of several solids, the halves of a clamp, make one too. */
+void find_shafts(const std::vector<round_face> &faces, bool together, std::vector<shaft> &out)
 {
 	for (const round_face &f : faces) {
 		if (f.surface != SURFACE_CYLINDER || f.side == SIDE_ANY)
 			continue;
-		shaft s = { f.solid, f.dir, f.at - f.dir * f.at.Dot(f.dir), f.radius, f.t0, f.t1,
-			    f.turn,  f.side };
+		shaft s = { together ? -1 : f.solid,
+			    f.dir,
+			    f.at - f.dir * f.at.Dot(f.dir),
+			    f.radius,
+			    f.t0,
+			    f.t1,
+			    f.turn,
+			    f.side };
 		double c[3] = { s.dir.X(), s.dir.Y(), s.dir.Z() };
 		point_axis(c);
 		if (gp_XYZ(c[0], c[1], c[2]).Dot(s.dir) < 0) {
@@ -631,7 +637,7 @@ void find_joints(const struct probe *p, double clearance, std::vector<probe_join
 	};
 	std::vector<pair> known;
 
-	find_shafts(inside_of(p).faces, shafts);
+	find_shafts(inside_of(p).faces, false, shafts);
 	for (const shaft &pin : shafts) {
 		if (pin.side != SIDE_OUT || pin.turn < JOINT_TURN_MIN)
 			continue;
@@ -676,13 +682,14 @@ void find_joints(const struct probe *p, double clearance, std::vector<probe_join
 
 /* ---- holes ---- */
 
-/* Does a ray inside of solid @solid meet a triangle of it no further than @reach away? */
+/* Does a ray inside of solid @solid (-1: of all) meet a triangle of it no further than @reach away?
+ */
 bool meets(const struct probe *p, int solid, const double from[3], const gp_XYZ &dir, double reach)
 {
 	gp_XYZ o(from[0], from[1], from[2]);
 
 	for (size_t i = 0; i < p->n_tri; i++) {
-		if (p->solid_of[i] != solid)
+		if (solid >= 0 && p->solid_of[i] != solid)
 			continue;
 		const double *c = p->xyz + 9 * i;
 		gp_XYZ a(c[0], c[1], c[2]);
@@ -722,6 +729,27 @@ struct probe_hole hole_on(const struct probe *p, const gp_XYZ &dir, const gp_XYZ
 	return h;
 }
 
+/* Is the face the wall, or part of it, of one of geometry's holes? */
+bool in_bore(const struct probe *p, const round_face &f)
+{
+	double at[3], axis[3];
+
+	turned(p, f.at + f.dir * ((f.t0 + f.t1) / 2 - f.at.Dot(f.dir)), at);
+	turned(p, f.dir, axis);
+	for (int i = 0; i < p->n_holes; i++) {
+		const struct hole &h = p->holes[i];
+		gp_XYZ off(at[0] - h.center_mm[0], at[1] - h.center_mm[1], at[2] - h.center_mm[2]);
+		gp_XYZ along(h.axis[0], h.axis[1], h.axis[2]);
+		double t = off.Dot(along);
+		if (std::fabs(h.diameter_mm / 2 - f.radius) < slack_of(f) &&
+		    std::fabs(along.Dot(gp_XYZ(axis[0], axis[1], axis[2]))) >= PARALLEL_MIN &&
+		    (off - along * t).Modulus() < 1e-3 &&
+		    std::fabs(t) < (h.depth_mm + f.t1 - f.t0) / 2)
+			return true;
+	}
+	return false;
+}
+
 void find_holes(const struct probe *p, std::vector<struct probe_hole> &out)
 {
 	for (int i = 0; i < p->n_holes; i++) {
@@ -756,12 +784,12 @@ void find_holes(const struct probe *p, std::vector<struct probe_hole> &out)
 	}
 	for (size_t i = 0; i < in.faces.size(); i++)
 		if (!used[i] && in.faces[i].surface == SURFACE_CYLINDER &&
-		    in.faces[i].side == SIDE_IN)
+		    in.faces[i].side == SIDE_IN && !in_bore(p, in.faces[i]))
 			rest.push_back(in.faces[i]);
 	std::vector<shaft> bores;
-	find_shafts(rest, bores);
+	find_shafts(rest, true, bores);
 	for (const shaft &s : bores) {
-		if (!(s.turn >= OPEN_TURN_MIN && s.turn < OPEN_TURN_MAX))
+		if (!(s.turn >= OPEN_TURN_MIN))
 			continue;
 		struct probe_hole h = hole_on(p, s.dir, s.foot, s.t0, s.t1);
 		h.diameter_mm = 2 * s.radius;

@@ -51,8 +51,7 @@ struct probe_face {
 	double middle_mm[3]; /* of its box */
 	double turn_rad;     /* the angle it goes round its axis; NAN for planes and freeform */
 	enum side side;      /* SIDE_IN when the material is outside of a round; ANY for planes */
-	int whole;           /* faces of one solid that lie in one surface, joined or not, have the
-	                        same number */
+	int whole; /* faces that lie in one surface, joined or not, have the same number */
 };
 
 /* 0, or -1 (ERR_INPUT, ERR_MEM). Caller frees @out with free(). By place, so that the order does
