@@ -23,41 +23,11 @@
 
 #include "engine/extract.h"
 #include "src/app.h"
+#include "src/bench.h"
 #include "src/pipeline.h"
 #include "src/base/clock.h"
 
 extern char **environ;
-
-enum { SETS_MAX = 8, FILES_MAX = 512 };
-
-struct program {
-	char path[1024]; /* as found, */
-	char bare[1200]; /* and its program alone, in a folder of the bench's own, for the peers */
-	struct buf text;
-	struct extract what;
-	bool builds;
-	double ours_s, kernel_s; /* least of the rounds; NAN when not measured */
-};
-
-struct set {
-	const char *name, *dir;
-	struct program *p;
-	int n;
-};
-
-struct bench {
-	struct app app;
-	struct set set[SETS_MAX];
-	int n_sets, rounds;
-	const char *only; /* NULL: all figures */
-	const char *peer_python;
-	char stubs[4200], python[4200], script[4200], where[300];
-	char dir[64];  /* where the peers run, and write what they write */
-	double last_s; /* of the pipeline's last item */
-	bool last_ok;
-	double *seconds; /* by item, for the rate runs */
-	bool *ok;
-};
 
 static int by_value(const void *a, const void *b)
 {
@@ -66,7 +36,7 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double median(double *v, int n)
+double bench_median(double *v, int n)
 {
 	if (n == 0)
 		return NAN;
@@ -94,8 +64,8 @@ static void machine(char *out, size_t size)
 }
 
 /* One figure. @bound: what @value must reach; NAN where none is set. */
-static void figure(const struct bench *b, const char *name, double value, const char *unit,
-                   double bound, double peer, double ratio, const char *set)
+void bench_figure(const struct bench *b, const char *name, double value, const char *unit,
+                  double bound, double peer, double ratio, const char *set)
 {
 	if (b->app.json) {
 		cJSON *o = cJSON_CreateObject();
@@ -124,7 +94,7 @@ static void figure(const struct bench *b, const char *name, double value, const 
 	fflush(stdout);
 }
 
-static void say(const struct bench *b, const char *what)
+void bench_say(const struct bench *b, const char *what)
 {
 	if (!b->app.quiet)
 		fprintf(stderr, "bench: %s\n", what);
@@ -134,20 +104,21 @@ static void say(const struct bench *b, const char *what)
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const struct program *)a)->path, ((const struct program *)b)->path);
+	return strcmp(((const struct bench_program *)a)->path,
+	              ((const struct bench_program *)b)->path);
 }
 
-static int load_set(struct set *s, const char *bare_dir, int number, struct err *e)
+static int load_set(struct bench_set *s, const char *bare_dir, int number, struct err *e)
 {
 	DIR *d = opendir(s->dir);
 	struct dirent *x;
 
 	if (!d)
 		return err_errno(e, ERR_INPUT, "%s: cannot be read", s->dir);
-	s->p = calloc(FILES_MAX, sizeof(*s->p));
-	while (s->p && (x = readdir(d)) && s->n < FILES_MAX) {
+	s->p = calloc(BENCH_FILES_MAX, sizeof(*s->p));
+	while (s->p && (x = readdir(d)) && s->n < BENCH_FILES_MAX) {
 		size_t len = strlen(x->d_name);
-		struct program *p = &s->p[s->n];
+		struct bench_program *p = &s->p[s->n];
 		if (len < 4 || strcmp(x->d_name + len - 3, ".py") != 0)
 			continue;
 		snprintf(p->path, sizeof(p->path), "%s/%s", s->dir, x->d_name);
@@ -165,7 +136,7 @@ static int load_set(struct set *s, const char *bare_dir, int number, struct err 
 		return err_set(e, ERR_INPUT, "%s: no .py file in it", s->dir);
 	qsort(s->p, (size_t)s->n, sizeof(*s->p), by_path);
 	for (int i = 0; i < s->n; i++) {
-		struct program *p = &s->p[i];
+		struct bench_program *p = &s->p[i];
 		if (extract_program(&p->what, EXTRACT_FILE, buf_str(&p->text), p->text.len, e) < 0)
 			return -1;
 		snprintf(p->bare, sizeof(p->bare), "%s/%d-%d.py", bare_dir, number, i);
@@ -176,7 +147,7 @@ static int load_set(struct set *s, const char *bare_dir, int number, struct err 
 	return 0;
 }
 
-static void set_item(struct pipeline_item *it, const struct program *p)
+static void set_item(struct pipeline_item *it, const struct bench_program *p)
 {
 	*it = (struct pipeline_item){ .program = buf_str(&p->what.program),
 		                      .len = p->what.program.len,
@@ -190,7 +161,7 @@ static int on_tick(void *ctx)
 }
 
 /* For the loops that no pipeline runs: 0, or -1 when the measuring is to end here. */
-static int go_on(struct err *e)
+int bench_go_on(struct err *e)
 {
 	return on_tick(NULL) ? err_set(e, ERR_CANCELLED, "interrupted") : 0;
 }
@@ -277,7 +248,7 @@ static int peer_end(struct peer *p)
 }
 
 /* Writes the paths of every @step-th building program from @from on into a file for --list. */
-static int list_file(char *path, const struct set *s, int from, int step, struct err *e)
+static int list_file(char *path, const struct bench_set *s, int from, int step, struct err *e)
 {
 	strcpy(path, "/tmp/cadforge-bench-XXXXXX");
 	int fd = mkstemp(path);
@@ -293,7 +264,7 @@ static int list_file(char *path, const struct set *s, int from, int step, struct
 
 /* @n kernel processes share the set; returns the wall time from the common start to the last end,
  * or NAN. */
-static double kernel_run(struct bench *b, struct set *s, int n, int repeats, struct err *e)
+static double kernel_run(struct bench *b, struct bench_set *s, int n, int repeats, struct err *e)
 {
 	struct peer p[8] = { 0 };
 	double taken = NAN;
@@ -309,7 +280,7 @@ static double kernel_run(struct bench *b, struct set *s, int n, int repeats, str
 	}
 	for (int i = 0; i < n; i++)
 		if (getline(&line, &cap, p[i].out) < 0) {
-			if (go_on(e) == 0)
+			if (bench_go_on(e) == 0)
 				err_set(e, ERR_LOST, "%s %s ended before it was ready", b->python,
 				        b->script);
 			goto out;
@@ -329,7 +300,7 @@ static double kernel_run(struct bench *b, struct set *s, int n, int repeats, str
 					s->p[k].kernel_s = json_number_or(o, "seconds", NAN);
 			cJSON_Delete(o);
 		}
-		if (go_on(e) < 0)
+		if (bench_go_on(e) < 0)
 			goto out;
 		if (peer_end(&p[i]) != 0)
 			err_set(e, ERR_LOST, "%s failed", b->script);
@@ -349,7 +320,7 @@ out:
 }
 
 /* One Python process per program, @n at a time. */
-static double cold_run(struct bench *b, struct set *s, int n, struct err *e)
+static double cold_run(struct bench *b, struct bench_set *s, int n, struct err *e)
 {
 	char *python = b->peer_python ? (char *)(uintptr_t)b->peer_python : b->python;
 	pid_t pid[8] = { 0 };
@@ -363,7 +334,7 @@ static double cold_run(struct bench *b, struct set *s, int n, struct err *e)
 		if (alive == n || (next == s->n && alive > 0)) {
 			int status = 0;
 			pid_t gone = waitpid(-1, &status, 0);
-			if (gone < 0 && go_on(e) < 0)
+			if (gone < 0 && bench_go_on(e) < 0)
 				break;
 			for (int i = 0; i < n; i++)
 				if (pid[i] == gone) {
@@ -413,7 +384,7 @@ static int bench_ready(struct bench *b, struct err *e)
 {
 	double v[5];
 
-	say(b, "starting the builder, 5 times");
+	bench_say(b, "starting the builder, 5 times");
 	for (int i = 0; i < 5; i++) {
 		double start = clock_now_s();
 		struct pipeline *p = open_pipeline(b, 1, e);
@@ -422,7 +393,7 @@ static int bench_ready(struct bench *b, struct err *e)
 		v[i] = clock_now_s() - start;
 		pipeline_close(p);
 	}
-	figure(b, "build.ready", median(v, 5), "s", 1.2, NAN, NAN, NULL);
+	bench_figure(b, "build.ready", bench_median(v, 5), "s", 1.2, NAN, NAN, NULL);
 	return 0;
 }
 
@@ -430,7 +401,7 @@ static int bench_ready(struct bench *b, struct err *e)
 #define ARRIVAL_MS 100
 
 /* The least time of each program over the rounds, into ours_s. */
-static int warm_run(struct bench *b, struct set *s, int pause_ms, struct err *e)
+static int warm_run(struct bench *b, struct bench_set *s, int pause_ms, struct err *e)
 {
 	struct pipeline *p = open_pipeline(b, 1, e);
 
@@ -459,7 +430,7 @@ static int warm_run(struct bench *b, struct set *s, int pause_ms, struct err *e)
 	return 0;
 }
 
-static void overhead_figure(struct bench *b, struct set *s, const char *name, double limit,
+static void overhead_figure(struct bench *b, struct bench_set *s, const char *name, double limit,
                             double *over, double *kernel)
 {
 	int n = 0;
@@ -469,11 +440,11 @@ static void overhead_figure(struct bench *b, struct set *s, const char *name, do
 			over[n] = (s->p[i].ours_s - s->p[i].kernel_s) * 1e3;
 			kernel[n++] = s->p[i].kernel_s * 1e3;
 		}
-	double o = median(over, n), k = median(kernel, n);
-	figure(b, name, o, "ms", limit, k, (o + k) / k, s->name);
+	double o = bench_median(over, n), k = bench_median(kernel, n);
+	bench_figure(b, name, o, "ms", limit, k, (o + k) / k, s->name);
 }
 
-static int bench_overhead(struct bench *b, struct set *s, struct err *e)
+static int bench_overhead(struct bench *b, struct bench_set *s, struct err *e)
 {
 	double *over = calloc((size_t)s->n, sizeof(*over)),
 	       *kernel = calloc((size_t)s->n, sizeof(*kernel));
@@ -483,14 +454,14 @@ static int bench_overhead(struct bench *b, struct set *s, struct err *e)
 		goto out;
 	}
 	/* Programs come from a model or a person, one at a time: the builder is at rest then. */
-	say(b, "one at a time, warm, as they come from a model");
+	bench_say(b, "one at a time, warm, as they come from a model");
 	if (warm_run(b, s, ARRIVAL_MS, e) < 0)
 		goto out;
-	say(b, "the kernel alone, warm");
+	bench_say(b, "the kernel alone, warm");
 	if (isnan(kernel_run(b, s, 1, b->rounds > 1 ? b->rounds : 2, e)))
 		goto out;
 	overhead_figure(b, s, "build.overhead", 15, over, kernel);
-	say(b, "one at a time, warm, each at once after the one before");
+	bench_say(b, "one at a time, warm, each at once after the one before");
 	if (warm_run(b, s, 0, e) < 0)
 		goto out;
 	overhead_figure(b, s, "build.overhead_in_a_row", NAN, over, kernel);
@@ -500,7 +471,7 @@ out:
 	return e->kind ? -1 : 0;
 }
 
-static int bench_rate(struct bench *b, struct set *s, struct err *e)
+static int bench_rate(struct bench *b, struct bench_set *s, struct err *e)
 {
 	struct pipeline_item *it = calloc((size_t)s->n, sizeof(*it));
 	double ours = NAN, kernel = NAN, cold = NAN;
@@ -525,23 +496,23 @@ static int bench_rate(struct bench *b, struct set *s, struct err *e)
 		if (s->p[i].builds)
 			set_item(&it[n++], &s->p[i]);
 	snprintf(text, sizeof(text), "%d programs of %s, two at a time", n, s->name);
-	say(b, text);
+	bench_say(b, text);
 	for (int round = 0; round < b->rounds && !e->kind; round++) {
 		double start = clock_now_s();
 		if (pipeline_run(p, it, (size_t)n, e) == 0)
 			ours = fmax(isnan(ours) ? 0 : ours, n / (clock_now_s() - start));
-		say(b, "the kernel alone, two processes");
+		bench_say(b, "the kernel alone, two processes");
 		kernel = fmax(isnan(kernel) ? 0 : kernel, n / kernel_run(b, s, 2, 1, e));
 	}
 	pipeline_close(p);
 	if (e->kind)
 		goto out;
-	say(b, "one Python process a program, two at a time");
+	bench_say(b, "one Python process a program, two at a time");
 	cold = n / cold_run(b, s, 2, e);
 	if (e->kind)
 		goto out;
-	figure(b, "build.rate", ours, "1/s", NAN, cold, ours / cold, s->name);
-	figure(b, "build.rate_of_kernel", ours, "1/s", NAN, kernel, ours / kernel, s->name);
+	bench_figure(b, "build.rate", ours, "1/s", NAN, cold, ours / cold, s->name);
+	bench_figure(b, "build.rate_of_kernel", ours, "1/s", NAN, kernel, ours / kernel, s->name);
 out:
 	free(it);
 	free(b->seconds);
@@ -594,7 +565,7 @@ static void ignore_measured(void *ctx, uint32_t job, struct shape_report *r)
 
 /* A part is built and the program then waits, so that its memory can be read while it is in flight.
  */
-static int bench_memory(struct bench *b, struct set *s, struct err *e)
+static int bench_memory(struct bench *b, struct bench_set *s, struct err *e)
 {
 	int built = 0, asked = 0;
 	const struct engine_ops ops = { .ctx = &built,
@@ -604,14 +575,14 @@ static int bench_memory(struct bench *b, struct set *s, struct err *e)
 	double *mib = calloc((size_t)s->n, sizeof(*mib));
 	int n = 0;
 
-	say(b, "memory of a build in flight");
+	bench_say(b, "memory of a build in flight");
 	b->app.jobs = 1;
 	app_engine_options(&b->app, &o);
 	struct engine *en = mib ? engine_open(&o, &ops, e) : NULL;
 	if (!en || engine_warm_builder(en, e) < 0)
 		goto out;
 	while (!engine_builder_info(en))
-		if (go_on(e) < 0 || engine_wait(en, 250, e) < 0)
+		if (bench_go_on(e) < 0 || engine_wait(en, 250, e) < 0)
 			goto out;
 	int pid = engine_builder_pid(en);
 	for (int i = 0; i < s->n && n < 24; i++) {
@@ -634,7 +605,7 @@ static int bench_memory(struct bench *b, struct set *s, struct err *e)
 			goto out;
 		asked++;
 		while (built < asked) {
-			if (go_on(e) < 0 || engine_wait(en, 50, e) < 0)
+			if (bench_go_on(e) < 0 || engine_wait(en, 50, e) < 0)
 				goto out;
 			long now = clock_now_s() - start > 0.05 ? largest_child_kib(pid) : 0;
 			if (now > kib)
@@ -643,8 +614,8 @@ static int bench_memory(struct bench *b, struct set *s, struct err *e)
 		if (kib > 0)
 			mib[n++] = (double)kib / 1024;
 	}
-	figure(b, "build.memory_median", median(mib, n), "MiB", 60, NAN, NAN, s->name);
-	figure(b, "build.memory_most", n ? mib[n - 1] : NAN, "MiB", NAN, NAN, NAN, s->name);
+	bench_figure(b, "build.memory_median", bench_median(mib, n), "MiB", 60, NAN, NAN, s->name);
+	bench_figure(b, "build.memory_most", n ? mib[n - 1] : NAN, "MiB", NAN, NAN, NAN, s->name);
 out:
 	engine_close(en);
 	free(mib);
@@ -656,7 +627,7 @@ static int bench_verdict(struct bench *b, struct err *e)
 	static const char loop[] = "while True:\n    pass\n";
 	double most_wall = 0, most_cpu = 0;
 
-	say(b, "verdicts after a limit");
+	bench_say(b, "verdicts after a limit");
 	for (int i = 0; i < 6; i++) {
 		struct limits kept = b->app.limits;
 		b->app.limits.wall_s = i % 2 ? 20 : 1;
@@ -674,8 +645,8 @@ static int bench_verdict(struct bench *b, struct err *e)
 		double *most = i % 2 ? &most_cpu : &most_wall;
 		*most = fmax(*most, b->last_s - 1);
 	}
-	figure(b, "build.verdict_after_wall_limit", most_wall, "s", 0.25, NAN, NAN, NULL);
-	figure(b, "build.verdict_after_cpu_limit", most_cpu, "s", 0.25, NAN, NAN, NULL);
+	bench_figure(b, "build.verdict_after_wall_limit", most_wall, "s", 0.25, NAN, NAN, NULL);
+	bench_figure(b, "build.verdict_after_cpu_limit", most_cpu, "s", 0.25, NAN, NAN, NULL);
 	return 0;
 }
 
@@ -689,7 +660,7 @@ static int bench_after_kill(struct bench *b, struct err *e)
 
 	if (!p)
 		return -1;
-	say(b, "killing the builder, 5 times");
+	bench_say(b, "killing the builder, 5 times");
 	for (int i = 0; i < 5; i++) {
 		struct pipeline_item it = { .program = box, .len = sizeof(box) - 1 };
 		int pid = engine_builder_pid(pipeline_engine(p));
@@ -702,7 +673,7 @@ static int bench_after_kill(struct bench *b, struct err *e)
 	pipeline_close(p);
 	if (e->kind)
 		return -1;
-	figure(b, "build.after_kill", median(v, 5), "ms", 1000, NAN, NAN, NULL);
+	bench_figure(b, "build.after_kill", bench_median(v, 5), "ms", 1000, NAN, NAN, NULL);
 	return 0;
 }
 
@@ -724,15 +695,17 @@ static void remove_folder(const char *path)
 
 static bool wanted(const struct bench *b, const char *group)
 {
-	return !b->only || strcmp(b->only, group) == 0;
+	if (b->only)
+		return strcmp(b->only, group) == 0;
+	return strcmp(group, "score") == 0 ? b->score : b->build;
 }
 
 static int add_set(struct bench *b, const char *dir)
 {
 	const char *slash;
-	struct set *s = &b->set[b->n_sets];
+	struct bench_set *s = &b->set[b->n_sets];
 
-	if (b->n_sets == SETS_MAX)
+	if (b->n_sets == BENCH_SETS_MAX)
 		return -1;
 	s->dir = dir;
 	slash = strrchr(dir, '/');
@@ -766,31 +739,38 @@ static int run(const struct cmd *self, int argc, char **argv)
 			continue;
 		if (opt == 's') {
 			if (add_set(&b, optarg) < 0)
-				return app_usage(self, "--set: at most %d", SETS_MAX);
+				return app_usage(self, "--set: at most %d", BENCH_SETS_MAX);
 		} else if (opt == 'r') {
 			if (app_whole("--rounds", optarg, 1, 100, &b.rounds) < 0)
 				return EXIT_USAGE;
 		} else if (opt == 'o') {
 			static const char *const groups[] = { "ready",  "overhead", "rate",
-				                              "memory", "verdict",  "kill" };
+				                              "memory", "verdict",  "kill",
+				                              "score" };
 			for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 				if (strcmp(optarg, groups[i]) == 0)
 					b.only = groups[i];
 			if (!b.only)
 				return app_usage(
 					self,
-					"--only: ready, overhead, rate, memory, verdict or kill");
+					"--only: ready, overhead, rate, memory, verdict, kill or score");
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
 		} else {
 			return app_bad_flag(self, opt, argv);
 		}
 	}
-	if (optind < argc &&
-	    (strcmp(argv[optind], "build") == 0 || strcmp(argv[optind], "score") == 0))
-		optind++;
-	if (optind < argc)
-		return app_usage(self, "'%s': 'build' is what can be measured", argv[optind]);
+	for (; optind < argc; optind++) {
+		if (strcmp(argv[optind], "build") == 0)
+			b.build = true;
+		else if (strcmp(argv[optind], "score") == 0)
+			b.score = true;
+		else
+			return app_usage(self, "'%s': 'build' and 'score' are what can be measured",
+			                 argv[optind]);
+	}
+	if (!b.build && !b.score)
+		b.build = b.score = true;
 	app_find(&b.app);
 	if (!b.app.python_env[0]) {
 		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
@@ -830,6 +810,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_verdict(&b, &e);
 	if (!e.kind && wanted(&b, "kill"))
 		bench_after_kill(&b, &e);
+	if (!e.kind && wanted(&b, "score"))
+		bench_score(&b, &e);
 out:
 	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
@@ -845,12 +827,12 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
+		"bench [build] [score] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
 	.summary = "measure build and score beside the kernel's own time and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's)\n"
-		"  --only FIGURES    ready, overhead, rate, memory, verdict or kill alone\n"
+		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill or score alone\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
 		"  --json            an object a figure: {name, value, unit, limit, peer, ratio, set, where}\n"
 		"  --quiet           no progress on standard error\n"

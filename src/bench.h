@@ -1,0 +1,56 @@
+/*
+ * bench.h - what the figures of `cadforge bench` share: sets of programs, one line a figure.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include "engine/extract.h"
+#include "src/app.h"
+
+enum { BENCH_SETS_MAX = 8, BENCH_FILES_MAX = 512 };
+
+struct bench_program {
+	char path[1024]; /* as found, */
+	char bare[1200]; /* and its program alone, in a folder of the bench's own, for the peers */
+	struct buf text;
+	struct extract what;
+	bool builds;
+	double ours_s, kernel_s; /* least of the rounds; NAN when not measured */
+};
+
+struct bench_set {
+	const char *name, *dir;
+	struct bench_program *p;
+	int n;
+};
+
+struct bench {
+	struct app app;
+	struct bench_set set[BENCH_SETS_MAX];
+	int n_sets, rounds;
+	bool build, score; /* which kinds of figures */
+	const char *only;  /* one group alone; NULL: all of those */
+	const char *peer_python;
+	char stubs[4200], python[4200], script[4200], where[300];
+	char dir[64];  /* where the peers run, and write what they write */
+	double last_s; /* of the pipeline's last item */
+	bool last_ok;
+	double *seconds; /* by item, for the rate runs */
+	bool *ok;
+};
+
+/* One figure, on standard output. @bound: what @value must reach; NAN where none is set, and for
+ * @peer and @ratio. @set may be NULL. */
+void bench_figure(const struct bench *b, const char *name, double value, const char *unit,
+                  double bound, double peer, double ratio, const char *set);
+/* Progress, on standard error. */
+void bench_say(const struct bench *b, const char *what);
+/* 0, or -1 (ERR_CANCELLED) when the measuring is to end here. */
+int bench_go_on(struct err *e);
+/* Sorts @v; NAN for none. */
+double bench_median(double *v, int n);
+
+/* The exact profile beside the published one (src/bench_score.c). */
+int bench_score(struct bench *b, struct err *e);
+
+#endif
