@@ -24,7 +24,8 @@
  *   holes      want: count; a bore with its counterbore is one
  *              [axis] [region: holds the middle] [through: true, false, null]
  *              [diameter_mm: number or range; of a slot its width]
- *              [slotted: true: slots with round ends alone; false: none of them]
+ *              [slotted: true: slots with round ends alone; false: none of them; left out: those
+ *              of at most four times their width are holes too]
  *              [min_turn_deg: how far the wall must go round; 324; 200 takes in a split clamp]
  *              [per: "wall": each wall drilled counts (default); "axis": all on one axis are one]
  *              [pattern: {"circle": {["diameter_mm"], ["equal": true: evenly spaced]}} or

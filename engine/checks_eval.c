@@ -33,6 +33,7 @@
 #define RINGS            20
 #define RING_LINES       160
 #define REGION_LINES     32
+#define SLOT_LONGEST     4 /* times its width */
 #define NEAR_HOLE_RAD    3.4
 #define GAP_MIN_RAD      0.01
 #define PIECE_MIN_SHARE  0.003
@@ -480,6 +481,14 @@ static int find_bores(struct eval *v, bool per_axis, struct verdict *out, struct
 	return 0;
 }
 
+/* A bolt may sit in a slot, and be moved in it; a vent or the way of a cable is no hole. */
+static bool suits_slots(const struct check *c, const struct probe_hole *h)
+{
+	if (c->slotted >= 0)
+		return (h->length_mm > 0) == (c->slotted == 1);
+	return h->length_mm <= SLOT_LONGEST * h->diameter_mm;
+}
+
 /* The member of group @root that the check means: -1 when there is none. @smallest: the group's
  * narrowest. */
 static int meant_member(const struct eval *v, const struct check *c, const int *root, int group,
@@ -499,8 +508,7 @@ static int meant_member(const struct eval *v, const struct check *c, const int *
 		if (h[i].diameter_mm < c->diameter_mm.min - 1e-6 ||
 		    h[i].diameter_mm > c->diameter_mm.max + 1e-6 ||
 		    !in_region(v, &c->region, h[i].middle_mm) ||
-		    h[i].turn_rad < c->min_turn_deg * M_PI / 180 - 1e-6 ||
-		    (c->slotted >= 0 && (h[i].length_mm > 0) != (c->slotted == 1)))
+		    h[i].turn_rad < c->min_turn_deg * M_PI / 180 - 1e-6 || !suits_slots(c, &h[i]))
 			continue;
 		if (meant < 0 || h[i].diameter_mm < h[meant].diameter_mm)
 			meant = i;

@@ -7,9 +7,9 @@
 /* Fans of long thin triangles, as meshers leave them on flat faces, meet every cell of their box: a
  * finer grid would cost more to fill than it saves (measured on 24 parts, 2026-11-22). */
 #define CELLS_MAX           512
-#define PLACES_PER_TRIANGLE 20
+#define PLACES_PER_TRIANGLE 16
 
-#define PIECE_LINES     96 /* each way, when the sides are equal */
+#define PIECE_LINES     72 /* each way, when the sides are equal */
 #define PIECE_SPANS_MAX 4000000
 
 /* fmin() and fmax() of libm are calls, for the sake of NaN; here is none. */
@@ -42,24 +42,53 @@ void spans_release(struct spans *s)
 	*s = (struct spans){ 0 };
 }
 
-static int cell_of(const struct columns *c, int d, double x)
+/* Monotonic, and the same for a triangle and for a line: rounding loses nothing. */
+static inline int cell_of(const struct columns *c, int d, double x)
 {
-	double i = floor((x - c->lo[d]) / c->step[d]);
+	double i = (x - c->lo[d]) * c->per_mm[d];
 
-	return i < 0 ? 0 : i >= c->n[d] ? c->n[d] - 1 : (int)i;
+	return !(i > 0) ? 0 : i >= c->n[d] ? c->n[d] - 1 : (int)i;
 }
 
-/* The cells that the projection of triangle @i may meet. */
-static void cells_of(const struct columns *c, size_t i, int from[2], int to[2])
-{
-	const double *t = c->xyz + 9 * i;
+/* The cells that a triangle's shadow meets, row by row. */
+struct shadow {
+	int row, end;
+	int from[CELLS_MAX], to[CELLS_MAX]; /* of row .. end */
+};
 
-	for (int d = 0; d < 2; d++) {
-		int x = (c->axis + 1 + d) % 3;
-		double a = t[x], b = t[3 + x], e = t[6 + x];
-		from[d] = cell_of(c, d, least(a, least(b, e)));
-		to[d] = cell_of(c, d, most(a, most(b, e)));
+/* Widens the rows that the side p-q passes by where it does, and a hair more. */
+static void add_side(const struct columns *c, struct shadow *s, const double *p, const double *q)
+{
+	int iu = (c->axis + 1) % 3, iv = (c->axis + 2) % 3;
+	const double *low = p[iv] < q[iv] ? p : q, *high = low == p ? q : p;
+	int a = cell_of(c, 1, low[iv]), b = cell_of(c, 1, high[iv]);
+	double slope = a < b ? (high[iu] - low[iu]) / (high[iv] - low[iv]) : 0;
+	double hair = 1e-6 * c->step[0], u0 = low[iu];
+
+	for (int y = a; y <= b; y++) {
+		double edge = c->lo[1] + (y + 1) * c->step[1];
+		double t = most(0, edge - low[iv]) * slope, all = high[iu] - low[iu];
+		double u1 = y == b ? high[iu] : low[iu] + (all < 0 ? most(t, all) : least(t, all));
+		int from = cell_of(c, 0, least(u0, u1) - hair),
+		    to = cell_of(c, 0, most(u0, u1) + hair);
+		s->from[y] = from < s->from[y] ? from : s->from[y];
+		s->to[y] = to > s->to[y] ? to : s->to[y];
+		u0 = u1;
 	}
+}
+
+static void shadow_of(const struct columns *c, size_t i, struct shadow *s)
+{
+	const double *t = c->xyz + 9 * i, *v = t + (c->axis + 2) % 3;
+
+	s->row = cell_of(c, 1, least(v[0], least(v[3], v[6])));
+	s->end = cell_of(c, 1, most(v[0], most(v[3], v[6])));
+	for (int y = s->row; y <= s->end; y++) {
+		s->from[y] = c->n[0];
+		s->to[y] = -1;
+	}
+	for (int k = 0; k < 3; k++)
+		add_side(c, s, t + 3 * k, t + 3 * ((k + 1) % 3));
 }
 
 /* Is it seen from the axis at all? A wall along it holds no line. */
@@ -72,46 +101,55 @@ static bool faces_axis(const struct columns *c, size_t i)
 	return (t[3 + u] - x) * (t[6 + v] - y) - (t[3 + v] - y) * (t[6 + u] - x) != 0;
 }
 
-/* The grid of @c with about @side cells each way; how many places its lists need. */
-static double lay_grid(struct columns *c, const double hi[2], size_t n_tri, int side)
+/* As many cells as pay: a shadow of w by h and area a meets about 1 + w + h + a of them, in cells.
+ */
+static void lay_grid(struct columns *c, size_t n_tri)
 {
-	double places = 0;
+	int iu = (c->axis + 1) % 3, iv = (c->axis + 2) % 3;
+	double hi[2] = { -INFINITY, -INFINITY }, w = 0, h = 0, area = 0;
 
-	for (int d = 0; d < 2; d++) {
-		double len = hi[d] - c->lo[d];
-		c->n[d] = len > 0 ? side : 1;
-		c->step[d] = len > 0 ? len / c->n[d] : 1;
-	}
+	c->lo[0] = c->lo[1] = INFINITY;
 	for (size_t i = 0; i < n_tri; i++) {
-		int from[2], to[2];
-		if (!faces_axis(c, i))
-			continue;
-		cells_of(c, i, from, to);
-		places += (double)(to[0] - from[0] + 1) * (to[1] - from[1] + 1);
+		const double *t = c->xyz + 9 * i;
+		double u0 = least(t[iu], least(t[3 + iu], t[6 + iu])),
+		       u1 = most(t[iu], most(t[3 + iu], t[6 + iu])),
+		       v0 = least(t[iv], least(t[3 + iv], t[6 + iv])),
+		       v1 = most(t[iv], most(t[3 + iv], t[6 + iv]));
+		c->lo[0] = least(c->lo[0], u0);
+		c->lo[1] = least(c->lo[1], v0);
+		hi[0] = most(hi[0], u1);
+		hi[1] = most(hi[1], v1);
+		w += u1 - u0;
+		h += v1 - v0;
+		area += fabs((t[3 + iu] - t[iu]) * (t[6 + iv] - t[iv]) -
+		             (t[3 + iv] - t[iv]) * (t[6 + iu] - t[iu])) /
+		        2;
 	}
-	return places;
+	if (n_tri == 0)
+		c->lo[0] = c->lo[1] = hi[0] = hi[1] = 0;
+	int side = 1;
+	while (side < CELLS_MAX && (double)side * side < (double)n_tri)
+		side *= 2;
+	for (;; side /= 2) {
+		for (int d = 0; d < 2; d++) {
+			double len = hi[d] - c->lo[d];
+			c->n[d] = len > 0 ? side : 1;
+			c->step[d] = len > 0 ? len / c->n[d] : 1;
+			c->per_mm[d] = 1 / c->step[d];
+		}
+		double places = (double)n_tri + w * c->per_mm[0] + h * c->per_mm[1] +
+		                area * c->per_mm[0] * c->per_mm[1];
+		if (side <= 8 || places <= PLACES_PER_TRIANGLE * (double)n_tri)
+			return;
+	}
 }
 
 int columns_open(struct columns *out, const double *xyz, size_t n_tri, int axis, struct err *e)
 {
-	struct columns c = { .xyz = xyz, .axis = axis, .lo = { INFINITY, INFINITY } };
-	double hi[2] = { -INFINITY, -INFINITY };
-	int side = 1;
+	struct columns c = { .xyz = xyz, .axis = axis };
+	struct shadow s;
 
-	for (size_t i = 0; i < 3 * n_tri; i++) {
-		for (int d = 0; d < 2; d++) {
-			double x = xyz[3 * i + (size_t)((axis + 1 + d) % 3)];
-			c.lo[d] = least(c.lo[d], x);
-			hi[d] = most(hi[d], x);
-		}
-	}
-	if (n_tri == 0)
-		c.lo[0] = c.lo[1] = hi[0] = hi[1] = 0;
-	while (side < CELLS_MAX && (double)side * side < (double)n_tri)
-		side *= 2;
-	while (lay_grid(&c, hi, n_tri, side) > PLACES_PER_TRIANGLE * (double)n_tri && side > 8)
-		side /= 2;
-
+	lay_grid(&c, n_tri);
 	size_t cells = (size_t)c.n[0] * (size_t)c.n[1];
 	c.first = calloc(cells + 2, sizeof(*c.first));
 	if (!c.first)
@@ -119,12 +157,11 @@ int columns_open(struct columns *out, const double *xyz, size_t n_tri, int axis,
 	/* counted one cell further on, so that filling leaves each start where it belongs */
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < n_tri; i++) {
-			int from[2], to[2];
 			if (!faces_axis(&c, i))
 				continue;
-			cells_of(&c, i, from, to);
-			for (int y = from[1]; y <= to[1]; y++) {
-				for (int x = from[0]; x <= to[0]; x++) {
+			shadow_of(&c, i, &s);
+			for (int y = s.row; y <= s.end; y++) {
+				for (int x = s.from[y]; x <= s.to[y]; x++) {
 					size_t at = (size_t)y * (size_t)c.n[0] + (size_t)x;
 					if (pass == 0)
 						c.first[at + 2]++;

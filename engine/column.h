@@ -17,8 +17,8 @@
 struct columns {
 	const double *xyz; /* borrowed */
 	int axis, n[2];
-	double lo[2], step[2];
-	uint32_t *first; /* n[0] * n[1] + 1 places in which */
+	double lo[2], step[2], per_mm[2]; /* of a cell, and its inverse */
+	uint32_t *first;                  /* n[0] * n[1] + 1 places in which */
 	uint32_t *which;
 };
 

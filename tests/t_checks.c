@@ -249,6 +249,8 @@ static void slots_and_split_bores_are_holes(void **state)
 		  "slotted through-hole" },
 		{ "slotted", "\"kind\":\"holes\",\"want\":1,\"through\":false", 1, NULL },
 		{ "slotted", "\"kind\":\"holes\",\"want\":0,\"slotted\":false", 1, NULL },
+		{ "long_slot", "\"kind\":\"holes\",\"want\":0", 1, NULL },
+		{ "long_slot", "\"kind\":\"holes\",\"want\":1,\"slotted\":true", 1, NULL },
 		/* 2 asin(2 / 15) is open: 344.7 degrees are left */
 		{ "split_clamp", "\"kind\":\"holes\",\"want\":1,\"diameter_mm\":30", 1, NULL },
 		{ "split_clamp",

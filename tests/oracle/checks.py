@@ -92,6 +92,8 @@ slotted = slotted.cut(W().slot2D(20, 6).extrude(8).translate((-20, 0, 0)))
 slotted = slotted.cut(W().slot2D(20, 6, 90).extrude(3).translate((20, 0, 5)))
 save("slotted", slotted)
 
+save("long_slot", block(80, 40, 8, (0, 0, 0)).cut(W().slot2D(50, 6).extrude(8)))
+
 ring = W().circle(25).circle(15).extrude(20)
 save("split_clamp", ring.cut(W().box(30, 4, 50).translate((20, 0, 0))))
 save("two_halves", ring.cut(W().box(80, 6, 50)))
