@@ -140,14 +140,46 @@ static void print_checks(const cJSON *checks)
 	               json_string_or(c, "why", "it does not hold"));
 }
 
+/* Those that do not say once more what a check has said. */
+static void print_notes(const cJSON *notes, const cJSON *checks)
+{
+	const cJSON *note, *c;
+
+	cJSON_ArrayForEach(note, notes)
+	{
+		const char *text = cJSON_IsString(note) ? note->valuestring : "";
+		bool said = !*text;
+		cJSON_ArrayForEach(c, checks)
+		{
+			const char *why = json_string_or(c, "why", "");
+			said = said || (*why && strstr(text, why));
+		}
+		if (!said)
+			printf("  note: %s\n", text);
+	}
+}
+
+/* In one line; the holes are in show. */
+static void print_geometry(const cJSON *g)
+{
+	double box[3], solids = json_number_or(g, "solids", NAN);
+
+	if (json_get_numbers(g, "bbox_mm", box, 3, NULL) < 0)
+		return;
+	printf("  %.0f solid%s, %.0f faces; %.2f x %.2f x %.2f mm, volume %.0f mm3%s%s\n", solids,
+	       solids == 1 ? "" : "s", json_number_or(g, "faces", NAN), box[0], box[1], box[2],
+	       json_number_or(g, "volume_mm3", NAN),
+	       json_bool_or(g, "valid", false) ? "" : "; NOT valid",
+	       json_bool_or(g, "closed", false) ? "" : "; NOT closed");
+}
+
 static void print_turn(const struct session *s)
 {
-	const cJSON *score = s->scored.json, *note;
+	const cJSON *score = s->scored.json;
 	const cJSON *reward = cJSON_GetObjectItemCaseSensitive(score, "reward");
 	const cJSON *checks = cJSON_GetObjectItemCaseSensitive(score, "checks");
 	int parent = (int)json_number_or(s->turn_json, "parent", 0);
 	bool best = s->machine.best.turn == s->turn;
-	char name[64];
 
 	printf("\nturn %d", s->turn);
 	if (parent)
@@ -160,19 +192,14 @@ static void print_turn(const struct session *s)
 		printf(", written in %.1f s", s->completion.seconds);
 	putchar('\n');
 	if (s->scored.built) {
-		show_geometry(stdout, cJSON_GetObjectItemCaseSensitive(score, "geometry"));
+		print_geometry(cJSON_GetObjectItemCaseSensitive(score, "geometry"));
 		print_terms(reward);
 		print_checks(checks);
+		print_notes(cJSON_GetObjectItemCaseSensitive(score, "notes"), checks);
 	} else {
-		snprintf(name, sizeof(name), "program.py");
-		show_build_failure(stdout, name,
+		show_build_failure(stdout, "program.py",
 		                   cJSON_GetObjectItemCaseSensitive(score, "build"));
 	}
-	/* with checks the notes say the same once more */
-	if (cJSON_GetArraySize(checks) == 0)
-		cJSON_ArrayForEach(note, cJSON_GetObjectItemCaseSensitive(
-						 score, "notes")) if (cJSON_IsString(note))
-			printf("  note: %s\n", note->valuestring);
 	if (isnan(s->scored.total))
 		fputs("  no total", stdout);
 	else

@@ -38,6 +38,7 @@ struct reading {
 	int n;
 	int best;
 	char task[128], profile[128], prompts[128], when[32], end[160];
+	char first[80];    /* the link of the first turn: no other episode has it */
 	struct turn *into; /* the turn that a callback fills */
 	cJSON *list;
 	struct err failed;
@@ -195,6 +196,8 @@ static int read_turn(void *ctx, const struct store_turn *v)
 	}
 	r->turn = more;
 	struct turn *t = &r->turn[r->n++];
+	if (r->n == 1)
+		snprintf(r->first, sizeof(r->first), "turn:%s", v->hash);
 	*t = (struct turn){ .total = v->total, .parent_total = v->parent_total, .built = v->built };
 	t->source = copy(v->source);
 	t->finish = copy(v->finish);
@@ -297,6 +300,9 @@ static int read_all(struct reading *r, struct store *s, int64_t id, struct err *
 	for (int i = 0; i < r->n; i++)
 		if (fill_turn(r, &r->turn[i], e) < 0)
 			goto fail;
+	if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(r->json, "origin")))
+		cJSON_ReplaceItemInObjectCaseSensitive(
+			r->json, "origin", cJSON_CreateString(r->n ? r->first : r->when));
 	return 0;
 fail:
 	reading_release(r);

@@ -13,7 +13,7 @@
  *                             judgements}]}; times in UTC
  *     README.md               the page
  *     turn-N/...              the turn's artifacts by their names
- * It names no numbers of the database it came from: "origin" says which episode it is.
+ * It names no numbers of the database it came from: "origin" says which episode it is, anywhere.
  */
 #ifndef SRC_EXPORT_H
 #define SRC_EXPORT_H

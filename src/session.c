@@ -1,7 +1,9 @@
 #include "src/session.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "engine/extract.h"
 
@@ -124,9 +126,26 @@ static int read_summary(void *ctx, const struct store_episode *ep)
 	return 0;
 }
 
+/* A name that no other episode anywhere has: it is known again when it is imported. */
+static int name_origin(char *out, size_t size, struct err *e)
+{
+	unsigned char random[16];
+	int at = snprintf(out, size, "run:");
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return err_errno(e, ERR_IO, "random bytes");
+	for (size_t i = 0; i < sizeof(random); i++)
+		at += snprintf(out + at, size - (size_t)at, "%02x", random[i]);
+	return 0;
+}
+
 static int start_episode(struct session *s, struct err *e)
 {
 	const struct session_options *o = s->o;
+	char origin[64];
+
+	if (name_origin(origin, sizeof(origin), e) < 0)
+		return -1;
 	struct store_episode_new n = {
 		.task = o->task->id,
 		.pack = *o->task->pack ? o->task->pack : NULL,
@@ -135,6 +154,7 @@ static int start_episode(struct session *s, struct err *e)
 		.prompts = o->prompts->name,
 		.prompts_hash = o->prompts->hash,
 		.source = "run",
+		.origin = origin,
 		.run = o->run,
 		.settings = o->settings,
 	};
