@@ -524,7 +524,9 @@ static int on_log(void *ctx, sqlite3 *db, const char *name, int pages)
 
 void store_tend(struct store *s)
 {
-	if (s->mode == STORE_WRITE && !s->open && s->log_pages >= TEND_PAGES) {
+	int least = s->o.log_pages ? s->o.log_pages : TEND_PAGES;
+
+	if (s->mode == STORE_WRITE && !s->open && s->log_pages >= least) {
 		checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
 		s->log_pages = 0;
 	}

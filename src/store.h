@@ -45,6 +45,7 @@ enum store_mode {
 /* For tests and tools; NULL gives the ordinary ones. */
 struct store_options {
 	int busy_ms;     /* how long to wait for another writer; 0: 5000 */
+	int log_pages;   /* in the log before store_tend() moves it; 0: 512 (4 MiB) */
 	const char *vfs; /* a SQLite VFS by name; NULL: the system's */
 	/* Called at named steps of a write, in this order: "begin", "turn.artifacts", "turn.row",
 	 * "turn.events", "link", "commit", "committed" (durable, the caller not yet told), "head";
