@@ -162,7 +162,7 @@ struct shape_report {
 	cJSON *geometry; /* as score --json has it, or NULL */
 	bool has_figures;
 	struct figures figures;
-	double read_s, measure_s, mesh_s, score_s, seconds;
+	double read_s, measure_s, mesh_s, score_s, render_s, seconds;
 	struct buf stl, glb;
 	struct picture *pictures;
 	int n_pictures;

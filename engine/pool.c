@@ -390,6 +390,7 @@ static struct shape_report report_of(const struct frame *f, const char *lost)
 		r.measure_s = json_number_or(s, "measure", 0);
 		r.mesh_s = json_number_or(s, "mesh", 0);
 		r.score_s = json_number_or(s, "score", 0);
+		r.render_s = json_number_or(s, "render", 0);
 		r.seconds =
 			json_number_or(s, "total", r.read_s + r.measure_s + r.mesh_s + r.score_s);
 		const char *at = f->blob;

@@ -50,6 +50,8 @@ int bench_go_on(struct err *e);
 /* Sorts @v; NAN for none. */
 double bench_median(double *v, int n);
 
+/* Seven views and the contact sheet of a part of some 20,000 triangles (src/bench_pictures.c). */
+int bench_pictures(struct bench *b, struct err *e);
 /* The exact profile beside the published one (src/bench_score.c). */
 int bench_score(struct bench *b, struct err *e);
 

@@ -746,14 +746,14 @@ static int run(const struct cmd *self, int argc, char **argv)
 		} else if (opt == 'o') {
 			static const char *const groups[] = { "ready",  "overhead", "rate",
 				                              "memory", "verdict",  "kill",
-				                              "score" };
+				                              "score",  "pictures" };
 			for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 				if (strcmp(optarg, groups[i]) == 0)
 					b.only = groups[i];
 			if (!b.only)
 				return app_usage(
 					self,
-					"--only: ready, overhead, rate, memory, verdict, kill or score");
+					"--only: ready, overhead, rate, memory, verdict, kill, score or pictures");
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
 		} else {
@@ -810,6 +810,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_verdict(&b, &e);
 	if (!e.kind && wanted(&b, "kill"))
 		bench_after_kill(&b, &e);
+	if (!e.kind && wanted(&b, "pictures"))
+		bench_pictures(&b, &e);
 	if (!e.kind && wanted(&b, "score"))
 		bench_score(&b, &e);
 out:
@@ -832,7 +834,7 @@ const struct cmd cmd_bench = {
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's)\n"
-		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill or score alone\n"
+		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score or pictures alone\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
 		"  --json            an object a figure: {name, value, unit, limit, peer, ratio, set, where}\n"
 		"  --quiet           no progress on standard error\n"
