@@ -664,6 +664,16 @@ void task_set_release(struct task_set *s)
 	*s = (struct task_set){ 0 };
 }
 
+/* @e's words, which name the file first, without its name. */
+static const char *without_name(const struct err *e, const char *file)
+{
+	size_t n = strlen(file);
+
+	return strncmp(e->text, file, n) == 0 && strncmp(e->text + n, ": ", 2) == 0
+	               ? e->text + n + 2
+	               : e->text;
+}
+
 /* pack.json into @out. 0; -1 with an error among the problems. */
 static int read_pack(struct task_pack *out, const char *dir, struct task_problems *problems)
 {
@@ -674,12 +684,11 @@ static int read_pack(struct task_pack *out, const char *dir, struct task_problem
 
 	buf_printf(&path, "%s/pack.json", dir);
 	if (buf_read_file(&text, buf_str(&path), FILE_MAX, &e) < 0) {
-		task_problem(problems, buf_str(&path), 0, false,
+		task_problem(problems, buf_str(&path), 0, false, "%s",
 		             access(buf_str(&path), F_OK) != 0 && errno == ENOENT
 		                     ? "a pack needs this file: {\"format\": \"" PACK_FORMAT
 		                       "\", \"name\": \"...\", \"about\": \"...\"}"
-		                     : "%s",
-		             e.text);
+		                     : without_name(&e, buf_str(&path)));
 		goto out;
 	}
 	struct reader r = { .file = buf_str(&path),
@@ -795,7 +804,8 @@ static int load_task(struct task_set *s, const struct task_pack *pack, const cha
 
 	buf_printf(&path, "%s/%s", pack->dir, name);
 	if (buf_read_file(&text, buf_str(&path), FILE_MAX, &e) < 0) {
-		task_problem(problems, buf_str(&path), 0, false, "%s", e.text);
+		task_problem(problems, buf_str(&path), 0, false, "%s",
+		             without_name(&e, buf_str(&path)));
 	} else if (task_read(&t, buf_str(&text), text.len, buf_str(&path), thorough, problems) ==
 	           0) {
 		size_t stem = strlen(name) - strlen(".json");
