@@ -339,6 +339,38 @@ void exact_failed(struct exact_reward *out, const struct exact_profile *p,
 		out->term[t] = out->weight[t] = out->adds[t] = NAN;
 }
 
+double exact_credit(cJSON *checks, const double *blank, int n)
+{
+	double met = 0, room = 0, sum = 0, all = 0;
+	cJSON *c;
+	int i = 0;
+
+	if (cJSON_GetArraySize(checks) != n)
+		blank = NULL;
+	cJSON_ArrayForEach(c, checks)
+	{
+		double w = json_number_or(c, "weight", 1), s = json_number_or(c, "score", 0);
+		double b = blank ? clip(blank[i]) : 0;
+		met += w * fmax(0, s - b);
+		room += w * (1 - b);
+		i++;
+	}
+	double rest = room > 0 ? met / room : 1;
+	i = 0;
+	cJSON_ArrayForEach(c, checks)
+	{
+		double w = json_number_or(c, "weight", 1), s = json_number_or(c, "score", 0);
+		double credit = blank ? fmax(0, s - clip(blank[i]) * (1 - rest)) : s;
+		cJSON_DeleteItemFromObjectCaseSensitive(c, "raw");
+		cJSON_AddNumberToObject(c, "raw", s);
+		cJSON_ReplaceItemInObjectCaseSensitive(c, "score", cJSON_CreateNumber(credit));
+		sum += w * credit;
+		all += w;
+		i++;
+	}
+	return all > 0 ? sum / all : NAN;
+}
+
 void exact_edits_from_facts(struct exact_edits *x, const cJSON *facts)
 {
 	const cJSON *numbers = cJSON_GetObjectItemCaseSensitive(facts, "numbers");
@@ -548,6 +580,12 @@ static int heavier_first(const void *a, const void *b)
 	return x->order - y->order;
 }
 
+/* As it was evaluated, whatever the rest of the part is. */
+static double own_score(const cJSON *check, double def)
+{
+	return json_number_or(check, "raw", json_number_or(check, "score", def));
+}
+
 static int check_notes(struct notes *n, const cJSON *checks, struct err *e)
 {
 	int all = cJSON_GetArraySize(checks), n_fallen = 0, i = 0, rc = 0;
@@ -558,7 +596,7 @@ static int check_notes(struct notes *n, const cJSON *checks, struct err *e)
 		return err_set(e, ERR_MEM, "no memory for notes");
 	cJSON_ArrayForEach(c, checks)
 	{
-		double lost = json_number_or(c, "weight", 1) * (1 - json_number_or(c, "score", 0));
+		double lost = json_number_or(c, "weight", 1) * (1 - own_score(c, 0));
 		i++;
 		if (!json_bool_or(c, "ok", false) && lost > 0)
 			f[n_fallen++] = (struct fallen){ c, lost, i };
@@ -677,7 +715,7 @@ cJSON *exact_delta(const cJSON *parent, const cJSON *score)
 		for (const cJSON *o = before ? before->child : NULL; o && !old; o = o->next)
 			if (strcmp(json_string_or(o, "id", ""), id) == 0)
 				old = o;
-		double a = json_number_or(old, "score", NAN), b = json_number_or(now, "score", NAN);
+		double a = own_score(old, NAN), b = own_score(now, NAN);
 		if (a == b || (isnan(a) && isnan(b)))
 			continue;
 		cJSON *o = cJSON_CreateObject();

@@ -91,6 +91,20 @@ double exact_failed_total(const struct exact_profile *p, const struct exact_fail
 void exact_failed(struct exact_reward *out, const struct exact_profile *p,
                   const struct exact_failure *f);
 
+/*
+ * What a plain block or a round bar of the task's box passes is stock, and no merit by itself: it
+ * counts as far as the rest is met. With s a check's score on the part, b the better of its scores
+ * on those two blanks, and w its weight:
+ *     F = sum w max(0, s - b) / sum w (1 - b)          (1 when the blank passes everything)
+ *     credited score = max(0, s - b (1 - F))
+ * so a blank has nothing, and a part that meets all checks has all of them whole.
+ */
+
+/* Rewrites "score" of each of @checks (a scorer's array) to the credited one and keeps the other as
+ * "raw". @blank: b of each, in the same order; NULL or another @n leaves the scores as they are.
+ * Returns the weighted mean of the scores, NAN when there is none. */
+double exact_credit(cJSON *checks, const double *blank, int n);
+
 /* What a program's text makes of changes. */
 struct exact_edits {
 	bool parsed;               /* facts are there */
@@ -135,7 +149,8 @@ struct exact_advice {
 int exact_notes(struct notes *out, const struct exact_advice *a, struct err *e);
 
 /* {total, build, ..., efficiency, checks: [{id, from, to}]}: this score less its parent's, null
- * where one of the two is; checks: those whose score changed. Both are objects of score --json. */
+ * where one of the two is; checks: those whose own score ("raw") changed. Both are objects of score
+ * --json. */
 cJSON *exact_delta(const cJSON *parent, const cJSON *score);
 
 #endif

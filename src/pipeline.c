@@ -223,15 +223,21 @@ void pipeline_close(struct pipeline *p)
 	free(p);
 }
 
-int pipeline_warm(struct pipeline *p, struct err *e)
+int pipeline_ready(struct pipeline *p, bool builder, bool scorer, struct err *e)
 {
-	if (engine_warm_builder(p->engine, e) < 0 ||
-	    (p->o.measure && engine_warm_scorer(p->engine, e) < 0))
+	if ((builder && engine_warm_builder(p->engine, e) < 0) ||
+	    (scorer && engine_warm_scorer(p->engine, e) < 0))
 		return -1;
-	while (!engine_builder_info(p->engine) || (p->o.measure && !engine_scorer_info(p->engine)))
+	while ((builder && !engine_builder_info(p->engine)) ||
+	       (scorer && !engine_scorer_info(p->engine)))
 		if (step(p, e) < 0)
 			return -1;
 	return 0;
+}
+
+int pipeline_warm(struct pipeline *p, struct err *e)
+{
+	return pipeline_ready(p, true, p->o.measure, e);
 }
 
 static int make_room(struct pipeline *p, size_t n, struct err *e)

@@ -76,7 +76,9 @@ int pipeline_build(struct pipeline *p, const struct build_request *r, struct bui
 /* Makes of a shape what engine_exact_reference() takes. ERR_INPUT when it cannot be used. */
 int pipeline_prepare(struct pipeline *p, enum shape_format format, const void *bytes, size_t len,
                      struct buf *out, struct err *e);
-/* Starts both programs and waits until they are ready. */
+/* Starts those programs and waits until they are ready. */
+int pipeline_ready(struct pipeline *p, bool builder, bool scorer, struct err *e);
+/* Both, as far as the pipeline needs them. */
 int pipeline_warm(struct pipeline *p, struct err *e);
 struct engine *pipeline_engine(struct pipeline *p);
 

@@ -66,23 +66,6 @@ static void add_versions(struct sha256 *s, const cJSON *info)
 	buf_release(&text);
 }
 
-static void cache_name(char hex[SHA256_HEX], const struct pipeline *p, enum kind kind,
-                       const struct buf *file)
-{
-	struct engine *en = pipeline_engine((struct pipeline *)p);
-	struct sha256 s;
-	char head[80];
-
-	int n = snprintf(head, sizeof(head), FORMAT " %d %d\n", EXACT_REFERENCE_VERSION, kind);
-	sha256_start(&s);
-	sha256_add(&s, head, (size_t)n);
-	add_versions(&s, engine_scorer_info(en));
-	if (kind == KIND_PROGRAM || kind == KIND_STEP)
-		add_versions(&s, engine_builder_info(en));
-	sha256_add(&s, buf_str(file), file->len);
-	sha256_end_hex(&s, hex);
-}
-
 /* Makes the folder, and those above it; "" when there is no place for a cache. */
 static void cache_dir(char *out, size_t size)
 {
@@ -106,6 +89,47 @@ static void cache_dir(char *out, size_t size)
 	}
 	if (mkdir(out, 0777) < 0 && errno != EEXIST)
 		*out = '\0';
+}
+
+/* Which scorer it was: another one measures otherwise. */
+static void add_scorer(struct sha256 *s, struct pipeline *p, const struct app *a)
+{
+	char path[PATH_MAX + 32], text[80];
+	struct stat st = { 0 };
+
+	snprintf(path, sizeof(path), "%s/cadforge-scorer", a->libexec);
+	stat(path, &st);
+	int n = snprintf(text, sizeof(text), "%lld %lld.%09ld\n", (long long)st.st_size,
+	                 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	sha256_add(s, text, (size_t)n);
+	add_versions(s, engine_scorer_info(pipeline_engine(p)));
+}
+
+static void cache_name(char hex[SHA256_HEX], struct pipeline *p, const struct app *a,
+                       enum kind kind, const struct buf *file)
+{
+	struct sha256 s;
+	char head[80];
+
+	int n = snprintf(head, sizeof(head), FORMAT " %d %d\n", EXACT_REFERENCE_VERSION, kind);
+	sha256_start(&s);
+	sha256_add(&s, head, (size_t)n);
+	add_scorer(&s, p, a);
+	if (kind == KIND_PROGRAM || kind == KIND_STEP)
+		add_versions(&s, engine_builder_info(pipeline_engine(p)));
+	sha256_add(&s, buf_str(file), file->len);
+	sha256_end_hex(&s, hex);
+}
+
+/* The path of what is kept under that name; "" when nothing can be. */
+static void cache_path(char *out, size_t size, const char *hex)
+{
+	char dir[PATH_MAX];
+
+	cache_dir(dir, sizeof(dir));
+	*out = '\0';
+	if (*dir)
+		snprintf(out, size, "%s/%s", dir, hex);
 }
 
 /* A line of JSON, {format, nodes, bytes, sha256}, and the blob. */
@@ -216,7 +240,7 @@ int reference_prepare(struct prepared *out, struct pipeline *p, const struct app
 	struct prepared r = { .nodes = NAN };
 	enum kind kind = kind_of(path);
 	struct buf file = { 0 };
-	char hex[SHA256_HEX], dir[PATH_MAX], kept[PATH_MAX + SHA256_HEX + 1] = "";
+	char hex[SHA256_HEX], kept[PATH_MAX + SHA256_HEX + 1];
 	int rc = -1;
 
 	if (kind == KIND_NONE)
@@ -228,10 +252,11 @@ int reference_prepare(struct prepared *out, struct pipeline *p, const struct app
 		err_wrap(e, "reference");
 		goto out;
 	}
-	cache_name(hex, p, kind, &file);
-	cache_dir(dir, sizeof(dir));
-	if (*dir)
-		snprintf(kept, sizeof(kept), "%s/%s", dir, hex);
+	/* the versions of what makes it are in its name in the cache */
+	if (pipeline_ready(p, kind == KIND_PROGRAM || kind == KIND_STEP, true, e) < 0)
+		goto out;
+	cache_name(hex, p, a, kind, &file);
+	cache_path(kept, sizeof(kept), hex);
 	if (*kept && cache_load(&r, kept)) {
 		r.cached = true;
 		rc = 0;
@@ -251,4 +276,138 @@ out:
 	prepared_release(&r);
 	buf_release(&file);
 	return rc;
+}
+
+/* ---- blanks ---- */
+
+#define BLANK_FORMAT "cadforge-blank-1"
+
+static const char *const blanks[] = {
+	"import cadquery as cq\n"
+	"fixture = cq.Workplane('XY').box(%.17g, %.17g, %.17g, centered=(True, True, False))\n",
+	"import cadquery as cq\n"
+	"fixture = cq.Workplane('XY').ellipse(%.17g / 2, %.17g / 2).extrude(%.17g)\n",
+};
+
+/* The checks' scores on one blank, each where it is better than what is there. */
+static int blank_measure(double *best, int n, struct pipeline *p, const struct app *a,
+                         const cJSON *request, const struct buf *program, struct err *e)
+{
+	struct shape_report report = { 0 };
+	struct buf brep = { 0 };
+	double nodes;
+	int rc = build(&brep, &nodes, p, a, program, e);
+
+	struct shape_request r = { .bytes = buf_str(&brep),
+		                   .len = brep.len,
+		                   .format = SHAPE_BREP,
+		                   .geometry = true,
+		                   .exact = request,
+		                   .limits = a->limits };
+	if (rc == 0)
+		rc = pipeline_measure(p, &r, &report, e);
+	const cJSON *checks = cJSON_GetObjectItemCaseSensitive(report.exact, "checks"), *c;
+	if (rc == 0 && cJSON_GetArraySize(checks) != n)
+		rc = err_set(e, ERR_INPUT, "its checks cannot be evaluated on a block: %s",
+		             report.error ? report.error : "the scorer does not say why");
+	int i = 0;
+	if (rc == 0)
+		cJSON_ArrayForEach(c, checks)
+		{
+			best[i] = fmax(best[i], json_number_or(c, "score", 0));
+			i++;
+		}
+	shape_report_release(&report);
+	buf_release(&brep);
+	return rc;
+}
+
+static bool blank_load(double *out, int n, const char *path)
+{
+	struct buf file = { 0 };
+	struct err e = { 0 };
+	bool good = false;
+
+	if (buf_read_file(&file, path, 1 << 20, &e) < 0)
+		return false;
+	cJSON *o = json_parse(buf_str(&file), file.len, &e);
+	const cJSON *scores = cJSON_GetObjectItemCaseSensitive(o, "scores"), *v;
+	if (o && strcmp(json_string_or(o, "format", ""), BLANK_FORMAT) == 0 &&
+	    cJSON_GetArraySize(scores) == n) {
+		int i = 0;
+		good = true;
+		cJSON_ArrayForEach(v, scores)
+		{
+			good = good && cJSON_IsNumber(v) && v->valuedouble >= 0 &&
+			       v->valuedouble <= 1;
+			out[i++] = v->valuedouble;
+		}
+	}
+	cJSON_Delete(o);
+	buf_release(&file);
+	return good;
+}
+
+static void blank_store(const double *scores, int n, const char *path)
+{
+	struct buf text = { 0 };
+	struct err e = { 0 };
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "format", BLANK_FORMAT);
+	json_add_figures(o, "scores", scores, n);
+	json_print(&text, o);
+	cJSON_Delete(o);
+	if (!buf_failed(&text))
+		file_write_atomic(path, buf_str(&text), text.len, &e);
+	buf_release(&text);
+}
+
+int reference_blank(double **out, int *n, struct pipeline *p, const struct app *a,
+                    const cJSON *request, const double bbox_mm[3], struct err *e)
+{
+	const cJSON *checks = cJSON_GetObjectItemCaseSensitive(request, "checks");
+	struct buf programs[2] = { { 0 } }, text = { 0 };
+	char hex[SHA256_HEX], kept[PATH_MAX + SHA256_HEX + 1];
+	int count = cJSON_GetArraySize(checks), rc = 0;
+	struct sha256 s;
+
+	*out = NULL;
+	*n = 0;
+	if (count == 0)
+		return 0;
+	if (pipeline_ready(p, true, true, e) < 0)
+		return -1;
+	double *best = calloc((size_t)count, sizeof(*best));
+	if (!best)
+		return err_set(e, ERR_MEM, "out of memory for %d checks", count);
+	for (int i = 0; i < 2; i++)
+		buf_printf(&programs[i], blanks[i], bbox_mm[0], bbox_mm[1], bbox_mm[2]);
+	json_print(&text, request);
+	sha256_start(&s);
+	sha256_add(&s, BLANK_FORMAT, sizeof(BLANK_FORMAT));
+	add_scorer(&s, p, a);
+	add_versions(&s, engine_builder_info(pipeline_engine(p)));
+	sha256_add(&s, buf_str(&text), text.len);
+	for (int i = 0; i < 2; i++)
+		sha256_add(&s, buf_str(&programs[i]), programs[i].len);
+	sha256_end_hex(&s, hex);
+	cache_path(kept, sizeof(kept), hex);
+	if (!*kept || !blank_load(best, count, kept)) {
+		memset(best, 0, sizeof(*best) * (size_t)count);
+		for (int i = 0; i < 2 && rc == 0; i++)
+			rc = blank_measure(best, count, p, a, request, &programs[i], e);
+		if (rc == 0 && *kept)
+			blank_store(best, count, kept);
+	}
+	for (int i = 0; i < 2; i++)
+		buf_release(&programs[i]);
+	buf_release(&text);
+	if (rc < 0) {
+		free(best);
+		return -1;
+	}
+	*out = best;
+	*n = count;
+	return 0;
 }

@@ -22,9 +22,16 @@ void prepared_release(struct prepared *r);
 
 /* Whether the name ends like a reference's. */
 bool reference_ending(const char *path);
-/* @p must be warm (pipeline_warm()). Errors name the file, what is wrong with it, and what to do:
- * ERR_INPUT for the file, else the engine's. */
+/* Waits for the programs that are needed. Errors name the file, what is wrong with it, and what to
+ * do: ERR_INPUT for the file, else the engine's. */
 int reference_prepare(struct prepared *out, struct pipeline *p, const struct app *a,
                       const char *path, struct err *e);
+
+/* How the checks of a request for the exact profiles fare on the two blanks of a box of these
+ * sizes, a block and a round (elliptic) bar along Z: the better score of each check, in their
+ * order. Kept in the same cache. @out: as many doubles as there are checks, the caller's to free();
+ * NULL when there is none. 0, or -1. */
+int reference_blank(double **out, int *n, struct pipeline *p, const struct app *a,
+                    const cJSON *request, const double bbox_mm[3], struct err *e);
 
 #endif

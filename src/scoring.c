@@ -27,7 +27,9 @@ struct ready {
 	const struct task *task; /* NULL: of programs without one */
 	cJSON *exact;            /* what is asked of the scorer */
 	int exact_id;
-	double nodes; /* of the reference's program; NAN */
+	double nodes;  /* of the reference's program; NAN */
+	double *blank; /* what a plain block has of each check */
+	int n_blank;
 	bool prepared;
 	struct reference_set box; /* --reference seed-task */
 	bool has_box;
@@ -321,8 +323,8 @@ static int prepare(struct scoring *s, struct ready *r, struct err *e)
 	if (reference_path(s, r->task, path, sizeof(path), e) < 0)
 		return -1;
 	if (*path) {
-		/* the versions of what makes it are in its name in the cache */
-		if (pipeline_warm(s->pipeline, e) < 0)
+		/* while that is looked for, the other program starts */
+		if (scoring_warm(s, e) < 0)
 			return -1;
 		rc = reference_prepare(&p, s->pipeline, s->o.app, path, e);
 		if (rc == 0)
@@ -333,6 +335,10 @@ static int prepare(struct scoring *s, struct ready *r, struct err *e)
 		if (rc < 0)
 			return -1;
 	}
+	if (r->task && r->task->n_checks > 0 &&
+	    reference_blank(&r->blank, &r->n_blank, s->pipeline, s->o.app, r->exact,
+	                    r->task->bbox_mm, e) < 0)
+		return err_wrap(e, "task %s", r->task->id);
 	r->prepared = true;
 	return 0;
 }
@@ -626,7 +632,11 @@ static int end_exact(struct scoring *s, struct job *j, struct err *e)
 				e, ERR_PROTOCOL,
 				"the scorer said nothing for the exact profiles: this is our "
 				"fault, run it again");
+		double parts =
+			exact_credit(cJSON_GetObjectItemCaseSensitive(j->shape.exact, "checks"),
+		                     j->ready->blank, j->ready->n_blank);
 		terms_of(s, j, &x, t);
+		t[TERM_SEMANTIC_PARTS] = parts;
 		exact_built(&xr, &s->profile, t);
 	} else {
 		struct exact_failure f = {
@@ -893,6 +903,7 @@ void scoring_close(struct scoring *s)
 	pipeline_close(s->pipeline);
 	for (int i = 0; i < s->n_ready; i++) {
 		cJSON_Delete(s->ready[i]->exact);
+		free(s->ready[i]->blank);
 		reference_release(&s->ready[i]->box);
 		free(s->ready[i]);
 	}
@@ -1031,9 +1042,8 @@ static void take_one(void *ctx, size_t item, struct scored *out)
 /* A part without pictures is a part still: what cannot be drawn is left out. */
 static int draw(struct scoring *s, const struct task *task, struct scored *got, struct err *e)
 {
-	static const char *const views[] = { "front", "back",      "left",    "right",
-		                             "top",   "isometric", "section", "sheet",
-		                             "difference" };
+	static const char *const views[] = { "front",     "back",    "left",  "right",     "top",
+		                             "isometric", "section", "sheet", "difference" };
 	const struct ready *r = ready_of(s, task, e);
 	struct shape_report report = { 0 };
 

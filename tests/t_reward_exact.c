@@ -423,6 +423,51 @@ static void a_failed_build_is_told_by_its_error_and_line(void **state)
 	notes_release(&n);
 }
 
+/* Credited scores of three checks of weights 2, 1, 1. */
+static double credited(const double s[3], const double b[3], double out[3])
+{
+	cJSON *checks = cJSON_CreateArray();
+	static const double weight[3] = { 2, 1, 1 };
+
+	for (int i = 0; i < 3; i++) {
+		cJSON *c = cJSON_CreateObject();
+		cJSON_AddNumberToObject(c, "weight", weight[i]);
+		cJSON_AddNumberToObject(c, "score", s[i]);
+		cJSON_AddItemToArray(checks, c);
+	}
+	double mean = exact_credit(checks, b, 3);
+	for (int i = 0; i < 3; i++) {
+		out[i] = json_number_or(cJSON_GetArrayItem(checks, i), "score", NAN);
+		assert_true(json_number_or(cJSON_GetArrayItem(checks, i), "raw", NAN) == s[i]);
+	}
+	cJSON_Delete(checks);
+	return mean;
+}
+
+static void what_a_block_has_counts_as_far_as_the_rest_is_met(void **state)
+{
+	static const double block[3] = { 1, 0.5, 0 }, all[3] = { 1, 1, 1 };
+	double c[3];
+
+	(void)state;
+	/* the block itself; everything met; half of what the block lacks */
+	assert_close(credited(block, block, c), 0, 1e-12);
+	assert_close(credited((double[]){ 1, 1, 1 }, block, c), 1, 1e-12);
+	assert_close(credited((double[]){ 1, 0.5, 0.75 }, block, c), (2 * 0.5 + 0.25 + 0.75) / 4,
+	             1e-12);
+	assert_close(c[0], 0.5, 1e-12);
+	assert_close(c[1], 0.25, 1e-12);
+	assert_close(c[2], 0.75, 1e-12);
+	/* worse than the block is not less than nothing */
+	assert_close(credited((double[]){ 0, 0, 0 }, block, c), 0, 1e-12);
+	/* a task that a block fulfils is one */
+	assert_close(credited(all, all, c), 1, 1e-12);
+	assert_close(credited((double[]){ 0.5, 1, 1 }, all, c), 0.75, 1e-12);
+	/* nothing known of blocks */
+	assert_close(credited((double[]){ 0.5, 1, 0 }, NULL, c), 0.5, 1e-12);
+	assert_true(isnan(exact_credit(NULL, NULL, 0)));
+}
+
 static void a_delta_is_what_this_turn_has_more(void **state)
 {
 	const char *before =
@@ -468,6 +513,7 @@ int main(void)
 		cmocka_unit_test(noise_is_no_change_and_a_hundredth_is),
 		cmocka_unit_test(the_heaviest_fallen_check_is_named_first),
 		cmocka_unit_test(a_failed_build_is_told_by_its_error_and_line),
+		cmocka_unit_test(what_a_block_has_counts_as_far_as_the_rest_is_met),
 		cmocka_unit_test(a_delta_is_what_this_turn_has_more),
 	};
 

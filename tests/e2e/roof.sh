@@ -112,7 +112,7 @@ if [ -n "$CADFORGE_PYTHON_ENV" ] && [ -d "$CADFORGE_PYTHON_ENV" ]; then
 	# its whole limit
 	began=$(date +%s)
 	{
-		"$cadforge" score -j1 --task none --cpu 60 --wall 60 --json part.py loop.py 2> err
+		"$cadforge" score -j1 --task none --profile seed-fast --cpu 60 --wall 60 --json part.py loop.py 2> err
 		echo $? > status
 	} | head -n 1 > out
 	[ "$(cat status)" -eq 1 ] && [ ! -s err ] && [ -s out ] && [ $(($(date +%s) - began)) -lt 30 ]
