@@ -187,6 +187,10 @@ occurrences count_occurrences(const TopoDS_Shape &s,
 	seen[t] = { 0, 0, false };
 	occurrences n = { s.ShapeType() == TopAbs_FACE ? 1.0 : 0.0, 1.0, true };
 	for (TopoDS_Iterator i(s, Standard_False, Standard_False); i.More(); i.Next()) {
+		/* the kernel looks things up by it, in tables of four */
+		if (static_cast<unsigned>(i.Value().Orientation()) > TopAbs_EXTERNAL)
+			give_up(SHAPE_DAMAGED, ERR_INPUT,
+			        "BREP: a sub-shape has no orientation; the file is damaged: export it again");
 		occurrences below = count_occurrences(i.Value(), seen, depth + 1);
 		n.faces += below.faces;
 		n.all += below.all;
