@@ -53,6 +53,7 @@ rear_y = -half * cage_depth
 front_y = half * cage_depth
 bottle_y = rear_y + spine_thickness + bottle_radius
 lower_bolt_z = upper_bolt_z - bolt_spacing
+cut_depth = spine_thickness + arm_thickness
 window_z = half * (upper_bolt_z + lower_bolt_z)
 
 
@@ -122,9 +123,9 @@ def make_retaining_lip():
 def cut_spine_openings(body):
     back = cq.Workplane("XZ", origin=(0, rear_y, 0))
     slots = back.pushPoints([(0, lower_bolt_z), (0, upper_bolt_z)])
-    slots = slots.slot2D(bolt_slot_length, bolt_hole_diameter, angle=90).extrude(-spine_thickness)
+    slots = slots.slot2D(bolt_slot_length, bolt_hole_diameter, angle=90).extrude(-cut_depth)
     window = back.pushPoints([(0, window_z), (0, lower_window_z)]).slot2D(window_length, window_width, angle=90)
-    return body.cut(slots).cut(window.extrude(-spine_thickness))
+    return body.cut(slots).cut(window.extrude(-cut_depth))
 
 
 cage = joined([make_spine(), make_arms(), make_bottom_stop(), make_retaining_lip()])

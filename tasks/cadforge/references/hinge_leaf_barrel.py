@@ -16,7 +16,7 @@ leaf_clearance = 0.5
 
 pin_diameter = 6.0
 running_clearance = 0.05
-pin_head_diameter = 10.0
+pin_head_diameter = 9.0
 pin_head_height = 2.0
 pin_head_chamfer = 0.8
 
