@@ -772,27 +772,6 @@ static int exec(struct store *s, const char *sql, struct err *e)
 	return rc == SQLITE_OK ? 0 : store_fault(s, rc, e);
 }
 
-/* A number that a pragma or a query answers, without keeping the statement. */
-static int look(struct store *s, const char *sql, int64_t *out, struct err *e)
-{
-	sqlite3_stmt *q = NULL;
-	int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
-
-	if (rc == SQLITE_OK) {
-		rc = sqlite3_step(q);
-		if (rc == SQLITE_ROW) {
-			*out = sqlite3_column_int64(q, 0);
-			rc = SQLITE_OK;
-		} else if (rc == SQLITE_DONE) {
-			rc = SQLITE_OK;
-		}
-	}
-	if (rc != SQLITE_OK)
-		store_fault(s, rc, e);
-	sqlite3_finalize(q);
-	return rc == SQLITE_OK ? 0 : -1;
-}
-
 static int connect_to(struct store *s, const char *name, int flags, struct err *e)
 {
 	static const struct {
@@ -830,11 +809,24 @@ static void disconnect(struct store *s)
 /* @version of a database of ours; 0: an empty one. -1: not ours, or not readable. */
 static int inspect(struct store *s, int64_t *version, struct err *e)
 {
+	/* one look: another process may be making the file */
+	static const char sql[] = "SELECT (SELECT count(*) FROM sqlite_schema), a.application_id, "
+				  "u.user_version FROM pragma_application_id a, "
+				  "pragma_user_version u";
 	int64_t application = 0, tables = 0;
+	sqlite3_stmt *q = NULL;
+	int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
 
-	if (look(s, "SELECT count(*) FROM sqlite_schema", &tables, e) < 0 ||
-	    look(s, "PRAGMA application_id", &application, e) < 0 ||
-	    look(s, "PRAGMA user_version", version, e) < 0)
+	if (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+		tables = sqlite3_column_int64(q, 0);
+		application = sqlite3_column_int64(q, 1);
+		*version = sqlite3_column_int64(q, 2);
+		rc = SQLITE_OK;
+	}
+	if (rc != SQLITE_OK)
+		store_fault(s, rc, e);
+	sqlite3_finalize(q);
+	if (rc != SQLITE_OK)
 		return -1;
 	if (tables == 0 && application == 0 && *version == 0)
 		return 0;
@@ -1203,10 +1195,11 @@ static int open_writing(struct store *s, int64_t *version, struct err *e)
 		return -1;
 	if (sqlite3_db_readonly(s->db, "main") == 1)
 		return store_fault(s, SQLITE_READONLY, e);
-	/* both count for a new file only */
-	snprintf(sql, sizeof(sql), "PRAGMA page_size = %d", PAGE_BYTES);
-	if (exec(s, sql, e) < 0 || exec(s, "PRAGMA auto_vacuum = INCREMENTAL", e) < 0)
-		return -1;
+	if (*version == 0) { /* both count for a new file only, and the second writes */
+		snprintf(sql, sizeof(sql), "PRAGMA page_size = %d", PAGE_BYTES);
+		if (exec(s, sql, e) < 0 || exec(s, "PRAGMA auto_vacuum = INCREMENTAL", e) < 0)
+			return -1;
+	}
 	/* two that make the file at once get in each other's way without the busy handler */
 	for (int i = 0;; i++) {
 		rc = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode = WAL", -1, &q, NULL);

@@ -367,7 +367,7 @@ static void check_search(struct check *c)
 		tell(c, "search index", (int64_t)i, 2);
 		if (store_do(c->s, &e, of[i].check, "") == 0)
 			continue;
-		if (sqlite3_errcode(c->s->db) != SQLITE_CORRUPT) {
+		if ((sqlite3_errcode(c->s->db) & 0xff) != SQLITE_CORRUPT) {
 			found(c, true, from_copy, "the index %s cannot be checked: %s", of[i].name,
 			      e.text);
 			continue;
