@@ -6,6 +6,9 @@
 #include <sys/random.h>
 
 #include "engine/extract.h"
+#include "src/base/sha256.h"
+
+enum { TASK_BYTES_MAX = 16 << 20 };
 
 /* ---- what is told ---- */
 
@@ -139,16 +142,29 @@ static int name_origin(char *out, size_t size, struct err *e)
 	return 0;
 }
 
+/* Of the task's file as it is now: the same id may come to mean something else. */
+static const char *hash_task(const struct task *task, char out[SHA256_HEX])
+{
+	struct buf text = { 0 };
+	bool known = task->file && buf_read_file(&text, task->file, TASK_BYTES_MAX, NULL) == 0;
+
+	if (known)
+		sha256_hex(buf_str(&text), text.len, out);
+	buf_release(&text);
+	return known ? out : NULL;
+}
+
 static int start_episode(struct session *s, struct err *e)
 {
 	const struct session_options *o = s->o;
-	char origin[64];
+	char origin[64], hash[SHA256_HEX];
 
 	if (name_origin(origin, sizeof(origin), e) < 0)
 		return -1;
 	struct store_episode_new n = {
 		.task = o->task->id,
 		.pack = *o->task->pack ? o->task->pack : NULL,
+		.task_hash = hash_task(o->task, hash),
 		.profile = scoring_profile_name(s->scoring),
 		.profile_hash = scoring_profile_hash(s->scoring),
 		.prompts = o->prompts->name,

@@ -6,7 +6,7 @@
 # From the environment: srcdir CC CXX CPPFLAGS LIBS OCCT_CPPFLAGS OCCT_LIBS FUZZ_SECONDS FUZZ_SEED FUZZ_TARGETS
 set -eu
 : "${srcdir:=.}" "${CC:=cc}" "${CXX:=c++}" "${FUZZ_SECONDS:=60}" "${FUZZ_SEED:=1}"
-: "${FUZZ_TARGETS:=stl glb frame json task brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle}" "${PNG_LIBS:=-lpng}"
+: "${FUZZ_TARGETS:=stl glb frame json task jsonl brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8}" "${PNG_LIBS:=-lpng}"
 : "${OCCT_CPPFLAGS:=}" "${OCCT_LIBS:=}" "${CLANG:=clang}"
 out=fuzz-build
 mkdir -p "$out"
@@ -25,6 +25,7 @@ sources() {
 	for m in $base; do echo "$srcdir/src/base/$m.c"; done
 	case $1 in
 	stl | glb) echo "$srcdir/engine/$1.c" "$srcdir/engine/mesh.c" ;;
+	jsonl) echo "$srcdir/src/jsonl.c" "$srcdir/engine/extract.c" "$srcdir/engine/text.c" ;;
 	task) echo "$srcdir/engine/task.c" "$srcdir/engine/checks.c" "$srcdir/src/base/sha256.c" ;;
 	esac
 	echo "$srcdir/tests/fuzz/fuzz_$1.c"
