@@ -9,12 +9,16 @@
 
 #include "engine/shape_inside.hxx"
 
+#include <BRepAdaptor_Curve.hxx>
 #include <BRepAdaptor_Surface.hxx>
 #include <BRepExtrema_DistShapeShape.hxx>
 #include <BRep_Tool.hxx>
 #include <Poly_HArray1OfTriangle.hxx>
+#include <Poly_PolygonOnTriangulation.hxx>
 #include <Poly_Triangulation.hxx>
+#include <TColStd_HArray1OfReal.hxx>
 #include <TColgp_HArray1OfPnt.hxx>
+#include <TColgp_HArray1OfPnt2d.hxx>
 #include <TopExp.hxx>
 #include <TopExp_Explorer.hxx>
 #include <TopTools_IndexedMapOfShape.hxx>
@@ -98,6 +102,10 @@ struct flat_face {
 	box3 box;
 	std::vector<gp_XYZ> nodes;
 	std::vector<int> corners; /* three a triangle */
+	std::vector<box3> boxes;  /* of the triangles */
+	gp_XYZ at, dir;           /* of a plane, its normal; of a cylinder, its axis */
+	double radius;
+	double slack; /* how far its triangles may be from it; -1: not known yet */
 };
 
 struct body {
@@ -221,6 +229,71 @@ double overlap_share(contacts &c, const body &p, const body &q, double at[3])
 
 /* ---- distance ---- */
 
+/* How far the polygon of an edge is from its curve, in the middle of its pieces. */
+double edge_slack(const TopoDS_Edge &edge, const Handle(Poly_Triangulation) & t,
+                  const TopLoc_Location &where, double deflection)
+{
+	double most = 0;
+
+	if (BRep_Tool::Degenerated(edge))
+		return 0;
+	BRepAdaptor_Curve c(edge);
+	if (c.GetType() == GeomAbs_Line)
+		return 0;
+	Handle(Poly_PolygonOnTriangulation) p = BRep_Tool::PolygonOnTriangulation(edge, t, where);
+	if (p.IsNull() || p->Parameters().IsNull())
+		return deflection;
+	const TColStd_Array1OfReal &at = p->Parameters()->Array1();
+	for (int i = at.Lower(); i < at.Upper(); i++) {
+		gp_XYZ mid = (c.Value(at(i)).XYZ() + c.Value(at(i + 1)).XYZ()) / 2;
+		most = std::max(most, (c.Value((at(i) + at(i + 1)) / 2).XYZ() - mid).Modulus());
+	}
+	return most;
+}
+
+/* How far the triangles of a face are from it: measured, since most are far nearer than the
+ * deflection that they were allowed, and each face that is known to be too far away saves the
+ * kernel some milliseconds. */
+double face_slack(const flat_face &f, double deflection)
+{
+	BRepAdaptor_Surface surface(f.face, Standard_False);
+	TopLoc_Location where;
+	const Handle(Poly_Triangulation) &t = BRep_Tool::Triangulation(f.face, where);
+	double most = 0;
+
+	/* in the middle of a piece it is at its most, of a curve that bends evenly: half as much
+	 * again for those that do not */
+	if (f.type == GeomAbs_Plane) {
+		for (TopExp_Explorer x(f.face, TopAbs_EDGE); x.More(); x.Next())
+			most = std::max(
+				most, edge_slack(TopoDS::Edge(x.Current()), t, where, deflection));
+		return std::min(1.5 * most, deflection);
+	}
+	Handle(TColgp_HArray1OfPnt2d) uvs = t->MapUVNodeArray();
+	if (uvs.IsNull() || uvs->Length() < static_cast<int>(f.nodes.size()))
+		return deflection;
+	for (size_t i = 0; i + 2 < f.corners.size() && 1.5 * most < deflection; i += 3)
+		for (size_t k = 0; k < 3; k++) {
+			int a = f.corners[i + k], b = f.corners[i + (k + 1) % 3];
+			gp_XY uv = (uvs->Value(uvs->Lower() + a - 1).XY() +
+			            uvs->Value(uvs->Lower() + b - 1).XY()) /
+			           2;
+			gp_XYZ mid = (f.nodes[static_cast<size_t>(a - 1)] +
+			              f.nodes[static_cast<size_t>(b - 1)]) /
+			             2;
+			most = std::max(most,
+			                (surface.Value(uv.X(), uv.Y()).XYZ() - mid).Modulus());
+		}
+	return std::min(1.5 * most, deflection);
+}
+
+double slack_of(flat_face &f, double deflection)
+{
+	if (f.slack < 0)
+		f.slack = face_slack(f, deflection);
+	return f.slack;
+}
+
 void read_faces(body &b)
 {
 	if (b.read)
@@ -238,7 +311,17 @@ void read_faces(body &b)
 		Handle(Poly_HArray1OfTriangle) corners = t->MapTriangleArray();
 		if (nodes.IsNull() || corners.IsNull())
 			continue;
-		f.type = BRepAdaptor_Surface(f.face, Standard_False).GetType();
+		BRepAdaptor_Surface surface(f.face, Standard_False);
+		f.type = surface.GetType();
+		f.radius = 0;
+		if (f.type == GeomAbs_Plane) {
+			f.at = surface.Plane().Location().XYZ();
+			f.dir = surface.Plane().Axis().Direction().XYZ();
+		} else if (f.type == GeomAbs_Cylinder) {
+			f.at = surface.Cylinder().Location().XYZ();
+			f.dir = surface.Cylinder().Axis().Direction().XYZ();
+			f.radius = surface.Cylinder().Radius();
+		}
 		for (int i = nodes->Lower(); i <= nodes->Upper(); i++) {
 			gp_Pnt p = nodes->Value(i);
 			if (!where.IsIdentity())
@@ -255,8 +338,16 @@ void read_faces(body &b)
 					give_up(SHAPE_DAMAGED, ERR_INPUT,
 					        "a triangle names corner %d of %zu; the shape is damaged: export it again",
 					        k, f.nodes.size());
+			box3 tri = NO_BOX;
+			for (int k : n) {
+				const gp_XYZ &p = f.nodes[static_cast<size_t>(k - 1)];
+				const double at[3] = { p.X(), p.Y(), p.Z() };
+				box_add(tri, at);
+			}
 			f.corners.insert(f.corners.end(), n, n + 3);
+			f.boxes.push_back(tri);
 		}
+		f.slack = -1;
 		b.faces.push_back(f);
 	}
 }
@@ -297,18 +388,44 @@ bool stands_on(contacts &c, const flat_face &f, const flat_face &flat)
 	return false;
 }
 
-/* A pin in its bore: as near as that is near enough. */
+/* How far two planes or cylinders on parallel axes are apart at the least, wherever their faces
+ * end; 0 where that says nothing. */
+double least_gap(const flat_face &p, const flat_face &q)
+{
+	if (p.type != q.type || (p.type != GeomAbs_Plane && p.type != GeomAbs_Cylinder) ||
+	    std::fabs(p.dir.Dot(q.dir)) < 1 - 1e-12)
+		return 0;
+	gp_XYZ off = q.at - p.at;
+	if (p.type == GeomAbs_Plane)
+		return std::fabs(off.Dot(p.dir));
+	double between = (off - p.dir * off.Dot(p.dir)).Modulus();
+	return std::max(
+		{ 0.0, std::fabs(p.radius - q.radius) - between, between - p.radius - q.radius });
+}
+
+/* Does any triangle of one come as near to one of the other? By their boxes: when not, the faces do
+ * not either. */
+bool triangles_near(contacts &c, const flat_face &p, const flat_face &q, double d)
+{
+	for (const box3 &b : p.boxes) {
+		if (box_gap(b, q.box) > d)
+			continue;
+		for (const box3 &o : q.boxes)
+			if (++c.looks > LOOKS_MAX || box_gap(b, o) <= d)
+				return true;
+	}
+	return false;
+}
+
+/* A pin in its bore: as near as its clearance is near enough. */
 bool turn_together(const contacts &c, const flat_face &p, const flat_face &q)
 {
 	if (c.joint < 0 || p.type != GeomAbs_Cylinder || q.type != GeomAbs_Cylinder)
 		return false;
-	gp_Cylinder a = BRepAdaptor_Surface(p.face, Standard_False).Cylinder();
-	gp_Cylinder b = BRepAdaptor_Surface(q.face, Standard_False).Cylinder();
-	gp_XYZ d = a.Axis().Direction().XYZ(), e = b.Axis().Direction().XYZ();
-	gp_XYZ off = b.Location().XYZ() - a.Location().XYZ();
-	double between = (off - d * off.Dot(d)).Modulus();
-	return std::fabs(d.Dot(e)) > 1 - 1e-4 && between <= c.joint + c.touch &&
-	       std::fabs(a.Radius() - b.Radius()) <= c.joint + c.touch;
+	gp_XYZ off = q.at - p.at;
+	double between = (off - p.dir * off.Dot(p.dir)).Modulus();
+	return std::fabs(p.dir.Dot(q.dir)) > 1 - 1e-4 && between <= c.joint + c.touch &&
+	       std::fabs(p.radius - q.radius) <= c.joint + c.touch;
 }
 
 /* The two are as near as they must be to be joined. @by_mesh: the kernel's turn was over. */
@@ -341,10 +458,13 @@ bool are_joined(contacts &c, body &p, body &q, bool *by_mesh)
 			return true;
 	}
 	for (const pair_gap &n : near) {
-		const flat_face &f = p.faces[static_cast<size_t>(n.a)];
-		const flat_face &g = q.faces[static_cast<size_t>(n.b)];
+		flat_face &f = p.faces[static_cast<size_t>(n.a)];
+		flat_face &g = q.faces[static_cast<size_t>(n.b)];
 		double enough = turn_together(c, f, g) ? std::max(c.joint, c.touch) : c.touch;
-		if (n.d > enough + 2 * c.deflection)
+		if (n.d > enough + 2 * c.deflection || least_gap(f, g) > enough)
+			continue;
+		double reached = enough + slack_of(f, c.deflection) + slack_of(g, c.deflection);
+		if (n.d > reached || !triangles_near(c, f, g, reached))
 			continue;
 		if (c.extrema >= EXTREMA_MAX) {
 			/* facets tell to the deflection: as near as that is joined */
