@@ -426,10 +426,15 @@ static int add_file(struct work *w, const char *file)
 	return 0;
 }
 
-static const char no_model[] =
-	"this build has no model of its own yet; what works: --from F1.py F2.py ... (file k is the "
-	"answer of turn k), or --from-command CMD (any program that reads a prompt and prints an "
-	"answer)";
+static void tell_no_model(const struct work *w)
+{
+	app_tell(
+		"this build has no model of its own yet; what works: --%s F1.py F2.py ... (%s), or "
+		"--from-command CMD (any program that reads a prompt and prints an answer)",
+		w->self == &cmd_run ? "from" : "file",
+		w->self == &cmd_run ? "file k is the answer of turn k"
+				    : "a program, or what a model answered");
+}
 
 /* 0; or an exit status, + 1000 so that 0 can be one. */
 enum { LEAVE = 1000 };
@@ -483,7 +488,7 @@ static int take_flag(struct work *w, int opt, char **argv)
 		w->db = optarg;
 		break;
 	case FLAG_MODEL:
-		app_tell("--model: %s", no_model);
+		tell_no_model(w);
 		return LEAVE + EXIT_LACKS;
 	default:
 		return LEAVE + app_bad_flag(w->self, opt, argv);
@@ -530,7 +535,7 @@ static int check_source(const struct work *w)
 			w->self,
 			"files and a command were given: only one of them can write the answers");
 	if (!w->n_from && !w->command) {
-		app_tell("%s", no_model);
+		tell_no_model(w);
 		return EXIT_LACKS;
 	}
 	return 0;

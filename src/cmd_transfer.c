@@ -297,8 +297,13 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 	o.episodes = list.v;
 	o.n_episodes = list.n;
 	app_catch_interrupt();
-	if (export_to(s, &o, path, &done, &e) < 0)
-		goto fail;
+	if (export_to(s, &o, path, &done, &e) < 0) {
+		/* whoever closed the pipe knows */
+		if (strcmp(path, "-") != 0 || !app_output_lost() || app_interrupted())
+			goto fail;
+		rc = EXIT_NO;
+		goto out;
+	}
 	tell_export(&app, &o, path, &done);
 	rc = EXIT_DONE;
 	goto out;

@@ -585,6 +585,30 @@ static int cancelled(const struct work *w, struct err *e)
 	               : 0;
 }
 
+/* A file of lines or a page goes in the place of a plain file, or where nothing is; where a link
+ * leads, it goes there. */
+static int is_file(struct place *p, struct err *e)
+{
+	char real[PATH_MAX], name[PATH_MAX];
+	struct stat st;
+
+	if (lstat(p->final, &st) < 0)
+		return 0;
+	if (S_ISLNK(st.st_mode)) {
+		if (!realpath(p->final, real) || stat(real, &st) < 0)
+			return err_errno(e, ERR_USAGE, "%s: a link that leads nowhere", p->final);
+		snprintf(name, sizeof(name), "%s", p->final);
+		if (find_place(p, real, e) < 0)
+			return err_wrap(e, "%s", name);
+	}
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_USAGE,
+		               "%s is there already, and no plain file: name another, or - for "
+		               "standard output",
+		               p->final);
+	return 0;
+}
+
 static int export_folder(struct work *w, struct err *e)
 {
 	struct place *p = &w->place;
@@ -625,6 +649,32 @@ fail:
 
 /* ---- pages ---- */
 
+/* Whether all that is in the folder came from an earlier export of the same page. */
+static int is_ours(const char *path, struct err *e)
+{
+	DIR *d = opendir(path);
+	struct stat st;
+	int rc = 0;
+
+	if (!d && lstat(path, &st) < 0)
+		return 0;
+	if (!d)
+		return err_set(e, ERR_USAGE, "%s is there already, and no folder", path);
+	for (struct dirent *f; rc == 0 && (f = readdir(d));) {
+		int n, used = 0;
+		if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
+			continue;
+		if (sscanf(f->d_name, "turn-%d.png%n", &n, &used) != 1 || used == 0 ||
+		    f->d_name[used])
+			rc = err_set(e, ERR_USAGE,
+			             "%s is there already, and '%.80s' in it is none of ours: name "
+			             "another page",
+			             path, f->d_name);
+	}
+	closedir(d);
+	return rc;
+}
+
 /* The sheets of a Markdown page lie beside it: NAME.files/turn-2.png. */
 static int write_sheets(struct work *w, struct reading *r, struct err *e)
 {
@@ -642,7 +692,7 @@ static int write_sheets(struct work *w, struct reading *r, struct err *e)
 	int stem = (int)strlen(w->place.final) -
 	           (strlen(base) > 3 && strcmp(base + strlen(base) - 3, ".md") == 0 ? 3 : 0);
 	snprintf(files, sizeof(files), "%.*s.files", stem, w->place.final);
-	if (find_place(&p, files, e) < 0 || make_temp_folder(&p, e) < 0)
+	if (is_ours(files, e) < 0 || find_place(&p, files, e) < 0 || make_temp_folder(&p, e) < 0)
 		return -1;
 	for (int i = 0; i < r->n && rc == 0; i++) {
 		struct turn *t = &r->turn[i];
@@ -1039,6 +1089,8 @@ int export_to(struct store *s, const struct export_options *o, const char *path,
 		rc = err_set(e, ERR_USAGE, "a folder cannot go to standard output: name one");
 	else
 		rc = to_stdout ? 0 : find_place(&w->place, path, e);
+	if (rc == 0 && !to_stdout && o->kind != EXPORT_FOLDER)
+		rc = is_file(&w->place, e);
 	if (rc == 0 && o->kind == EXPORT_FOLDER)
 		rc = export_folder(w, e);
 	else if (rc == 0 && (o->kind == EXPORT_MARKDOWN || o->kind == EXPORT_HTML))

@@ -28,6 +28,8 @@ struct item {
 	enum extract_rule rule;
 	bool step;
 	struct jsonl_completion said; /* of a line: owns its prompt and words */
+	struct scored scored;         /* what came of it, once it has */
+	bool done;
 	char origin[SHA256_HEX + 40];
 };
 
@@ -36,7 +38,7 @@ struct import {
 	struct scoring *scoring; /* NULL before it is needed */
 	char profile_hash[SHA256_HEX];
 	struct item item[BATCH];
-	int n;
+	int n, stored;     /* of them: in the order in which they came */
 	void *seen;        /* tsearch: what came in this import, and how often */
 	struct err failed; /* in a callback */
 };
@@ -51,6 +53,8 @@ static void item_release(struct item *it)
 	free(it->file);
 	buf_release(&it->text);
 	jsonl_completion_release(&it->said);
+	if (it->done)
+		scored_release(&it->scored);
 	*it = (struct item){ 0 };
 }
 
@@ -162,29 +166,40 @@ static int store_one(struct import *im, const struct item *it, const struct scor
 	return rc;
 }
 
-static void on_done(void *ctx, size_t index, struct scored *out)
+static int store_next(struct import *im, struct err *e)
 {
-	struct import *im = ctx;
-	struct item *it = &im->item[index];
-	struct err e = { 0 };
+	struct item *it = &im->item[im->stored++];
+	struct scored *sc = &it->scored;
 	int64_t episode;
 
-	if (im->failed.kind)
-		return;
 	/* what it came as is its STEP */
-	if (it->step && out->step.len == 0)
-		buf_add(&out->step, it->text.data, it->text.len);
-	if (store_one(im, it, out, &episode, &e) < 0) {
-		im->failed = e;
-		err_wrap(&im->failed, "%s", it->file);
-		return;
-	}
+	if (it->step && sc->step.len == 0)
+		buf_add(&sc->step, it->text.data, it->text.len);
+	if (store_one(im, it, sc, &episode, e) < 0)
+		return err_wrap(e, "%s", it->file);
 	tell(im, &(struct imported_one){ .file = it->file,
 	                                 .line = it->line,
 	                                 .task = it->task->id,
 	                                 .episode = episode,
 	                                 .turns = 1,
-	                                 .score = out->json });
+	                                 .score = sc->json });
+	scored_release(sc);
+	it->done = false;
+	return 0;
+}
+
+/* They end in any order; numbers are given out in that of the file. */
+static void on_done(void *ctx, size_t index, struct scored *out)
+{
+	struct import *im = ctx;
+	struct err e = { 0 };
+
+	im->item[index].scored = *out;
+	im->item[index].done = true;
+	*out = (struct scored){ 0 };
+	while (!im->failed.kind && im->stored < im->n && im->item[im->stored].done)
+		if (store_next(im, &e) < 0)
+			im->failed = e;
 }
 
 static int flush(struct import *im, struct err *e)
@@ -213,9 +228,16 @@ static int flush(struct import *im, struct err *e)
 	}
 	if (im->n > 0)
 		rc = scoring_run_all(im->scoring, in, (size_t)im->n, on_done, im, e);
+	/* after an interruption also those behind one that never ended */
+	struct err late = { 0 };
+	for (; rc < 0 && e->kind == ERR_CANCELLED && im->stored < im->n;)
+		if (!im->item[im->stored].done)
+			im->stored++;
+		else if (store_next(im, &late) < 0)
+			break;
 	for (int i = 0; i < im->n; i++)
 		item_release(&im->item[i]);
-	im->n = 0;
+	im->n = im->stored = 0;
 	if (rc == 0 && im->failed.kind) {
 		*e = im->failed;
 		rc = -1;

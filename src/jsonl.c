@@ -150,6 +150,19 @@ static int take_prompt(struct jsonl_completion *c, struct err *e)
 	return 0;
 }
 
+/* A NUL as JSON writes it, which ends a text of C's: where it begins, else @len. */
+static size_t escaped_nul(const char *p, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++) {
+		if (p[i] != '\\')
+			continue;
+		if (len - i >= 6 && memcmp(p + i + 1, "u0000", 5) == 0)
+			return i;
+		i++; /* what is escaped is no beginning */
+	}
+	return len;
+}
+
 int jsonl_completion_parse(struct jsonl_completion *out, const char *line, size_t len,
                            struct err *e)
 {
@@ -158,6 +171,11 @@ int jsonl_completion_parse(struct jsonl_completion *out, const char *line, size_
 
 	if (!utf8_valid(line, len, &bad))
 		return err_set(e, ERR_INPUT, "byte %zu is no UTF-8", bad + 1);
+	const char *nul = memchr(line, '\0', len);
+	bad = nul ? (size_t)(nul - line) : escaped_nul(line, len);
+	if (bad < len)
+		return err_set(e, ERR_INPUT, "byte %zu: a NUL, which no text here may have",
+		               bad + 1);
 	if (!(c.json = json_parse_bounded(line, len, VALUES_MAX, e)))
 		return -1;
 	if (!cJSON_IsObject(c.json)) {

@@ -109,6 +109,7 @@ static void what_is_no_completion_is_told_with_its_key(void **state)
 		  "messages: the last message" },
 		{ "{\"completion\": \"x\"} trailing", "" },
 		{ "{\"completion\": \"\xff\"}", "byte 17 is no UTF-8" },
+		{ "{\"completion\": \"a\\u0000b\"}", "byte 18: a NUL" },
 	};
 
 	(void)state;
@@ -121,6 +122,15 @@ static void what_is_no_completion_is_told_with_its_key(void **state)
 		if (!strstr(e.text, cases[i].words) || !e.text[0])
 			fail_msg("%s: '%s' is not in: %s", cases[i].line, cases[i].words, e.text);
 	}
+}
+
+static void a_backslash_before_u0000_is_no_nul(void **state)
+{
+	struct jsonl_completion c = parse("{\"completion\": \"a\\\\u0000b\"}");
+
+	(void)state;
+	assert_string_equal(c.completion, "a\\u0000b");
+	jsonl_completion_release(&c);
 }
 
 static void any_bytes_can_be_said_in_json(void **state)
@@ -148,6 +158,7 @@ int main(void)
 		cmocka_unit_test(a_prompt_is_messages_or_is_missing),
 		cmocka_unit_test(a_conversation_ends_with_the_completion),
 		cmocka_unit_test(what_is_no_completion_is_told_with_its_key),
+		cmocka_unit_test(a_backslash_before_u0000_is_no_nul),
 		cmocka_unit_test(any_bytes_can_be_said_in_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -532,7 +532,23 @@ static void pages_are_made_and_replaced(void **state)
 	assert_null(strstr(text, "<b>note</b>"));
 	assert_non_null(strstr(text, "&lt;b&gt;note"));
 	free(text);
-	/* a full disk, or no place: told, and the old one stays */
+	/* what is no plain file, or a folder of somebody's, is left alone */
+	assert_int_equal(mkfifo(in("page.pipe"), 0600), 0);
+	for (int kind = EXPORT_MARKDOWN; kind <= EXPORT_PROMPTS; kind++) {
+		struct stat st;
+		assert_int_equal(export_it(s, 1, (enum export_kind)kind, in("page.pipe"), NULL, &e),
+		                 -1);
+		assert_int_equal(e.kind, ERR_USAGE);
+		assert_int_equal(stat(in("page.pipe"), &st), 0);
+		assert_true(S_ISFIFO(st.st_mode));
+	}
+	assert_int_equal(symlink("page.html", in("page.link")), 0);
+	write_over(in("page.html"), "an older one");
+	assert_done(export_it(s, 1, EXPORT_HTML, in("page.link"), NULL, &e), &e);
+	text = read_whole(in("page.html"), &len);
+	assert_non_null(strstr(text, "<h1>hook</h1>"));
+	free(text);
+	/* no place: told */
 	assert_int_equal(export_it(s, 1, EXPORT_MARKDOWN, in("no/page.md"), NULL, &e), -1);
 	store_close(s);
 }
