@@ -85,6 +85,14 @@ static void add_log(struct buf *out, const char *p, size_t n)
 	buf_release(&clean);
 }
 
+/* [n, null] or [null, n]: a range with one end open. */
+static bool is_open(const cJSON *v)
+{
+	return cJSON_IsArray(v) && cJSON_GetArraySize(v) == 2 &&
+	       cJSON_IsNull(v->child) != cJSON_IsNull(v->child->next) &&
+	       (cJSON_IsNumber(v->child) || cJSON_IsNumber(v->child->next));
+}
+
 /* want or got of a check: a number, a text, an array of them (null: an open end). */
 static void add_value(struct buf *out, const cJSON *v)
 {
@@ -97,6 +105,10 @@ static void add_value(struct buf *out, const cJSON *v)
 		buf_adds(out, v->valuestring);
 	} else if (cJSON_IsBool(v)) {
 		buf_adds(out, cJSON_IsTrue(v) ? "yes" : "no");
+	} else if (is_open(v)) {
+		bool least = cJSON_IsNumber(v->child);
+		buf_printf(out, least ? "at least %.6g" : "at most %.6g",
+		           (least ? v->child : v->child->next)->valuedouble);
 	} else if (cJSON_IsArray(v)) {
 		buf_addc(out, '[');
 		cJSON_ArrayForEach(item, v)

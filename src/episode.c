@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 static const struct {
 	const char *name, *label;
@@ -33,6 +34,14 @@ const char *episode_end_name(enum episode_end end)
 const char *episode_end_label(enum episode_end end)
 {
 	return ends[end].label;
+}
+
+enum episode_end episode_end_named(const char *name)
+{
+	for (size_t i = END_NONE + 1; i < sizeof(ends) / sizeof(*ends); i++)
+		if (strcmp(ends[i].name, name) == 0)
+			return (enum episode_end)i;
+	return END_NONE;
 }
 
 void episode_rules_default(struct episode_rules *r)

@@ -81,6 +81,8 @@ enum episode_end {
 };
 const char *episode_end_name(enum episode_end end);  /* "enough", "turns", ...; NULL for END_NONE */
 const char *episode_end_label(enum episode_end end); /* a phrase for people */
+/* The end of that name; END_NONE when there is none such. */
+enum episode_end episode_end_named(const char *name);
 
 enum episode_event_kind {
 	EPISODE_START,

@@ -15,6 +15,7 @@
 
 #include "engine/repair.h"
 #include "src/base/sha256.h"
+#include "src/episode.h"
 #include "src/jsonl.h"
 #include "src/page.h"
 
@@ -104,7 +105,9 @@ static int read_event(void *ctx, const struct store_event *v)
 	if (!r->into && v->data && strcmp(v->kind, "decision") == 0) {
 		cJSON *d = json_parse(v->data, strlen(v->data), NULL);
 		if (strcmp(json_string_or(d, "do", ""), "end") == 0)
-			snprintf(r->end, sizeof(r->end), "%s", json_string_or(d, "why", ""));
+			snprintf(
+				r->end, sizeof(r->end), "%s",
+				episode_end_label(episode_end_named(json_string_or(d, "why", ""))));
 		cJSON_Delete(d);
 	}
 	return 0;
@@ -262,6 +265,7 @@ static int read_episode(void *ctx, const struct store_episode *v)
 {
 	struct reading *r = ctx;
 	cJSON *o = r->json = cJSON_CreateObject();
+	char utc[40];
 
 	cJSON_AddStringToObject(o, "format", EXPORT_FORMAT);
 	cJSON_AddStringToObject(o, "task", v->task);
@@ -281,7 +285,8 @@ static int read_episode(void *ctx, const struct store_episode *v)
 	snprintf(r->task, sizeof(r->task), "%s", v->task);
 	snprintf(r->profile, sizeof(r->profile), "%s", v->profile);
 	snprintf(r->prompts, sizeof(r->prompts), "%s", v->prompts ? v->prompts : "");
-	store_utc_time(r->when, sizeof(r->when), v->created_us);
+	store_utc_time(utc, sizeof(utc), v->created_us);
+	snprintf(r->when, sizeof(r->when), "%.10s %.5s UTC", utc, utc + 11);
 	return 0;
 }
 
@@ -302,7 +307,10 @@ static int read_all(struct reading *r, struct store *s, int64_t id, struct err *
 			goto fail;
 	if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(r->json, "origin")))
 		cJSON_ReplaceItemInObjectCaseSensitive(
-			r->json, "origin", cJSON_CreateString(r->n ? r->first : r->when));
+			r->json, "origin",
+			r->n ? cJSON_CreateString(r->first)
+			     : cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(r->json, "created"),
+		                               true));
 	return 0;
 fail:
 	reading_release(r);

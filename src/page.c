@@ -1,5 +1,6 @@
 #include "src/page.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,14 @@ static void figure(struct buf *out, double v, int digits)
 		buf_printf(out, "%.*f", digits, v);
 }
 
+/* [n, null] or [null, n]: a range with one end open. */
+static bool is_open(const cJSON *v)
+{
+	return cJSON_IsArray(v) && cJSON_GetArraySize(v) == 2 &&
+	       cJSON_IsNull(v->child) != cJSON_IsNull(v->child->next) &&
+	       (cJSON_IsNumber(v->child) || cJSON_IsNumber(v->child->next));
+}
+
 /* want and got: a number, a text, an array of those. */
 static void value(struct buf *out, const cJSON *v)
 {
@@ -57,6 +66,10 @@ static void value(struct buf *out, const cJSON *v)
 		buf_adds(out, v->valuestring);
 	} else if (cJSON_IsBool(v)) {
 		buf_adds(out, cJSON_IsTrue(v) ? "yes" : "no");
+	} else if (is_open(v)) {
+		bool least = cJSON_IsNumber(v->child);
+		buf_printf(out, least ? "at least %.6g" : "at most %.6g",
+		           (least ? v->child : v->child->next)->valuedouble);
 	} else if (cJSON_IsArray(v)) {
 		cJSON_ArrayForEach(item, v)
 		{
@@ -110,8 +123,11 @@ static void md_text(struct buf *out, const char *text)
 	struct buf clean = { 0 };
 
 	utf8_clean_line(&clean, text, strlen(text));
-	for (const char *p = buf_str(&clean); *p; p++) {
-		if (strchr("\\`*_[]<>|&#~!$", *p))
+	for (const char *p = buf_str(&clean), *begin = p; *p; p++) {
+		/* an underscore within a word is a letter */
+		bool inside = *p == '_' && p > begin && isalnum((unsigned char)p[-1]) &&
+		              isalnum((unsigned char)p[1]);
+		if (strchr("\\`*_[]<>|&~$", *p) && !inside)
 			buf_addc(out, '\\');
 		buf_addc(out, *p);
 	}
@@ -204,8 +220,7 @@ static void md_checks(struct buf *out, const cJSON *checks, int level)
 		buf_adds(out, " | ");
 		md_value(out, get(c, "got"));
 		buf_adds(out, " | ");
-		if (cJSON_IsFalse(ok))
-			md_text(out, json_string_or(c, "why", ""));
+		md_text(out, json_string_or(c, cJSON_IsFalse(ok) ? "why" : "about", ""));
 		buf_adds(out, " |\n");
 	}
 	buf_addc(out, '\n');
@@ -459,8 +474,7 @@ static void html_checks(struct buf *out, const cJSON *checks)
 		buf_adds(out, "<td>");
 		html_value(out, get(c, "got"));
 		buf_adds(out, "<td>");
-		if (cJSON_IsFalse(ok))
-			html_text(out, json_string_or(c, "why", ""));
+		html_text(out, json_string_or(c, cJSON_IsFalse(ok) ? "why" : "about", ""));
 		buf_adds(out, "</tr>\n");
 	}
 	buf_adds(out, "</table>\n");

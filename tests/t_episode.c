@@ -54,6 +54,15 @@ static struct episode_rules rules(void)
 	return r;
 }
 
+static void an_end_is_known_by_its_name(void **state)
+{
+	(void)state;
+	for (int i = END_NONE + 1; i <= END_LOST; i++)
+		assert_int_equal(episode_end_named(episode_end_name((enum episode_end)i)), i);
+	assert_int_equal(episode_end_named("no such end"), END_NONE);
+	assert_int_equal(episode_end_named(""), END_NONE);
+}
+
 static void the_first_turn_answers_the_first_prompt(void **state)
 {
 	(void)state;
@@ -428,6 +437,7 @@ static void any_order_of_events_keeps_its_promises(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_end_is_known_by_its_name),
 		cmocka_unit_test(the_first_turn_answers_the_first_prompt),
 		cmocka_unit_test(a_repair_goes_out_from_the_best_turn_so_far),
 		cmocka_unit_test(a_program_that_built_is_better_than_any_that_did_not),

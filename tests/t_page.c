@@ -21,7 +21,7 @@ static const char built[] =
 	"\"bbox_mm\": [10, 20, 30.5], \"volume_mm3\": 6100}, \"delta\": {\"total\": 0.25, "
 	"\"topology\": -0.5}, \"checks\": [{\"id\": \"legs\", \"want\": [3, null], \"got\": 2, \"ok\": "
 	"false, \"why\": \"one | leg <i>off</i>\"}, {\"id\": \"box\", \"want\": \"x\", \"got\": \"x\", "
-	"\"ok\": true}, {\"id\": \"odd\", \"want\": null, \"got\": null, \"ok\": null}], \"notes\": "
+	"\"ok\": true, \"about\": \"outer size\"}, {\"id\": \"odd\", \"want\": null, \"got\": null, \"ok\": null}], \"notes\": "
 	"[\"make it *wider*\"]}";
 
 static struct page_turn turn(const cJSON *s)
@@ -67,8 +67,8 @@ static void a_turn_in_markdown_has_all_of_it(void **state)
 	has(&b, "| topology | 1.000 | -0.5000 |");
 	has(&b, "| contact | - | - |");
 	has(&b, "| **total** | **0.8123** | +0.2500 |");
-	has(&b, "| legs | **no** | 3, - | 2 | one \\| leg \\<i\\>off\\</i\\> |");
-	has(&b, "| box | yes | x | x |  |");
+	has(&b, "| legs | **no** | at least 3 | 2 | one \\| leg \\<i\\>off\\</i\\> |");
+	has(&b, "| box | yes | x | x | outer size |");
 	has(&b, "| odd | - | - | - |  |");
 	has(&b, "- make it \\*wider\\*");
 	has(&b, "me: 4 of 5");
@@ -91,7 +91,7 @@ static void a_turn_that_did_not_build_says_why(void **state)
 	(void)state;
 	page_turn_markdown(&b, &t, 2);
 	has(&b, "## Turn 2: total -\n");
-	has(&b, "Not built: line 3: SyntaxError: '(' was never closed. Class: syntax\\_closure.");
+	has(&b, "Not built: line 3: SyntaxError: '(' was never closed. Class: syntax_closure.");
 	has(&b, "| **total** | **-** |\n");
 	lacks(&b, "Checks");
 	lacks(&b, "Notes");
@@ -134,7 +134,7 @@ static void an_episode_in_html_is_one_file_without_script(void **state)
 	buf_clear(&b);
 	page_markdown(&b, &ep);
 	has(&b, "# a\\<b\\>\n");
-	has(&b, "| 1 | - | 0.8123 | +0.2500 | build\\_ok |\n| **2** | 1 | ");
+	has(&b, "| 1 | - | 0.8123 | +0.2500 | build_ok |\n| **2** | 1 | ");
 	has(&b, "Ended: turns.");
 	buf_release(&b);
 	cJSON_Delete(s);
