@@ -697,7 +697,11 @@ static bool wanted(const struct bench *b, const char *group)
 {
 	if (b->only)
 		return strcmp(b->only, group) == 0;
-	return strcmp(group, "score") == 0 ? b->score : b->build;
+	if (strcmp(group, "million") == 0)
+		return false; /* takes minutes: when it is asked for alone */
+	return strcmp(group, "score") == 0   ? b->score
+	       : strcmp(group, "store") == 0 ? b->store
+	                                     : b->build;
 }
 
 static int add_set(struct bench *b, const char *dir)
@@ -746,14 +750,15 @@ static int run(const struct cmd *self, int argc, char **argv)
 		} else if (opt == 'o') {
 			static const char *const groups[] = { "ready",  "overhead", "rate",
 				                              "memory", "verdict",  "kill",
-				                              "score",  "pictures" };
+				                              "score",  "pictures", "store",
+				                              "million" };
 			for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 				if (strcmp(optarg, groups[i]) == 0)
 					b.only = groups[i];
 			if (!b.only)
 				return app_usage(
 					self,
-					"--only: ready, overhead, rate, memory, verdict, kill, score or pictures");
+					"--only: ready, overhead, rate, memory, verdict, kill, score, pictures, store or million");
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
 		} else {
@@ -765,12 +770,15 @@ static int run(const struct cmd *self, int argc, char **argv)
 			b.build = true;
 		else if (strcmp(argv[optind], "score") == 0)
 			b.score = true;
+		else if (strcmp(argv[optind], "store") == 0)
+			b.store = true;
 		else
-			return app_usage(self, "'%s': 'build' and 'score' are what can be measured",
-			                 argv[optind]);
+			return app_usage(
+				self, "'%s': 'build', 'score' and 'store' are what can be measured",
+				argv[optind]);
 	}
-	if (!b.build && !b.score)
-		b.build = b.score = true;
+	if (!b.build && !b.score && !b.store)
+		b.build = b.score = b.store = true;
 	app_find(&b.app);
 	if (!b.app.python_env[0]) {
 		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
@@ -814,6 +822,10 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_pictures(&b, &e);
 	if (!e.kind && wanted(&b, "score"))
 		bench_score(&b, &e);
+	if (!e.kind && wanted(&b, "store"))
+		bench_store(&b, &e);
+	if (!e.kind && wanted(&b, "million"))
+		bench_store_million(&b, &e);
 out:
 	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
@@ -829,12 +841,13 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
-	.summary = "measure build and score beside the kernel's own time and a peer",
+		"bench [build] [score] [store] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
+	.summary = "measure build, score and store beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's)\n"
-		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score or pictures alone\n"
+		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score, pictures, store alone;\n"
+		"                    million: the store with a million episodes, which takes minutes\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
 		"  --json            an object a figure: {name, value, unit, limit, peer, ratio, set, where}\n"
 		"  --quiet           no progress on standard error\n"

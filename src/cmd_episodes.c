@@ -287,7 +287,8 @@ static int head_row(void *ctx, const struct store_episode *x)
 	if (x->prompts)
 		printf("  prompts %s", x->prompts);
 	printf("  by %s\n", x->source);
-	if (x->origin) {
+	/* run names its episodes so that an export of one is known again */
+	if (x->origin && strncmp(x->origin, "run:", 4) != 0) {
 		fputs("  came from ", stdout);
 		db_print_line(stdout, x->origin);
 		putchar('\n');

@@ -1,4 +1,6 @@
 -- The database, version 1. Read by src/store.c as one script; described in cadforge-store(5).
+-- A row's link is written after the row, so link columns are no foreign keys: for each link the
+-- database would look through all that may refer to it. fsck sees to them.
 -- Times are microseconds since 1970 UTC. Hashes are SHA-256, 32 bytes. Absent figures are NULL.
 
 CREATE TABLE meta (
@@ -36,7 +38,7 @@ CREATE TABLE runs (
 	settings   TEXT,    -- JSON object
 	ended_us   INTEGER, -- set once, with outcome
 	outcome    TEXT,
-	link       INTEGER NOT NULL REFERENCES links DEFERRABLE INITIALLY DEFERRED
+	link       INTEGER NOT NULL -- seq of its link
 ) STRICT;
 
 CREATE TABLE episodes (
@@ -54,7 +56,7 @@ CREATE TABLE episodes (
 	origin       TEXT UNIQUE,
 	settings     TEXT, -- JSON object
 	created_us   INTEGER NOT NULL,
-	link         INTEGER NOT NULL REFERENCES links DEFERRABLE INITIALLY DEFERRED,
+	link         INTEGER NOT NULL, -- seq of its link
 	-- a summary of its turns, kept with each commit so that a list reads nothing else
 	turns        INTEGER NOT NULL DEFAULT 0,
 	best         INTEGER, -- number of the turn with the highest total, the first of equals
@@ -99,7 +101,7 @@ CREATE TABLE turns (
 	silhouette        REAL,
 	editability       REAL,
 	efficiency        REAL,
-	link              INTEGER NOT NULL REFERENCES links DEFERRABLE INITIALLY DEFERRED,
+	link              INTEGER NOT NULL, -- seq of its link
 	UNIQUE (episode, number),
 	FOREIGN KEY (episode, parent) REFERENCES turns (episode, number)
 ) STRICT;
@@ -153,7 +155,7 @@ CREATE TABLE judgements (
 	note    TEXT,
 	tags    TEXT, -- words with blanks between them
 	session INTEGER NOT NULL REFERENCES sessions,
-	link    INTEGER NOT NULL REFERENCES links DEFERRABLE INITIALLY DEFERRED
+	link    INTEGER NOT NULL -- seq of its link
 ) STRICT;
 CREATE INDEX judgements_by_turn ON judgements (turn);
 

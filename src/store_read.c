@@ -157,34 +157,40 @@ int store_episodes(struct store *s, const struct store_filter *f, int64_t after,
 
 	if (more)
 		*more = false;
-	/* the ids of the page from one narrow index, in its order; then these rows alone */
-	buf_adds(&k.sql, "SELECT " EPISODE_COLUMNS " FROM (");
-	if (about_turns(f)) {
-		const char *index = f->class_name ? "turns_by_class"
-		                    : f->adapter  ? "turns_by_adapter"
-		                                  : "turns_by_model";
-		buf_printf(&k.sql,
-		           "SELECT DISTINCT t.episode AS id FROM turns t INDEXED BY %s "
-		           "CROSS JOIN episodes e ON e.id = t.episode WHERE 1",
-		           index);
-		turn_conditions(&k, f);
-		episode_conditions(&k, f);
+	bool narrow = f->run || f->task || !isnan(f->min) || !isnan(f->max) || f->since_us;
+	if (!about_turns(f) && !narrow) {
+		buf_adds(&k.sql, "SELECT " EPISODE_COLUMNS " FROM episodes x");
 		if (after)
-			ask_int(&k, " AND t.episode < ?", after);
-		ask_int(&k, " ORDER BY t.episode DESC LIMIT ?", (int64_t)limit + 1);
+			ask_int(&k, " WHERE x.id < ?", after);
+		ask_int(&k, " ORDER BY x.id DESC LIMIT ?", (int64_t)limit + 1);
 	} else {
-		const char *index = f->run    ? " INDEXED BY episodes_by_run"
-		                    : f->task ? " INDEXED BY episodes_by_task"
-		                    : !isnan(f->min) || !isnan(f->max) || f->since_us
-		                            ? " INDEXED BY episodes_narrow"
-		                            : " NOT INDEXED";
-		buf_printf(&k.sql, "SELECT e.id AS id FROM episodes e%s WHERE 1", index);
-		episode_conditions(&k, f);
-		if (after)
-			ask_int(&k, " AND e.id < ?", after);
-		ask_int(&k, " ORDER BY e.id DESC LIMIT ?", (int64_t)limit + 1);
+		/* the ids of the page from one narrow index, in its order; then these rows alone */
+		buf_adds(&k.sql, "SELECT " EPISODE_COLUMNS " FROM (");
+		if (about_turns(f)) {
+			buf_printf(&k.sql,
+			           "SELECT DISTINCT t.episode AS id FROM turns t INDEXED BY %s "
+			           "CROSS JOIN episodes e ON e.id = t.episode WHERE 1",
+			           f->class_name ? "turns_by_class"
+			           : f->adapter  ? "turns_by_adapter"
+			                         : "turns_by_model");
+			turn_conditions(&k, f);
+			episode_conditions(&k, f);
+			if (after)
+				ask_int(&k, " AND t.episode < ?", after);
+			ask_int(&k, " ORDER BY t.episode DESC LIMIT ?", (int64_t)limit + 1);
+		} else {
+			buf_printf(&k.sql,
+			           "SELECT e.id AS id FROM episodes e INDEXED BY %s WHERE 1",
+			           f->run    ? "episodes_by_run"
+			           : f->task ? "episodes_by_task"
+			                     : "episodes_narrow");
+			episode_conditions(&k, f);
+			if (after)
+				ask_int(&k, " AND e.id < ?", after);
+			ask_int(&k, " ORDER BY e.id DESC LIMIT ?", (int64_t)limit + 1);
+		}
+		buf_adds(&k.sql, ") p CROSS JOIN episodes x ON x.id = p.id ORDER BY p.id DESC");
 	}
-	buf_adds(&k.sql, ") p CROSS JOIN episodes x ON x.id = p.id ORDER BY p.id DESC");
 	if (question_ready(s, &k, e) < 0)
 		goto out;
 	while ((rc = sqlite3_step(k.q)) == SQLITE_ROW) {
