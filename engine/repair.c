@@ -7,6 +7,45 @@
 
 #include "src/base/utf8.h"
 
+static void add_one(struct buf *out, const cJSON *v)
+{
+	if (cJSON_IsNumber(v))
+		buf_printf(out, "%.6g", v->valuedouble);
+	else if (cJSON_IsString(v))
+		buf_adds(out, v->valuestring);
+	else if (cJSON_IsBool(v))
+		buf_adds(out, cJSON_IsTrue(v) ? "yes" : "no");
+	else
+		buf_adds(out, "any");
+}
+
+void repair_value(struct buf *out, const cJSON *v)
+{
+	const cJSON *a = cJSON_IsArray(v) ? v->child : NULL, *b = a ? a->next : NULL;
+	bool pair = b && !b->next && (cJSON_IsNumber(a) || cJSON_IsNumber(b)) &&
+	            !cJSON_IsString(a) && !cJSON_IsString(b);
+
+	if (!v || cJSON_IsNull(v)) {
+		buf_adds(out, "-");
+	} else if (pair) {
+		if (!cJSON_IsNumber(a) || !cJSON_IsNumber(b))
+			buf_adds(out, cJSON_IsNumber(a) ? "at least " : "at most ");
+		add_one(out, cJSON_IsNumber(a) ? a : b);
+		if (cJSON_IsNumber(a) && cJSON_IsNumber(b)) {
+			buf_adds(out, " to ");
+			add_one(out, b);
+		}
+	} else if (cJSON_IsArray(v)) {
+		for (; a; a = a->next) {
+			add_one(out, a);
+			if (a->next)
+				buf_adds(out, cJSON_IsString(a) ? ", " : " x ");
+		}
+	} else {
+		add_one(out, v);
+	}
+}
+
 /* ---- pieces of a turn as text ---- */
 
 /* Where the line that holds byte @at begins. */
@@ -85,45 +124,6 @@ static void add_log(struct buf *out, const char *p, size_t n)
 	buf_release(&clean);
 }
 
-/* [n, null] or [null, n]: a range with one end open. */
-static bool is_open(const cJSON *v)
-{
-	return cJSON_IsArray(v) && cJSON_GetArraySize(v) == 2 &&
-	       cJSON_IsNull(v->child) != cJSON_IsNull(v->child->next) &&
-	       (cJSON_IsNumber(v->child) || cJSON_IsNumber(v->child->next));
-}
-
-/* want or got of a check: a number, a text, an array of them (null: an open end). */
-static void add_value(struct buf *out, const cJSON *v)
-{
-	const cJSON *item;
-	bool first = true;
-
-	if (cJSON_IsNumber(v)) {
-		buf_printf(out, "%.6g", v->valuedouble);
-	} else if (cJSON_IsString(v)) {
-		buf_adds(out, v->valuestring);
-	} else if (cJSON_IsBool(v)) {
-		buf_adds(out, cJSON_IsTrue(v) ? "yes" : "no");
-	} else if (is_open(v)) {
-		bool least = cJSON_IsNumber(v->child);
-		buf_printf(out, least ? "at least %.6g" : "at most %.6g",
-		           (least ? v->child : v->child->next)->valuedouble);
-	} else if (cJSON_IsArray(v)) {
-		buf_addc(out, '[');
-		cJSON_ArrayForEach(item, v)
-		{
-			if (!first)
-				buf_adds(out, ", ");
-			first = false;
-			add_value(out, item);
-		}
-		buf_addc(out, ']');
-	} else {
-		buf_addc(out, '-');
-	}
-}
-
 /* What the check is called for people: its "about" in the task. */
 static const char *about_of(const struct task *task, const char *id)
 {
@@ -187,9 +187,9 @@ static int add_failed_checks(struct buf *out, const struct task *task, const cJS
 		const char *why = json_string_or(v[i].check, "why", "");
 		buf_printf(out, "%s- %s: wanted ", i ? "\n" : "",
 		           about_of(task, json_string_or(v[i].check, "id", "check")));
-		add_value(out, cJSON_GetObjectItemCaseSensitive(v[i].check, "want"));
+		repair_value(out, cJSON_GetObjectItemCaseSensitive(v[i].check, "want"));
 		buf_adds(out, ", got ");
-		add_value(out, cJSON_GetObjectItemCaseSensitive(v[i].check, "got"));
+		repair_value(out, cJSON_GetObjectItemCaseSensitive(v[i].check, "got"));
 		if (*why)
 			buf_printf(out, ". %s", why);
 	}

@@ -44,6 +44,9 @@ struct repair_turn {
 cJSON *repair_messages(const struct prompt_set *set, const struct task *task,
                        const struct repair_turn *turn, struct err *e);
 
+/* What a check wants or got, in words: "4", "2 to 6", "at least 2", "500 x any x 900", "-". */
+void repair_value(struct buf *out, const cJSON *v);
+
 /* Messages as one text, for a command that reads one: the contents, a blank line between. */
 void repair_text(struct buf *out, const cJSON *messages);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/repair.h"
 #include "src/base/utf8.h"
 
 static const struct {
@@ -44,42 +45,6 @@ static void figure(struct buf *out, double v, int digits)
 		buf_adds(out, "-");
 	else
 		buf_printf(out, "%.*f", digits, v);
-}
-
-/* [n, null] or [null, n]: a range with one end open. */
-static bool is_open(const cJSON *v)
-{
-	return cJSON_IsArray(v) && cJSON_GetArraySize(v) == 2 &&
-	       cJSON_IsNull(v->child) != cJSON_IsNull(v->child->next) &&
-	       (cJSON_IsNumber(v->child) || cJSON_IsNumber(v->child->next));
-}
-
-/* want and got: a number, a text, an array of those. */
-static void value(struct buf *out, const cJSON *v)
-{
-	const cJSON *item;
-	bool first = true;
-
-	if (cJSON_IsNumber(v)) {
-		buf_printf(out, "%.6g", v->valuedouble);
-	} else if (cJSON_IsString(v)) {
-		buf_adds(out, v->valuestring);
-	} else if (cJSON_IsBool(v)) {
-		buf_adds(out, cJSON_IsTrue(v) ? "yes" : "no");
-	} else if (is_open(v)) {
-		bool least = cJSON_IsNumber(v->child);
-		buf_printf(out, least ? "at least %.6g" : "at most %.6g",
-		           (least ? v->child : v->child->next)->valuedouble);
-	} else if (cJSON_IsArray(v)) {
-		cJSON_ArrayForEach(item, v)
-		{
-			buf_adds(out, first ? "" : ", ");
-			first = false;
-			value(out, item);
-		}
-	} else {
-		buf_adds(out, "-");
-	}
 }
 
 static void error_line(struct buf *out, const cJSON *build)
@@ -138,7 +103,7 @@ static void md_value(struct buf *out, const cJSON *v)
 {
 	struct buf text = { 0 };
 
-	value(&text, v);
+	repair_value(&text, v);
 	md_text(out, buf_str(&text));
 	buf_release(&text);
 }
@@ -402,7 +367,7 @@ static void html_value(struct buf *out, const cJSON *v)
 {
 	struct buf text = { 0 };
 
-	value(&text, v);
+	repair_value(&text, v);
 	html_text(out, buf_str(&text));
 	buf_release(&text);
 }

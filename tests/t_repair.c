@@ -182,14 +182,44 @@ static void checks_that_fell_short_come_costliest_first(void **state)
 	(void)state;
 	has(text, "0.613 of 1");
 	has(text, "1 of 3 checks hold");
-	has(text,
-	    "- four legs: wanted at least 4, got 3. expected 4 separate faces\n- the box: wanted [300, "
-	    "-, 400], got [300, 20.5, 100]. it is 300 mm too low");
+	has(text, "- four legs: wanted at least 4, got 3. expected 4 separate faces\n"
+	          "- the box: wanted 300 x any x 400, got 300 x 20.5 x 100. it is 300 mm too low");
 	lacks(text, "upright");
 	has(text, "silhouette 0.400 of 1");
 	lacks(text, "- topology");
 	lacks(text, "- editability");
 	free(text);
+}
+
+static void what_a_check_wants_is_said_in_words(void **state)
+{
+	static const struct {
+		const char *json, *words;
+	} cases[] = {
+		{ "4", "4" },
+		{ "0.98", "0.98" },
+		{ "[2, 6]", "2 to 6" },
+		{ "[2, null]", "at least 2" },
+		{ "[null, 0.5]", "at most 0.5" },
+		{ "[500, null, 900]", "500 x any x 900" },
+		{ "\"inside by 3 mm\"", "inside by 3 mm" },
+		{ "[\"a\", \"b\"]", "a, b" },
+		{ "true", "yes" },
+		{ "null", "-" },
+		{ "[null, null]", "any x any" },
+		{ "[]", "" },
+		{ "{}", "any" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct buf b = { 0 };
+		cJSON *v = json_parse(cases[i].json, strlen(cases[i].json), NULL);
+		repair_value(&b, v);
+		assert_string_equal(buf_str(&b), cases[i].words);
+		buf_release(&b);
+		cJSON_Delete(v);
+	}
 }
 
 static void many_failed_checks_are_cut_to_a_dozen(void **state)
@@ -303,6 +333,7 @@ int main(void)
 		cmocka_unit_test(what_failed_is_named_with_its_line),
 		cmocka_unit_test(a_cut_off_answer_is_told_so),
 		cmocka_unit_test(checks_that_fell_short_come_costliest_first),
+		cmocka_unit_test(what_a_check_wants_is_said_in_words),
 		cmocka_unit_test(many_failed_checks_are_cut_to_a_dozen),
 		cmocka_unit_test(a_long_program_keeps_its_head_and_its_tail),
 		cmocka_unit_test(of_the_log_the_last_lines_are_shown),
