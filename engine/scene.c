@@ -685,17 +685,22 @@ void scene_show(const struct depth *d, const struct scene_look *l, struct canvas
 
 /* ---- edges ---- */
 
-static bool seen(const struct depth *d, int x, int y, double z)
+/* Whether an edge that deep is seen there; @marked: on what is marked alone. */
+static bool seen(const struct depth *d, int x, int y, double z, bool marked)
 {
 	if (x < 0 || y < 0 || x >= d->w || y >= d->h)
 		return false;
-	return (double)(d->key[(size_t)y * (size_t)d->w + (size_t)x] >> 8) <= z;
+	size_t at = (size_t)y * (size_t)d->w + (size_t)x;
+	if (marked && (!d->key[at] || d->hue[at] != HUE_MISSING))
+		return false;
+	return (double)(d->key[at] >> 8) <= z;
 }
 
 /* From @p to @q (frame pixels, depth steps). @slack: how much nearer than the edge a surface may
  * stand that it belongs to. */
 static void edge_line(const struct depth *d, const struct camera *cam, struct canvas *c,
-                      const double p[3], const double q[3], double slack, double width, int darkest)
+                      const double p[3], const double q[3], double slack, double width, int darkest,
+                      bool marked)
 {
 	bool steep = fabs(q[1] - p[1]) > fabs(q[0] - p[0]);
 	const double *from = p, *to = q;
@@ -718,8 +723,10 @@ static void edge_line(const struct depth *d, const struct camera *cam, struct ca
 		double end = fmin(a + 1, to[m] + 0.5) - fmax(a, from[m] - 0.5);
 		int k = (int)floor(b);
 		/* the surface that it bounds may be on one side alone */
-		if (!(steep ? seen(d, k, a, z) || seen(d, k - 1, a, z) || seen(d, k + 1, a, z)
-		            : seen(d, a, k, z) || seen(d, a, k - 1, z) || seen(d, a, k + 1, z)))
+		if (!(steep ? seen(d, k, a, z, marked) || seen(d, k - 1, a, z, marked) ||
+		                      seen(d, k + 1, a, z, marked)
+		            : seen(d, a, k, z, marked) || seen(d, a, k - 1, z, marked) ||
+		                      seen(d, a, k + 1, z, marked)))
 			continue;
 		for (int i = k - 1; i <= k + 1; i++) {
 			int x = cam->x + (steep ? i : a), y = cam->y + (steep ? a : i);
@@ -761,7 +768,7 @@ static void cut_outline(const struct scene *s, const struct scene_look *l, const
 			cross[n++][2] = DEPTH_TOP;
 		}
 		if (n == 2)
-			edge_line(d, cam, c, cross[0], cross[1], 1, 1.4, 235);
+			edge_line(d, cam, c, cross[0], cross[1], 1, 1.4, 235, false);
 	}
 }
 
@@ -800,7 +807,8 @@ void scene_edges(const struct scene *s, const struct scene_look *l, const struct
 		double slack = (0.3 + 1.5 * lean) / cam->px_per_mm * step;
 		p[2] = depth_steps(cam, p[2]);
 		q[2] = depth_steps(cam, q[2]);
-		edge_line(d, cam, c, p, q, slack, x->sharp ? 1.25 : 1.1, x->sharp ? 215 : 190);
+		edge_line(d, cam, c, p, q, slack, x->sharp ? 1.25 : 1.1, x->sharp ? 215 : 190,
+		          l->only_marked);
 	}
 	if (cut)
 		cut_outline(s, l, d, c);
