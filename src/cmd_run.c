@@ -230,10 +230,13 @@ static void print_end(const struct work *w, const struct session *s)
 	       episode_end_label(ep->end));
 	if (w->app.quiet)
 		return;
-	printf("  cadforge show %lld.%d      its program, log and reward\n"
-	       "  cadforge export %lld DIR   all turns as files\n"
-	       "  cadforge fork %lld.%d --file F.py   go on from there by hand\n",
-	       id, ep->best.turn, id, id, ep->best.turn);
+	char show[64], export[64], fork[80];
+	snprintf(show, sizeof(show), "cadforge show %lld.%d", id, ep->best.turn);
+	snprintf(export, sizeof(export), "cadforge export %lld DIR", id);
+	snprintf(fork, sizeof(fork), "cadforge fork %lld.%d --file F.py", id, ep->best.turn);
+	printf("  %-*s  its program, log and reward\n  %-*s  all turns as files\n"
+	       "  %s  go on from there by hand\n",
+	       (int)strlen(fork), show, (int)strlen(fork), export, fork);
 }
 
 static void on_saw(void *ctx, const struct session *s, enum session_sight what, const char *text,
