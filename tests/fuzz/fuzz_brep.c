@@ -26,6 +26,22 @@
 #define MEMORY_BYTES (1ull << 30)
 #define BROKEN       42
 
+static void check_exact(const cJSON *x)
+{
+	static const char *const terms[] = { "topology", "contact", "semantic_parts" };
+	const cJSON *c;
+
+	for (int i = 0; i < 3; i++) {
+		double v = json_number_or(x, terms[i], -1);
+		FUZZ_CLAIM(v >= 0 && v <= 1);
+	}
+	cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(x, "checks"))
+	{
+		double v = json_number_or(c, "score", -1);
+		FUZZ_CLAIM(v >= 0 && v <= 1 && json_string_or(c, "why", "")[0]);
+	}
+}
+
 static void check_result(const struct buf *json)
 {
 	static const char *const causes[] = { "bad_input", "empty_shape", "shape_limit",
@@ -38,10 +54,15 @@ static void check_result(const struct buf *json)
 	FUZZ_CLAIM(o);
 	if (json_bool_or(o, "ok", false)) {
 		const cJSON *figures = cJSON_GetObjectItemCaseSensitive(o, "figures");
-		FUZZ_CLAIM(figures_from_json(&f, figures, &e) == 0);
-		FUZZ_CLAIM(f.triangles > 0 && f.vertices > 0 && f.components > 0);
-		for (int i = 0; i < 3; i++)
-			FUZZ_CLAIM(isfinite(f.box_len_mm[i]) && f.box_len_mm[i] >= 0);
+		const cJSON *exact = cJSON_GetObjectItemCaseSensitive(o, "exact");
+		if (cJSON_IsObject(exact)) {
+			check_exact(exact);
+		} else {
+			FUZZ_CLAIM(figures_from_json(&f, figures, &e) == 0);
+			FUZZ_CLAIM(f.triangles > 0 && f.vertices > 0 && f.components > 0);
+			for (int i = 0; i < 3; i++)
+				FUZZ_CLAIM(isfinite(f.box_len_mm[i]) && f.box_len_mm[i] >= 0);
+		}
 		const cJSON *g = cJSON_GetObjectItemCaseSensitive(o, "geometry");
 		FUZZ_CLAIM(!cJSON_IsObject(g) || json_number_or(g, "faces", 0) > 0);
 	} else {
@@ -64,13 +85,29 @@ static void child(const uint8_t *bytes, size_t len)
 	struct score_request r;
 	struct buf json = { 0 }, blob = { 0 };
 	struct err e = { 0 };
-	static const char ask[] = "{\"geometry\":true,\"figures\":\"fast\",\"faces_max\":2000,"
-				  "\"triangles_max\":200000}";
+	/* the two ways in which a shape is scored, turn about */
+	static const char *const asks[] = {
+		"{\"geometry\":true,\"figures\":\"fast\",\"faces_max\":2000,"
+		"\"triangles_max\":200000}",
+		"{\"faces_max\":2000,\"triangles_max\":200000,\"exact\":{\"solids\":1,\"genus\":0,"
+		"\"checks\":["
+		"{\"id\":\"a\",\"kind\":\"bbox_mm\",\"want\":[10,null,30]},"
+		"{\"id\":\"b\",\"kind\":\"holes\",\"want\":4,\"axis\":\"z\"},"
+		"{\"id\":\"c\",\"kind\":\"section\",\"axis\":\"z\",\"at\":0.5,\"want\":1},"
+		"{\"id\":\"d\",\"kind\":\"contacts\",\"want\":4},"
+		"{\"id\":\"e\",\"kind\":\"mirror_symmetry\",\"plane\":\"xz\"},"
+		"{\"id\":\"f\",\"kind\":\"faces\",\"surface\":\"cylinder\",\"want\":2},"
+		"{\"id\":\"g\",\"kind\":\"slots\",\"axis\":\"z\",\"at\":0.5,\"radius\":0.8,\"want\":12},"
+		"{\"id\":\"h\",\"kind\":\"wall_thickness_min_mm\",\"want\":2},"
+		"{\"id\":\"i\",\"kind\":\"stands\"},"
+		"{\"id\":\"j\",\"kind\":\"joint\",\"clearance_mm\":0.5,\"want\":1}]}}",
+	};
+	const char *ask = asks[len % 2];
 
 	setrlimit(RLIMIT_AS, &memory);
 	setrlimit(RLIMIT_CORE, &core);
 	setrlimit(RLIMIT_CPU, &cpu);
-	FUZZ_CLAIM(score_request_parse(&r, ask, sizeof(ask) - 1, &e) == 0);
+	FUZZ_CLAIM(score_request_parse(&r, ask, strlen(ask), &e) == 0);
 	if (score_job_run(&r, bytes, len, NULL, &json, &blob, &e) < 0)
 		_exit(e.kind == ERR_MEM ? 0 : BROKEN);
 	signal(SIGABRT, on_abort); /* from here on it is we who are judged */

@@ -6,7 +6,7 @@
 # From the environment: srcdir CC CXX CPPFLAGS LIBS OCCT_CPPFLAGS OCCT_LIBS FUZZ_SECONDS FUZZ_SEED FUZZ_TARGETS
 set -eu
 : "${srcdir:=.}" "${CC:=cc}" "${CXX:=c++}" "${FUZZ_SECONDS:=60}" "${FUZZ_SEED:=1}"
-: "${FUZZ_TARGETS:=stl glb frame json task jsonl brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8}" "${PNG_LIBS:=-lpng}"
+: "${FUZZ_TARGETS:=stl glb frame json task jsonl reference brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8}" "${PNG_LIBS:=-lpng}"
 : "${OCCT_CPPFLAGS:=}" "${OCCT_LIBS:=}" "${CLANG:=clang}"
 out=fuzz-build
 mkdir -p "$out"
@@ -26,21 +26,31 @@ sources() {
 	case $1 in
 	stl | glb) echo "$srcdir/engine/$1.c" "$srcdir/engine/mesh.c" ;;
 	jsonl) echo "$srcdir/src/jsonl.c" "$srcdir/engine/extract.c" "$srcdir/engine/text.c" ;;
+	reference)
+		for m in exact_reference exact_match nearest voxel mesh topology silhouette mt19937 numeric; do
+			echo "$srcdir/engine/$m.c"
+		done
+		;;
 	task) echo "$srcdir/engine/task.c" "$srcdir/engine/checks.c" "$srcdir/src/base/sha256.c" ;;
 	esac
 	echo "$srcdir/tests/fuzz/fuzz_$1.c"
 }
 
+# all of the engine but the programs and what only they need: a module less is a link that fails
 build_brep() {
-	# shellcheck disable=SC2086
-	for m in src/base/err src/base/buf src/base/json src/base/frame src/base/utf8 engine/score_job engine/stl engine/glb \
-		engine/numeric engine/mesh engine/topology engine/contact engine/silhouette engine/mt19937 engine/chamfer \
-		engine/reference engine/figures tests/fuzz/driver tests/fuzz/fuzz_brep; do
-		$CC $flags -c "$srcdir/$m.c" -o "$out/$(basename $m).o"
+	for f in "$srcdir"/engine/*.c "$srcdir"/src/base/err.c "$srcdir"/src/base/buf.c "$srcdir"/src/base/json.c \
+		"$srcdir"/src/base/frame.c "$srcdir"/src/base/utf8.c "$srcdir"/src/base/clock.c "$srcdir"/src/base/sha256.c \
+		"$srcdir"/tests/fuzz/driver.c "$srcdir"/tests/fuzz/fuzz_brep.c; do
+		case $f in */*_main.c | */python.c | */nursery.c | */sandbox.c | */serve.c | */pool.c) continue ;; esac
+		# shellcheck disable=SC2086
+		$CC $flags -c "$f" -o "$out/$(basename "$f" .c).o"
 	done
-	# shellcheck disable=SC2086
-	$CXX -g -O1 -std=gnu++17 -D_GNU_SOURCE -I"$srcdir" -I. $OCCT_CPPFLAGS -idirafter "$srcdir/engine/occt" \
-		-c "$srcdir/engine/shape.cc" -o "$out/shape.o"
+	for f in "$srcdir"/engine/*.cc; do
+		case $f in */wheel.cc) continue ;; esac
+		# shellcheck disable=SC2086
+		$CXX -g -O1 -std=gnu++17 -D_GNU_SOURCE -I"$srcdir" -I. $OCCT_CPPFLAGS -idirafter "$srcdir/engine/occt" \
+			-c "$f" -o "$out/$(basename "$f" .cc)_cc.o"
+	done
 	# shellcheck disable=SC2086
 	$CXX -o "$out/fuzz_brep" "$out"/*.o $OCCT_LIBS $PNG_LIBS $LIBS -lm
 }
