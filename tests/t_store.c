@@ -1,6 +1,10 @@
 /* t_store.c - what is written is there, as it was written, for whoever looks. */
 #include "tests/store.h"
 
+#include <sqlite3.h>
+
+#include "src/agreement.h"
+
 static char dir[256], db[300];
 
 static int setup(void **state)
@@ -637,6 +641,116 @@ static void times_and_references_are_read_as_people_write_them(void **state)
 			fail_msg("'%s' was taken for a turn", none[i]);
 }
 
+static void sql_nothing(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	(void)n;
+	(void)v;
+	sqlite3_result_null(c);
+}
+
+/* The columns of each table under its heading in the page, as ".It Va column". */
+static void the_manual_has_the_schema_that_is_made(void **state)
+{
+	struct err e = { 0 };
+	struct buf page = { 0 }, said = { 0 }, real = { 0 };
+	sqlite3 *d = NULL;
+	sqlite3_stmt *q = NULL;
+	char heading[64] = "";
+	bool tables = false;
+	(void)state;
+
+	store_close(open_it(STORE_WRITE));
+	assert_done(buf_read_file(&page, SRCDIR "/man/cadforge-store.5", 1 << 20, &e), &e);
+	char *rest = page.data, *line;
+	while ((line = strsep(&rest, "\n"))) {
+		if (strncmp(line, ".Sh ", 4) == 0)
+			tables = strcmp(line, ".Sh TABLES") == 0;
+		else if (tables && strncmp(line, ".Ss ", 4) == 0)
+			snprintf(heading, sizeof(heading), "%s", line + 4);
+		else if (tables && strncmp(line, ".It Va ", 7) == 0)
+			buf_printf(&said, "%s.%s\n", heading, line + 7);
+	}
+	assert_int_equal(sqlite3_open_v2(db, &d, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	/* the view is not read without them */
+	sqlite3_create_function(d, "cadforge_text", 1, SQLITE_UTF8, NULL, sql_nothing, NULL, NULL);
+	sqlite3_create_function(d, "cadforge_words", 1, SQLITE_UTF8, NULL, sql_nothing, NULL, NULL);
+	assert_int_equal(
+		sqlite3_prepare_v2(d,
+	                           "SELECT s.name, c.name FROM sqlite_schema s, "
+	                           "pragma_table_info(s.name) c WHERE s.type IN ('table', 'view') "
+	                           "AND s.name NOT LIKE 'sqlite%' "
+	                           "AND s.name NOT LIKE 'search\\_%' ESCAPE '\\' "
+	                           "AND s.name NOT LIKE 'judgement_search\\_%' ESCAPE '\\' "
+	                           "OR s.name = 'search_text' ORDER BY s.rowid, c.cid",
+	                           -1, &q, NULL),
+		SQLITE_OK);
+	int n = 0;
+	while (sqlite3_step(q) == SQLITE_ROW) {
+		char row[200];
+		int k = snprintf(row, sizeof(row), "%s.%s\n", sqlite3_column_text(q, 0),
+		                 sqlite3_column_text(q, 1));
+		buf_add(&real, row, (size_t)k);
+		const char *at = strstr(buf_str(&said), row);
+		if (!at || (at > said.data && at[-1] != '\n'))
+			fail_msg("the manual lacks %s", row);
+		n++;
+	}
+	assert_true(n > 90);
+	rest = said.data;
+	while ((line = strsep(&rest, "\n")) && *line) {
+		char row[200];
+		snprintf(row, sizeof(row), "%s\n", line);
+		if (!strstr(buf_str(&real), row))
+			fail_msg("the manual has %s, which is not there", line);
+	}
+	sqlite3_finalize(q);
+	sqlite3_close(d);
+	buf_release(&page);
+	buf_release(&said);
+	buf_release(&real);
+}
+
+/* Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011, section D: four observers, twelve
+ * units; interval alpha 0.849. Its values 1 to 5. */
+static void judges_agree_as_far_as_the_textbook_says(void **state)
+{
+	static const int values[4][12] = { { 1, 2, 3, 3, 2, 1, 4, 1, 2, -1, -1, -1 },
+		                           { 1, 2, 3, 3, 2, 2, 4, 1, 2, 5, -1, 3 },
+		                           { -1, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, -1 },
+		                           { 1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, -1 } };
+	struct graded v[64];
+	struct agreement a;
+	size_t n = 0;
+	(void)state;
+
+	for (int j = 0; j < 4; j++)
+		for (int t = 0; t < 12; t++) {
+			if (values[j][t] < 0)
+				continue;
+			/* graded twice: the last one counts */
+			if (t == 3)
+				v[n++] = (struct graded){ t, 0, j, 0, 0.1 * t };
+			v[n++] = (struct graded){ t, 0, j, values[j][t], 0.1 * t };
+		}
+	n = graded_in_force(v, n);
+	assert_int_equal(n, 41);
+	agreement_of(v, n, &a);
+	assert_int_equal(a.judges, 4);
+	assert_int_equal(a.turns, 11);
+	assert_close(a.alpha, 0.849, 0.0005);
+	struct graded w[] = { { 1, 0, 0, 1, 0.2 },
+		              { 2, 0, 0, 4, 0.9 },
+		              { 3, 0, 0, 5, 0.5 },
+		              { 4, 1, 0, 0, 0.99 },
+		              { 5, 0, 0, 4, NAN } };
+	agreement_of(w, 5, &a);
+	assert_int_equal(a.reward_pairs, 3);
+	assert_close(a.reward_agrees, 2.0 / 3, 1e-12);
+	assert_true(isnan(a.alpha));
+	agreement_of(w, 0, &a);
+	assert_int_equal(a.judges, 0);
+}
+
 int main(void)
 {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -651,6 +765,8 @@ int main(void)
 		CLAIM(prune_drops_content_and_keeps_what_it_was),
 		CLAIM(a_backup_is_a_database_of_its_own),
 		CLAIM(runs_end_once),
+		CLAIM(the_manual_has_the_schema_that_is_made),
+		CLAIM(judges_agree_as_far_as_the_textbook_says),
 		CLAIM(times_and_references_are_read_as_people_write_them),
 	};
 
