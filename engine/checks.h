@@ -37,7 +37,7 @@
  *              [region: what lies outside is cut away; its extent along the axis does not matter]
  *   pieces     want: count of connected pieces left when what is outside of the region is cut away
  *              [region]. What is thinner than about a hundredth of the region may be missed; less
- *              than 0.3 % of its material does not count
+ *              than 0.5 % of the largest piece does not count
  *   windows    axis; want: count of openings, closed all round, that one sees through along it
  *              [min_area_mm2] [mirror] [region: holds the middle, in the picture]
  *   contacts   want: count of separate ground faces; [side: "-z"]

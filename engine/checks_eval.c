@@ -36,7 +36,7 @@
 #define SLOT_LONGEST     4 /* times its width */
 #define NEAR_HOLE_RAD    3.4
 #define GAP_MIN_RAD      0.01
-#define PIECE_MIN_SHARE  0.003
+#define PIECE_MIN_SHARE  0.005
 #define WINDOW_MIN_SHARE 2e-4
 #define HOLES_MAX        5000
 #define HOLE_TURN_MIN    5.65 /* 324 degrees, as the hole finder of engine/shape has it */
@@ -1378,7 +1378,7 @@ static int check_fill(struct eval *v, const struct check *c, struct verdict *out
 static int check_slots(struct eval *v, const struct check *c, struct verdict *out, struct err *e)
 {
 	int axis = c->axis, u = (axis + 1) % 3, w = (axis + 2) % 3;
-	int heights = c->at.min < c->at.max ? PLACES : 1,
+	int heights = c->at.min < c->at.max ? HEIGHTS : 1,
 	    radii = c->radius.min < c->radius.max ? RADII : 1, got = 0;
 	double outer = outer_radius(v, axis), best = -1, at = 0, radius = 0;
 

@@ -378,16 +378,15 @@ static int add_line(struct nodes *g, const struct spans *s, double lo, double hi
 
 static int count_pieces(struct nodes *g, double min_share)
 {
-	double all = 0;
+	double largest = 0;
 	int n = 0;
 
-	for (int i = 0; i < g->n; i++) {
-		double len = g->x[i].b - g->x[i].a;
-		g->x[root_of(g->x, i)].sum += len;
-		all += len;
-	}
 	for (int i = 0; i < g->n; i++)
-		n += g->x[i].root == i && g->x[i].sum >= min_share * all;
+		g->x[root_of(g->x, i)].sum += g->x[i].b - g->x[i].a;
+	for (int i = 0; i < g->n; i++)
+		largest = most(largest, g->x[i].sum);
+	for (int i = 0; i < g->n; i++)
+		n += g->x[i].root == i && g->x[i].sum >= min_share * largest;
 	return n;
 }
 
