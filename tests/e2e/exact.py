@@ -114,33 +114,32 @@ def part_answers():
     got = json.loads(done.stdout)
     claim(got["build"]["cause"] == "wall_limit" and total(got) == -0.75 and done.returncode == 1, "a limit has -0.75")
 
-    (got,) = scores(write("plate.py", PLATE), "--task", "none")
-    edits = got["exact"]["edits"]
+    counted = PLATE.replace("width = 60.0\ndepth = 40.0\nheight = 8.0\nbore = 6.0\nn = 4\n", "n = 4\nwidth = 60.0\ndepth = 40.0\nheight = 8.0\nbore = 0.0\n")
+    counted = counted.replace("hole(bore)", "hole(6 + bore)")
+    brittle = IMPORT + "w = 10.0\nidle = 3.0\nr = 4.9\nfixture = cq.Workplane('XY').box(w, w, 10).edges('|Z').fillet(r).translate((0 * idle, 0, 0))\n"
+    files = [write("plate.py", PLATE), write("count.py", counted), write("brittle.py", brittle)]
+    plate, count, weak = listed([(f, "none") for f in files])
+    edits = plate["exact"]["edits"]
     claim(
         [(e["name"], e["from"], e["to"], e["ok"]) for e in edits["rebuilds"]]
         == [("width", "60.0", "66.0", True), ("depth", "40.0", "44.0", True), ("height", "8.0", "8.8", True), ("bore", "6.0", "6.6", True)],
         "the first four named dimensions are changed by a tenth",
         json.dumps(edits),
     )
-    # 60, 40, 8, 6, 4 have names; 15, 360 and 2.0 (which is counted by its value) do not
+    # 60, 40, 8, 6, 4 have names; 15, 360 do not; 0 and 2.0 are no dimensions
     want = 0.4 + 0.3 * edits["named_used"] / edits["numbers"] + 0.3
     claim(
-        abs(got["reward"]["editability"] - want) < 1e-9 and edits["named_used"] == 5 and edits["numbers"] == 7 and edits["functions"] == 3,
+        abs(plate["reward"]["editability"] - want) < 1e-9 and edits["named_used"] == 5 and edits["numbers"] == 7 and edits["functions"] == 3,
         "editability is of rebuilds, names and helpers",
         json.dumps(edits),
     )
-    counted = PLATE.replace("width = 60.0\ndepth = 40.0\nheight = 8.0\nbore = 6.0\nn = 4\n", "n = 4\nwidth = 60.0\ndepth = 40.0\nheight = 8.0\nbore = 0.0\n")
-    counted = counted.replace("hole(bore)", "hole(6 + bore)")
-    (got,) = scores(write("count.py", counted), "--task", "none")
-    edits = got["exact"]["edits"]["rebuilds"]
+    edits = count["exact"]["edits"]["rebuilds"]
     claim(
         [(e["name"], e["to"], e["ok"]) for e in edits] == [("n", "5", True), ("width", "66.0", True), ("depth", "44.0", True), ("height", "8.8", True)],
         "a count is changed to the next whole number, a zero is passed over",
         json.dumps(edits),
     )
-    brittle = IMPORT + "w = 10.0\nidle = 3.0\nr = 4.9\nfixture = cq.Workplane('XY').box(w, w, 10).edges('|Z').fillet(r).translate((0 * idle, 0, 0))\n"
-    (got,) = scores(write("brittle.py", brittle), "--task", "none")
-    edits = got["exact"]["edits"]["rebuilds"]
+    edits = weak["exact"]["edits"]["rebuilds"]
     claim(
         [(e["name"], e["ok"]) for e in edits] == [("w", True), ("idle", False), ("r", False)] and "stays" in edits[1]["why"] and "build" in edits[2]["why"],
         "a number without effect and one that breaks the part are no edits",
@@ -162,11 +161,11 @@ def bare(score):
 
 def part_same():
     task = "drawer_handle_two_bolt"
-    file = os.path.join(TASKS, "references", task + ".py")
-    wrong = write("wrong.py", open(file).read().replace("import cadquery as cq", "import cadquery as cq\nprint('hello')\nx = 1 // 0", 1))
+    file = write("same.py", PLATE)
+    wrong = write("wrong.py", PLATE + "print('hello')\nx = 1 // 0\n")
     got = listed([(file, task), (wrong, task)] * 5, "-j", "2")
-    for _ in range(5):
-        got += scores(file, wrong, "--task", task, "-j", "1")
+    got += listed([(file, task), (wrong, task)] * 4, "-j", "1")
+    got += scores(file, wrong, "--task", task)
     claim(all(bare(g) == bare(got[i % 2]) for i, g in enumerate(got)), "ten runs of a program have equal answers")
     claim(len({g["build"]["seconds"] for g in got}) > 2, "and they were run ten times")
 
@@ -197,12 +196,14 @@ def part_profiles():
 def part_references():
     task = "drawer_handle_two_bolt"
     file = os.path.join(TASKS, "references", task + ".py")
-    made = subprocess.run([CADFORGE, "build", file, "--quiet", "-o", "part.step", "-o", "part.stl", "-o", "part.glb", "-o", "part.brep"], capture_output=True, text=True)
+    kinds = {"step": task, "brep": "cable_clip_snap", "stl": "wall_j_hook_120n", "glb": "pipe_clamp_saddle"}
+    os.makedirs("kinds", exist_ok=True)
+    out = [x for kind, t in kinds.items() for x in ("-o", f"kinds/{t}.{kind}")]
+    made = subprocess.run([CADFORGE, "build", file, "--quiet", *out], capture_output=True, text=True)
     claim(made.returncode == 0, "the reference is exported", made.stderr)
     (own,) = scores(file, "--task", task, "--profile", "exact-train")
     claim(own["reward"]["reference_similarity"] > 0.999 and own["reward"]["silhouette"] > 0.999, "a reference is like itself", terms(own))
-    for kind in ("step", "brep", "stl", "glb"):
-        (got,) = scores(file, "--task", task, "--profile", "exact-train", "--reference", "part." + kind)
+    for kind, got in zip(kinds, listed([(file, t) for t in kinds.values()], "--profile", "exact-train", "--reference", "kinds")):
         claim(
             got["reward"]["reference_similarity"] > 0.98 and got["reward"]["silhouette"] > 0.98 and got["exact"]["reference"]["reference_nodes"] is None,
             f"a reference may be .{kind}",

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The exact reward through the real program: references, single defects, programs that try to get it for nothing,
-# careful parts by others, equal answers, failures, profiles, references of every kind. Speaks TAP.
+# The exact reward through the real program: failures, equal answers, profiles, references of every kind, programs that
+# try to get it for nothing. With words: those parts (exact_parts.sh has the others). Speaks TAP.
 set -u
 : "${srcdir:=.}"
 CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-$PYTHON_ENV}
@@ -10,4 +10,5 @@ if [ ! -d "$CADFORGE_PYTHON_ENV" ]; then
 	echo "1..0 # SKIP no Python environment"
 	exit 0
 fi
+[ $# -gt 0 ] || set -- answers same profiles references games
 exec /usr/bin/python3 "$srcdir/tests/e2e/exact.py" "$PWD/cadforge" "$srcdir" "${CADFORGE_SHARED:-$srcdir/../shared}/parity" "$@"
