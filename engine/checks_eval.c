@@ -28,6 +28,7 @@
 #define FILL_SLOPE       0.5
 #define STANDS_SLOPE     0.25
 #define PLACES           21 /* looked at in a range of places */
+#define HEIGHTS          5  /* and at each of them so many radii */
 #define RADII            7
 #define GRID_HALF        32 /* lines each way from the middle */
 #define RINGS            20
