@@ -58,8 +58,8 @@
  *              middle of the support is; 0]
  *   clearance  region; [max_fill: 0.02]
  *   reach      region; [min_fill: 0.5]
- *   joint      clearance_mm; want: count of pairs of solids that turn or slide on one another: a
- *              cylinder of one in a bore of the other
+ *   joint      clearance_mm, of the radii; want: count of pairs of solids that turn or slide on one
+ *              another: a cylinder of one in a bore of the other
  *              [axis]
  */
 /* clang-format on */
