@@ -136,7 +136,7 @@ struct shape_request {
 	int reference; /* from engine_reference(), or 0 */
 	bool export_stl, export_glb;
 	/* What the exact profiles ask (engine/exact.h: {"checks", "orientation", "solids",
-	 * "genus", ...}), or NULL; borrowed for the call. BREP alone. */
+	 * "genus", ...}), or NULL; borrowed for the call. Of a BREP alone, with FIGURES_NONE. */
 	const cJSON *exact;
 	int exact_reference; /* from engine_exact_reference(), or 0 */
 	/* Pictures, and then nothing else is done: names of engine/views.h. With exact_reference,

@@ -50,8 +50,7 @@ struct measuring {
 	uint32_t id;
 	struct shape_request request; /* bytes are not kept */
 	struct shape_report report;
-	bool exact, failed; /* the exact profiles' part was asked for; it has failed */
-	int waiting;        /* parts that have not answered */
+	int waiting; /* parts that have not answered */
 	double started;
 };
 
@@ -444,14 +443,9 @@ static void part_answer(struct engine *en, const struct job *j, const struct fra
 	case PART_GEOMETRY:
 		/* what cannot be measured may still be meshed, and is worth its reward */
 		w->geometry = r.geometry;
-		w->exact = r.exact;
 		w->read_s = r.read_s;
 		w->measure_s = r.measure_s;
-		r.geometry = r.exact = NULL;
-		if (!r.ok && m->exact) {
-			m->failed = true;
-			take_failure(w, &r);
-		}
+		r.geometry = NULL;
 		break;
 	case PART_MESH:
 		w->mesh_s = r.seconds;
@@ -466,12 +460,11 @@ static void part_answer(struct engine *en, const struct job *j, const struct fra
 		}
 		break;
 	case PART_FIGURES:
-		if (!r.ok) {
+		if (!r.ok)
 			take_failure(w, &r);
-		} else if (!m->failed) {
+		else
 			w->ok = true;
-			w->cause = r.cause;
-		}
+		w->cause = r.cause;
 		w->has_figures = r.has_figures;
 		w->figures = r.figures;
 		w->mesh_s += r.mesh_s;
@@ -1241,6 +1234,9 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 {
 	uint32_t id;
 
+	if (r->exact && (r->format != SHAPE_BREP || r->figures != FIGURES_NONE))
+		return err_set(e, ERR_USAGE,
+		               "the exact profiles measure a BREP, and no figures of its mesh");
 	if (r->format != SHAPE_BREP || r->figures == FIGURES_NONE) {
 		cJSON *o = score_request(r, shape_format_name[r->format], r->geometry, r->figures);
 		add_exports(o, r);
@@ -1254,8 +1250,6 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 		return err_set(e, ERR_MEM, "out of memory for a job");
 	m->request = *r;
 	m->request.bytes = NULL;
-	m->request.exact = NULL;
-	m->exact = r->exact != NULL;
 	m->started = clock_now_s();
 	m->report.limit.limit = m->report.limit.used = NAN;
 	struct program *mesher = meshing_program(en);
@@ -1265,9 +1259,8 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 	}
 	m->id = id; /* the first part's number stands for the whole */
 	join(mesher, id, m, PART_MESH);
-	if (r->geometry || r->exact) {
+	if (r->geometry) {
 		cJSON *o = score_request(r, "brep", true, FIGURES_NONE);
-		add_exact(o, r);
 		if (submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len, r->limits.score_wall_s,
 		           DIALECT_OPEN, &id, e) < 0) {
 			struct job **at = job_find(mesher, m->id);

@@ -507,6 +507,11 @@ static void a_reference_is_prepared_sent_and_compared_with(void **state)
 	assert_true(d.ok);
 	assert_close(num(d.exact, "reference_similarity"), 1, 1e-3);
 	assert_close(num(d.exact, "topology"), 1, 0);
+	/* figures are of another mesh: that is a request of its own */
+	r.figures = FIGURES_FAST;
+	assert_int_equal(engine_measure(en, &r, NULL, &e), -1);
+	assert_int_equal(e.kind, ERR_USAGE);
+	r.figures = FIGURES_NONE;
 	d.measured = false;
 	r.exact_reference = broken;
 	assert_int_equal(engine_measure(en, &r, NULL, &e), 0);
