@@ -279,6 +279,11 @@ static int add_line(struct import *im, const char *file, int line, const char *t
 	if (jsonl_blank(text, len))
 		return 0;
 	if (jsonl_completion_parse(&it.said, text, len, &why) < 0) {
+		/* of its line there is only one */
+		static const char first[] = "line 1, ";
+		if (strncmp(why.text, first, strlen(first)) == 0)
+			memmove(why.text, why.text + strlen(first),
+			        strlen(why.text + strlen(first)) + 1);
 		problem(im, file, line, NULL, &why);
 		return 0;
 	}

@@ -217,6 +217,17 @@ for helper in builder scorer; do
 	claim $? "kill -9 of the $helper in a run: its turn comes out"
 done
 
+# shellcheck disable=SC2086
+"$cadforge" run $task $quick --db both.db --from broken.py good.py > out.a 2> err.a &
+pid=$!
+# shellcheck disable=SC2086
+"$cadforge" run $task $quick --db both.db --from good.py broken.py > out 2> err
+a=$?
+wait $pid
+[ $? -eq 0 ] && [ $a -eq 0 ] && [ "$("$cadforge" episodes --json --db both.db | wc -l)" -eq 2 ] &&
+	"$cadforge" fsck --db both.db > out 2> err
+claim $? "two runs may write to one database at once"
+
 # ---- out and in again ----
 "$cadforge" export 1 one --quiet > out 2> err && [ -f one/episode.json ] && [ -f one/README.md ] &&
 	[ -f one/turn-3/shape.step ] && [ -f one/turn-3/shape.stl ] && [ -f one/turn-3/program.py ] &&
@@ -244,7 +255,7 @@ cat > in.jsonl <<'END'
 END
 # shellcheck disable=SC2086
 "$cadforge" import in.jsonl $quick --db lines.db > out 2> err
-[ $? -eq 1 ] && [ "$(wc -l < out)" -eq 2 ] && grep -q "in.jsonl:2: .*line 1" err && grep -q "in.jsonl:4: .*no_such_task" err &&
+[ $? -eq 1 ] && [ "$(wc -l < out)" -eq 2 ] && grep -q "in.jsonl:2: column [0-9]*: " err && grep -q "in.jsonl:4: .*no_such_task" err &&
 	grep -q "in.jsonl:5: task: the id of a task was expected" err && grep -q "in.jsonl:6: an object was expected" err
 claim $? "damaged lines are named, and the others come in"
 # shellcheck disable=SC2086
