@@ -150,8 +150,9 @@ sqlite3_stmt *store_sql(struct store *s, const char *sql, struct err *e)
 {
 	sqlite3_stmt *q = NULL;
 
+	/* one that is being stepped through is somebody's listing, whose callback asks the same */
 	for (int i = 0; i < s->n_statements; i++)
-		if (s->statement[i].sql == sql) {
+		if (s->statement[i].sql == sql && !sqlite3_stmt_busy(s->statement[i].stmt)) {
 			q = s->statement[i].stmt;
 			sqlite3_reset(q);
 			sqlite3_clear_bindings(q);
@@ -1323,9 +1324,10 @@ struct store *store_open(const char *path, enum store_mode mode, const struct st
 		if (version < STORE_VERSION + s->o.n_more_migrations && migrate(s, e) < 0)
 			goto fail;
 	}
-	if (read_id(s, e) < 0 || compare_head(s, state, id, &head, e) < 0 ||
-	    look_for_lost_flights(s, e) < 0)
+	if (read_id(s, e) < 0 || compare_head(s, state, id, &head, e) < 0)
 		goto fail;
+	/* what cannot be written down now, because another one writes, will be by the next */
+	look_for_lost_flights(s, NULL);
 	return s;
 fail:
 	store_close(s);

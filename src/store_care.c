@@ -412,6 +412,11 @@ static void check_head(struct check *c)
 		found(c, false, "the next commit makes it",
 		      "%s.head is not there, so a loss at the end before now would not be seen",
 		      c->s->file);
+	else if (state == HEAD_READ && head.seq < now.seq)
+		found(c, false, "the next commit brings it up",
+		      "%s.head knows link %" PRId64 ", and the chain has %" PRId64
+		      ": it could not be written then, and a loss of those between would not be seen",
+		      c->s->file, head.seq, now.seq);
 	if (c->o->repair && !c->s->loss_seen && c->s->mode == STORE_WRITE && now.seq &&
 	    (state == HEAD_UNREADABLE || (state == HEAD_READ && strcmp(id, c->s->id) != 0)) &&
 	    head_write(c->s->file, c->s->id, &now, true) == 0)

@@ -573,6 +573,42 @@ static void a_backup_is_a_database_of_its_own(void **state)
 	buf_release(&v.text);
 }
 
+struct nest {
+	struct store *s;
+	int64_t episode;
+	int outer, inner;
+};
+
+static int ask_within(void *ctx, const struct store_turn *t)
+{
+	struct nest *v = ctx;
+	struct err e = { 0 };
+	struct buf out = { 0 };
+
+	v->outer++;
+	assert_int_equal(t->number, v->outer);
+	assert_done(store_turns(v->s, v->episode, count_turns, &v->inner, &e), &e);
+	assert_done(store_artifact(v->s, v->episode, t->number, "program.py", &out, &e), &e);
+	buf_release(&out);
+	return 0;
+}
+
+static void a_listing_may_ask_the_same_within(void **state)
+{
+	struct nest v = { .s = open_it(STORE_WRITE) };
+	struct err e = { 0 };
+	int number;
+	(void)state;
+
+	assert_done(start_episode(v.s, "hook", &v.episode, &e), &e);
+	for (int i = 0; i < 4; i++)
+		assert_done(commit_turn(v.s, v.episode, 0, i, &number, &e), &e);
+	assert_done(store_turns(v.s, v.episode, ask_within, &v, &e), &e);
+	assert_int_equal(v.outer, 4);
+	assert_int_equal(v.inner, 16);
+	store_close(v.s);
+}
+
 static void runs_end_once(void **state)
 {
 	struct store *s = open_it(STORE_WRITE);
@@ -764,6 +800,7 @@ int main(void)
 		CLAIM(text_that_is_no_utf8_is_kept_whole_and_shown_clean),
 		CLAIM(prune_drops_content_and_keeps_what_it_was),
 		CLAIM(a_backup_is_a_database_of_its_own),
+		CLAIM(a_listing_may_ask_the_same_within),
 		CLAIM(runs_end_once),
 		CLAIM(the_manual_has_the_schema_that_is_made),
 		CLAIM(judges_agree_as_far_as_the_textbook_says),
