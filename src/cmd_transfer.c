@@ -181,10 +181,16 @@ static void tell_export(const struct app *a, const struct export_options *o, con
 		json_add_figure(j, "files", lines ? NAN : d->files);
 		cJSON_AddNumberToObject(j, "left_out", d->left_out);
 		cJSON_AddNumberToObject(j, "mended", d->mended);
+		cJSON_AddNumberToObject(j, "damaged", d->damaged);
 		if (strcmp(path, "-") != 0)
 			show_json_line(j);
 		cJSON_Delete(j);
 	}
+	if (d->damaged)
+		app_tell("%d artifact%s in the database %s damaged or missing, and left out; "
+		         "'cadforge fsck' names %s",
+		         d->damaged, d->damaged == 1 ? "" : "s", d->damaged == 1 ? "is" : "are",
+		         d->damaged == 1 ? "it" : "them");
 	if (a->quiet)
 		return;
 	if (!a->json && strcmp(path, "-") != 0 && lines)
@@ -305,7 +311,7 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 		goto out;
 	}
 	tell_export(&app, &o, path, &done);
-	rc = EXIT_DONE;
+	rc = done.damaged ? EXIT_NO : EXIT_DONE;
 	goto out;
 fail:
 	rc = app_fail(&e);

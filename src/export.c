@@ -40,6 +40,7 @@ struct reading {
 	int best;
 	char task[128], profile[128], prompts[128], when[32], end[160];
 	char first[80];    /* the link of the first turn: no other episode has it */
+	int damaged;       /* artifacts that could not be read */
 	struct turn *into; /* the turn that a callback fills */
 	cJSON *list;
 	struct err failed;
@@ -148,35 +149,50 @@ static int read_artifact(void *ctx, const struct store_artifact *a)
 	return 0;
 }
 
+/* The content of one that is there. 1: it is damaged, or missing, and from here on not there; that
+ * is no reason to keep back the rest. */
+static int read_content(struct reading *r, int number, cJSON *artifact, struct buf *out,
+                        struct err *e)
+{
+	size_t before = out->len;
+	int rc = store_artifact(r->store, r->id, number, json_string_or(artifact, "name", ""), out,
+	                        e);
+
+	if (rc == 0 || e->kind != ERR_INPUT)
+		return rc;
+	out->len = before;
+	cJSON_ReplaceItemInObjectCaseSensitive(artifact, "there", cJSON_CreateBool(false));
+	r->damaged++;
+	return 1;
+}
+
 /* What the pages and lines need of a turn's artifacts; one that was pruned is an empty one. */
 static int read_texts(struct reading *r, struct turn *t, int number, struct err *e)
 {
-	const cJSON *a;
+	cJSON *a;
 	struct buf text = { 0 };
 
 	cJSON_ArrayForEach(a, cJSON_GetObjectItemCaseSensitive(t->json, "artifacts"))
 	{
 		const char *name = json_string_or(a, "name", "");
-		struct buf *to =
-			strcmp(name, "program.py") == 0  ? &t->program
-			: strcmp(name, "build.log") == 0 ? &t->log
-			: strcmp(name, "sheet.png") == 0 ? &t->sheet
-			: strcmp(name, "reward.json") == 0 || strcmp(name, "prompt.json") == 0
-				? &text
-				: NULL;
+		cJSON **json = strcmp(name, "reward.json") == 0   ? &t->score
+		               : strcmp(name, "prompt.json") == 0 ? &t->prompt
+		                                                  : NULL;
+		struct buf *to = strcmp(name, "program.py") == 0  ? &t->program
+		                 : strcmp(name, "build.log") == 0 ? &t->log
+		                 : strcmp(name, "sheet.png") == 0 ? &t->sheet
+		                 : json                           ? &text
+		                                                  : NULL;
 		if (!to || !json_bool_or(a, "there", false))
 			continue;
-		if (store_artifact(r->store, r->id, number, name, to, e) < 0)
-			return -1;
-		if (to != &text)
-			continue;
-		cJSON **json = strcmp(name, "reward.json") == 0 ? &t->score : &t->prompt;
-		*json = json_parse(buf_str(&text), text.len, e);
-		buf_clear(&text);
-		if (!*json) {
+		int rc = read_content(r, number, a, to, e);
+		if (rc < 0) {
 			buf_release(&text);
-			return err_wrap(e, "turn %lld.%d: %s", (long long)r->id, number, name);
+			return -1;
 		}
+		if (rc == 0 && json)
+			*json = json_parse(buf_str(&text), text.len, NULL);
+		buf_clear(&text);
 	}
 	buf_release(&text);
 	return 0;
@@ -469,7 +485,7 @@ static int write_turn(struct work *w, struct reading *r, struct turn *t, const c
                       struct err *e)
 {
 	char path[PATH_MAX + 128];
-	const cJSON *a;
+	cJSON *a;
 	struct buf content = { 0 };
 
 	snprintf(path, sizeof(path), "%s/turn-%d", dir, t->page.number);
@@ -486,7 +502,7 @@ static int write_turn(struct work *w, struct reading *r, struct turn *t, const c
 			               "name of a file",
 			               (long long)r->id, t->page.number, name);
 		buf_clear(&content);
-		int rc = store_artifact(r->store, r->id, t->page.number, name, &content, e);
+		int rc = read_content(r, t->page.number, a, &content, e);
 		if (rc == 0)
 			rc = put(w, path, name, buf_str(&content), content.len, e);
 		if (rc < 0) {
@@ -636,6 +652,7 @@ static int export_folder(struct work *w, struct err *e)
 			rc = err_errno(e, ERR_IO, "%s", sub);
 		else
 			rc = write_folder(w, &r, one ? p->temp : sub, e);
+		w->done.damaged += r.damaged;
 		reading_release(&r);
 		if (rc < 0 || cancelled(w, e) < 0)
 			goto fail;
@@ -772,6 +789,7 @@ static int export_page(struct work *w, bool html, bool to_stdout, struct err *e)
 	w->done.episodes = 1;
 	w->done.turns = r.n;
 	w->done.files++;
+	w->done.damaged = r.damaged;
 	buf_release(&text);
 	reading_release(&r);
 	return rc;
@@ -826,11 +844,11 @@ static void where_of(char *out, size_t size, const struct reading *r, const stru
 static int jsonl_line(struct work *w, struct reading *r, struct turn *t, struct err *e)
 {
 	struct buf completion = { 0 };
-	struct err gone;
 	cJSON *o;
 
-	if (store_artifact(r->store, r->id, t->page.number, "completion.txt", &completion, &gone) <
-	    0) {
+	if (store_artifact(r->store, r->id, t->page.number, "completion.txt", &completion, e) < 0) {
+		if (e->kind != ERR_INPUT)
+			return -1;
 		w->done.left_out++;
 		return 0;
 	}
@@ -1043,6 +1061,7 @@ static int export_lines(struct work *w, bool to_stdout, struct err *e)
 		if (read_all(&r, w->store, w->o->episodes[i], e) < 0)
 			goto out;
 		int one = turn_lines(w, &r, e);
+		w->done.damaged += r.damaged;
 		reading_release(&r);
 		if (one < 0 || cancelled(w, e) < 0)
 			goto out;

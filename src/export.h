@@ -54,6 +54,7 @@ struct exported {
 	int episodes, turns, lines, files;
 	int left_out; /* turns that could not be said: without prompt, or pruned */
 	int mended;   /* texts with bytes that JSON cannot have */
+	int damaged;  /* artifacts that are missing or damaged in the database: left out */
 };
 
 /* To @path, which must not be there (a folder may be, when it is empty; a FILE of lines or a page

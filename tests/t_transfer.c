@@ -5,8 +5,8 @@
 #include "tests/store.h"
 
 #include <ftw.h>
-#include <math.h>
 #include <signal.h>
+#include <sqlite3.h>
 
 #include "src/base/sha256.h"
 #include "src/episode_read.h"
@@ -447,6 +447,52 @@ static void a_damaged_export_is_told_and_nothing_of_it_comes_in(void **state)
 	remove_all(in("good"));
 }
 
+static void what_is_damaged_in_the_store_keeps_back_nothing_else(void **state)
+{
+	struct store *s = open_db("w.db", STORE_WRITE);
+	struct err e = { 0 };
+	struct exported done;
+	char path[700];
+	sqlite3 *d;
+
+	(void)state;
+	make_episode(s);
+	store_close(s);
+	assert_int_equal(sqlite3_open(in("w.db"), &d), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(d,
+	                     "DROP TRIGGER artifacts_stay_as_they_are; "
+	                     "UPDATE artifacts SET data = NULL WHERE id = (SELECT artifact "
+	                     "FROM turn_artifacts WHERE turn = 2 AND name = 'front.png'); "
+	                     "UPDATE artifacts SET data = x'00' WHERE id = (SELECT artifact "
+	                     "FROM turn_artifacts WHERE turn = 2 AND name = 'program.py')",
+	                     NULL, NULL, NULL),
+		SQLITE_OK);
+	sqlite3_close(d);
+	s = open_db("w.db", STORE_READ);
+	assert_done(export_it(s, 1, EXPORT_FOLDER, in("hurt"), &done, &e), &e);
+	/* the completion is the program, and one content: it is gone with it */
+	assert_in_range(done.damaged, 2, 3);
+	assert_int_equal(done.turns, 3);
+	snprintf(path, sizeof(path), "%s/hurt/turn-2/program.py", dir);
+	assert_int_equal(access(path, F_OK), -1);
+	snprintf(path, sizeof(path), "%s/hurt/turn-2/reward.json", dir);
+	assert_int_equal(access(path, F_OK), 0);
+	snprintf(path, sizeof(path), "%s/hurt/turn-3/program.py", dir);
+	assert_int_equal(access(path, F_OK), 0);
+	for (int kind = EXPORT_MARKDOWN; kind <= EXPORT_PROMPTS; kind++)
+		assert_done(export_it(s, 1, (enum export_kind)kind, in("hurt.out"), &done, &e), &e);
+	/* what is left comes in */
+	struct store *t = open_db("x.db", STORE_WRITE);
+	struct episode_read got = { 0 };
+	assert_done(episode_read(t, in("hurt"), &got, &e), &e);
+	assert_int_equal(got.turns, 3);
+	assert_whole(t);
+	store_close(t);
+	store_close(s);
+	remove_all(in("hurt"));
+}
+
 /* ---- lines ---- */
 
 static cJSON *line_of(const char *path, int n, int *lines)
@@ -561,6 +607,7 @@ int main(void)
 		cmocka_unit_test(an_export_killed_at_any_step_leaves_all_or_nothing),
 		cmocka_unit_test(an_import_killed_at_any_step_brings_in_all_or_nothing),
 		cmocka_unit_test(a_damaged_export_is_told_and_nothing_of_it_comes_in),
+		cmocka_unit_test(what_is_damaged_in_the_store_keeps_back_nothing_else),
 		cmocka_unit_test(lines_hold_what_their_kind_is_for),
 		cmocka_unit_test(pages_are_made_and_replaced),
 	};
