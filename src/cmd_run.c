@@ -258,7 +258,10 @@ static void on_saw(void *ctx, const struct session *s, enum session_sight what, 
 		break;
 	case SAW_COMPLETION:
 		w->text_bytes = 0;
-		begin_step(w, "building and scoring");
+		begin_step(w, "building and measuring");
+		break;
+	case SAW_BUILD:
+		begin_step(w, "trying it with other dimensions");
 		break;
 	case SAW_LOG:
 		w->log_shown += len;

@@ -824,12 +824,13 @@ static void on_done(void *ctx, size_t index, struct pipeline_item *it)
 		if (j->build.ok && !(j->measured && j->shape.ok))
 			adopt_shape_failure(&j->build, &j->shape);
 		want_a_solid(j);
-		if (j->build.ok && s->rebuilds > 0 && edits_start(s, j, &e) < 0)
-			pipeline_fail(s->pipeline, &e);
-		if (j->waiting)
-			return;
 	}
-	job_end(s, j);
+	if (s->o.built)
+		s->o.built(s->o.ctx, index, &j->build);
+	if (s->mode == MODE_EXACT && j->build.ok && s->rebuilds > 0 && edits_start(s, j, &e) < 0)
+		pipeline_fail(s->pipeline, &e);
+	if (!j->waiting)
+		job_end(s, j);
 }
 
 static int on_tick(void *ctx)

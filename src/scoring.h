@@ -48,6 +48,8 @@ struct scoring_options {
 	/* clean text as the program prints it, whole lines; @item: its index in scoring_run_all().
 	 * May be NULL */
 	void (*log)(void *ctx, size_t item, const char *stream, const char *text, size_t len);
+	/* built and measured, or not: what is left are rebuilds. May be NULL */
+	void (*built)(void *ctx, size_t item, const struct build *b);
 };
 
 struct scoring_input {

@@ -43,6 +43,20 @@ static void on_log(void *ctx, size_t item, const char *stream, const char *text,
 	tell(s, SAW_LOG, text, len);
 }
 
+static void on_built(void *ctx, size_t item, const struct build *b)
+{
+	struct session *s = ctx;
+	cJSON *o = cJSON_CreateObject();
+
+	(void)item;
+	cJSON_AddBoolToObject(o, "ok", b->ok);
+	cJSON_AddStringToObject(o, "cause", build_cause_name(b->cause));
+	json_add_text(o, "error", b->error);
+	json_add_figure(o, "seconds", b->seconds);
+	turn_event_json(&s->events, "build", o);
+	tell(s, SAW_BUILD, NULL, 0);
+}
+
 static cJSON *decision(const char *what)
 {
 	cJSON *o = cJSON_CreateObject();
@@ -199,6 +213,7 @@ int session_open(struct session *s, const struct session_options *o, struct err 
 	so.ctx = s;
 	so.tick = on_tick;
 	so.log = on_log;
+	so.built = on_built;
 	if (!(s->scoring = scoring_open(&so, e)))
 		return -1;
 	if ((o->episode ? go_on(s, e) : start_episode(s, e)) < 0) {
@@ -329,15 +344,8 @@ static void figure_event(struct session *s, const char *name, double v)
 
 static void score_events(struct session *s)
 {
-	const cJSON *build = cJSON_GetObjectItemCaseSensitive(s->scored.json, "build");
 	const cJSON *reward = cJSON_GetObjectItemCaseSensitive(s->scored.json, "reward");
-	cJSON *o = cJSON_CreateObject();
 
-	cJSON_AddBoolToObject(o, "ok", s->scored.built);
-	json_add_text(o, "class", json_string_or(build, "class", NULL));
-	json_add_text(o, "error", json_string_or(build, "error", NULL));
-	json_add_figure(o, "seconds", json_number_or(build, "seconds", NAN));
-	turn_event_json(&s->events, "build", o);
 	for (int i = 0; i < STORE_TERMS; i++)
 		figure_event(s, store_term_names[i],
 		             json_number_or(reward, store_term_names[i], NAN));

@@ -29,6 +29,7 @@ enum session_sight {
 	SAW_TEXT,       /* a piece of the completion */
 	SAW_COMPLETION, /* all of it; it is being built */
 	SAW_LOG,        /* the program printed: whole lines */
+	SAW_BUILD,      /* built and measured, or not; what is left are rebuilds */
 	SAW_SCORE,      /* scored; being stored */
 	SAW_TURN,       /* stored: turn, scored, the machine has gone on */
 	SAW_END,        /* machine.end says why */

@@ -78,6 +78,8 @@ int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored
 		return err_set(e, ERR_CANCELLED, "interrupted");
 	r.built = r.total >= 0;
 	s->o.log(s->o.ctx, 0, "stdout", "it ran\n", 7);
+	struct build b = { .ok = r.built, .cause = r.built ? CAUSE_OK : CAUSE_SYNTAX };
+	s->o.built(s->o.ctx, 0, &b);
 	buf_add(&r.program, in->text, in->len);
 	buf_adds(&r.log, "it ran\n");
 	r.json = score_of(r.total, r.built, r.built ? "build_ok" : "syntax_closure");
@@ -183,8 +185,8 @@ struct watch {
 	char said[2000];
 };
 
-static const char *const sights[] = { "episode", "ask",   "text", "completion",
-	                              "log",     "score", "turn", "end" };
+static const char *const sights[] = { "episode", "ask",   "text", "completion", "log",
+	                              "build",   "score", "turn", "end" };
 
 static int tick(void *ctx)
 {
@@ -297,10 +299,11 @@ static void an_episode_is_told_step_by_step_and_stored(void **state)
 	play_init(&p, s, totals, 4);
 	if (play_on(&p, &e) < 0)
 		fail_msg("%s", e.text);
-	assert_string_equal(p.watch.said,
-	                    "episode ask text completion log score turn ask text completion log "
-	                    "score turn ask text completion log score turn ask text completion log "
-	                    "score turn end ");
+	assert_string_equal(
+		p.watch.said,
+		"episode ask text completion log build score turn ask text completion log build "
+		"score turn ask text completion log build score turn ask text completion log build "
+		"score turn end ");
 	assert_int_equal(p.session.machine.end, END_ENOUGH);
 	assert_int_equal(p.session.machine.best.turn, 4);
 	/* the object of run --json: the turn's own first */
@@ -356,7 +359,7 @@ static void every_step_is_an_event_with_its_time(void **state)
 	                       "prompt {\"bytes\":");
 	assert_contains(t.all, "\ntokens x = 1  # total 0.25\n\ncompletion {\"bytes\":");
 	assert_contains(t.all, "\"finish\":\"stop\",\"seconds\":0.5}\nlog it ran\n\nbuild "
-	                       "{\"ok\":true,\"class\":\"build_ok\"");
+	                       "{\"ok\":true,\"cause\":\"ok\"");
 	assert_contains(t.all, "figure {\"name\":\"contact\",\"value\":null}\n");
 	assert_contains(t.all, "figure {\"name\":\"total\",\"value\":0.25}\n"
 	                       "decision {\"do\":\"commit\",\"best\":true,\"delta\":null}\n");
