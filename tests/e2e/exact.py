@@ -39,7 +39,6 @@ def run(*args, env=None):
         capture_output=True,
         text=True,
         env=dict(os.environ, **(env or {})),
-        timeout=280,
     )
 
 
