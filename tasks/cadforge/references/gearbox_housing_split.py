@@ -59,6 +59,10 @@ def joined(parts):
     return cq.Workplane("XY").newObject([first.fuse(*others)]).clean()
 
 
+def carved(body, tools):
+    return cq.Workplane("XY").newObject([body.val().cut(*[tool.val() for tool in tools])]).clean()
+
+
 def rounded_block(length, width, height, radius, z=0.0):
     block = cq.Workplane("XY").box(length, width, height, centered=(True, True, False))
     return block.edges("|Z").fillet(radius).translate((0, 0, z))
@@ -118,31 +122,29 @@ def flange_bolt_points():
     return points + [(middle_bolt_x, -middle_bolt_y), (middle_bolt_x, middle_bolt_y)]
 
 
-def cut_bores(body):
-    for x, bore in bores:
-        body = body.cut(cylinder_along_y(x, bore, housing_width))
+def make_bores():
+    shafts = [cylinder_along_y(x, bore, housing_width) for x, bore in bores]
     drain = cq.Workplane("YZ", origin=(-half * housing_length, 0, drain_z)).circle(half * drain_bore_diameter)
-    return body.cut(drain.extrude(half * housing_length - half * body_length + wall_thickness + wall_thickness))
+    return [*shafts, drain.extrude(half * housing_length - half * body_length + wall_thickness + wall_thickness)]
 
 
-def drill_bolt_holes(body):
+def make_bolt_holes():
     flange = cq.Workplane("XY", origin=(0, 0, split_z - flange_thickness))
     bolts = flange.pushPoints(flange_bolt_points()).circle(half * flange_bolt_diameter)
     feet = cq.Workplane("XY").rarray(foot_span, foot_pitch, 2, 2).circle(half * foot_hole_diameter)
-    return body.cut(bolts.extrude(flange_thickness + flange_thickness)).cut(feet.extrude(base_thickness))
+    return [bolts.extrude(flange_thickness + flange_thickness), feet.extrude(base_thickness)]
 
 
-def cut_seam(body):
+def make_seam():
     """A groove all round the flange where lid and base part."""
     z = split_z - half * seam_width
     around = rounded_block(housing_length + seam_width, housing_width + seam_width, seam_width, flange_corner_radius, z)
     core_length = housing_length - seam_depth - seam_depth
     core = rounded_block(core_length, housing_width - seam_depth - seam_depth, seam_width, flange_corner_radius - seam_depth, z)
-    return body.cut(around.cut(core))
+    return around.cut(core)
 
 
 parts = [make_body(), make_flange(), make_base(), make_drain_boss()]
 for bore_x, bore_diameter in bores:
     parts += [make_bearing_boss(bore_x, bore_diameter), make_rib(bore_x)]
-housing = joined(parts).cut(make_cavity())
-fixture = cut_seam(drill_bolt_holes(cut_bores(housing)))
+fixture = carved(joined(parts), [make_cavity(), *make_bores(), *make_bolt_holes(), make_seam()])

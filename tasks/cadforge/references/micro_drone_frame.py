@@ -60,6 +60,10 @@ def joined(parts):
     return cq.Workplane("XY").newObject([first.fuse(*others)]).clean()
 
 
+def carved(body, tools):
+    return cq.Workplane("XY").newObject([body.val().cut(*[tool.val() for tool in tools])]).clean()
+
+
 def slab(length, width, height, x=0, z=0):
     """A bar along +X that starts at x."""
     bar = cq.Workplane("XY").box(length, width, height, centered=(False, True, False))
@@ -81,9 +85,9 @@ def make_guard():
     window = cq.Workplane("XY").box(guard_radius + guard_radius + guard_thickness, window_width, window_height)
     window = window.edges("|X").fillet(window_corner_radius)
     window = window.translate((0, 0, spoke_thickness + half * window_height))
-    ring = ring.cut(window.rotate((0, 0, 0), (0, 0, 1), diagonal_degrees))
-    ring = ring.cut(window.rotate((0, 0, 0), (0, 0, 1), diagonal_degrees + quarter_degrees))
-    return ring.translate((arm_length, 0, 0))
+    turns = (diagonal_degrees, diagonal_degrees + quarter_degrees)
+    windows = [window.rotate((0, 0, 0), (0, 0, 1), turn) for turn in turns]
+    return carved(ring, windows).translate((arm_length, 0, 0))
 
 
 def make_arm():
@@ -101,7 +105,7 @@ def cut_arm_features(arm):
     motor = cq.Workplane("XY", origin=(arm_length, 0, 0))
     screws = motor.polarArray(half * motor_screw_circle, diagonal_degrees, 360, motor_screw_count)
     screws = screws.circle(half * motor_screw_diameter).extrude(boss_height)
-    return arm.cut(channel).cut(screws).cut(disc(shaft_hole_diameter, boss_height, arm_length))
+    return carved(arm, [channel, screws, disc(shaft_hole_diameter, boss_height, arm_length)])
 
 
 def make_center_plate():
@@ -117,7 +121,7 @@ def cut_center_openings(frame):
     slots = slots.slot2D(strap_slot_length, strap_slot_width).extrude(plate_thickness)
     slots = slots.union(slots.rotate((0, 0, 0), (0, 0, 1), quarter_degrees))
     screws = base.rarray(stack_pitch, stack_pitch, 2, 2).circle(half * stack_screw_diameter).extrude(standoff_height)
-    return frame.cut(window).cut(slots).cut(screws)
+    return carved(frame, [window, slots, screws])
 
 
 def make_standoffs():
