@@ -784,7 +784,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
 		return EXIT_LACKS;
 	}
-	if (b.n_sets == 0) {
+	bool score_alone = b.only ? strcmp(b.only, "score") == 0 : !b.build;
+	if (b.n_sets == 0 && !score_alone) {
 		snprintf(examples, sizeof(examples), "%s/examples", b.app.tasks);
 		add_set(&b, examples);
 	}
