@@ -519,6 +519,7 @@ def _prepare_names():
     from OCP.TopExp import TopExp_Explorer
 
     STATE.update(
+        api=_api(),
         compound=compound,
         Shape=cq.Shape,
         Workplane=cq.Workplane,
@@ -1013,23 +1014,32 @@ def _cad_names(tree, aliases):
     return names, makers
 
 
-def _unknown_methods(tree, aliases):
-    """Attributes of cadquery and of chains begun there that no class of its API has."""
-    import ast
+def _api():
+    """Names of CadQuery: of all its classes (and of what any program holds), of the module with whether
+    each is a class, of Workplane, and of its methods that give back no Workplane."""
     import cadquery as cq
-    from difflib import get_close_matches
 
     classes = [v for v in vars(cq).values() if isinstance(v, type)]
-    anything = frozenset(n for c in classes for n in dir(c))
+    anything = {n for c in classes for n in dir(c)}
     anything |= {n for t in (list, tuple, str, dict, float) for n in dir(t)}
-    module = frozenset(dir(cq))
-    names, makers = _cad_names(tree, aliases)
+    workplane = frozenset(dir(cq.Workplane))
     returns_other = {
         n
-        for n in dir(cq.Workplane)
+        for n in workplane
         if str(getattr(getattr(cq.Workplane, n), "__annotations__", {}).get("return", "T"))
         not in ("T", "~T", "Self", "Workplane", "typing_extensions.Self", "typing.Self")
     }
+    module = {n: isinstance(getattr(cq, n), type) for n in dir(cq)}
+    return frozenset(anything), module, workplane, frozenset(returns_other)
+
+
+def _unknown_methods(tree, aliases):
+    """Attributes of cadquery and of chains begun there that no class of its API has."""
+    import ast
+    from difflib import get_close_matches
+
+    anything, module, workplane, returns_other = STATE["api"]
+    names, makers = _cad_names(tree, aliases)
     found = []
 
     def kind_of(node):
@@ -1056,18 +1066,18 @@ def _unknown_methods(tree, aliases):
         if kind == "module":
             known, owner = module, "cadquery"
             kinds[node] = "workplane" if node.attr == "Workplane" else "cad"
-            if node.attr in vars(cq) and not isinstance(vars(cq)[node.attr], type):
+            if module.get(node.attr) is False:
                 kinds[node] = None
         elif kind == "workplane":
-            known, owner = frozenset(dir(cq.Workplane)), "Workplane"
+            known, owner = workplane, "Workplane"
             kinds[node] = "cad" if node.attr in returns_other else "workplane"
         else:
             kinds[node] = "cad"
         if node.attr in known:
             continue
         kinds[node] = None
-        likely = dir(cq.Workplane) if known is anything else known
-        near = get_close_matches(node.attr, [n for n in likely if not n.startswith("_")], 1, 0.6)
+        likely = workplane if known is anything else known
+        near = get_close_matches(node.attr, sorted(n for n in likely if not n.startswith("_")), 1, 0.6)
         found.append(
             {
                 "name": _say(node.attr, 200),
