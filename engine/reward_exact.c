@@ -559,10 +559,12 @@ static int add(struct notes *n, struct err *e, const char *fmt, ...)
 static int failure_note(struct notes *n, const struct build *b, struct err *e)
 {
 	const char *said = b->error ? b->error : build_cause_label(b->cause);
+	const char *source = b->line > 0 && b->source ? b->source : "";
+	size_t len = strlen(said);
+	const char *stop = len > 0 && strchr(".?!", said[len - 1]) ? "" : ".";
 
-	if (b->line > 0 && b->source && *b->source)
-		return add(n, e, "Not built: %s. The line: %s", said, b->source);
-	return add(n, e, "Not built: %s.", said);
+	source += strspn(source, " \t");
+	return add(n, e, "Not built: %s%s%s%s", said, stop, *source ? " The line: " : "", source);
 }
 
 struct fallen {
@@ -662,7 +664,9 @@ int exact_notes(struct notes *out, const struct exact_advice *a, struct err *e)
 		            0 ||
 		    reason_note(&n, a->exact, "contact_details", "Contact", t[TERM_CONTACT], e) < 0)
 			rc = -1;
-		if (rc == 0 && t[TERM_REFERENCE_SIMILARITY] < 0.5)
+		/* a part that does what was asked may look otherwise than the reference */
+		if (rc == 0 && t[TERM_REFERENCE_SIMILARITY] < 0.5 &&
+		    !(t[TERM_SEMANTIC_PARTS] > 0.9))
 			rc = add(
 				&n, e,
 				"The solid shares %.0f %% of its volume with the reference and lies "
