@@ -14,7 +14,6 @@ mounting_hole_diameter = 11.0
 mounting_hole_spacing = 84.0
 frame_thickness = 7.0
 member_depth = 10.0
-member_radius = 4.0
 window_radius = 4.0
 bay_low_near = 0.34
 bay_high = 0.48

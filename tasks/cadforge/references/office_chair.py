@@ -25,6 +25,7 @@ back_corner_radius = 60.0
 back_low_y = 212.0
 lumbar_z = 660.0
 lumbar_bulge = 40.0
+lumbar_fade = 0.25
 recline_deg = 12.0
 head_width = 270.0
 head_height = 140.0
@@ -69,7 +70,6 @@ wheel_edge_radius = 8.0
 axle_diameter = 12.0
 fork_thickness = 8.0
 fork_length = 40.0
-caster_stem_diameter = 16.0
 
 wheel_radius = wheel_diameter / 2
 caster_reach = chair_depth / 2 - wheel_radius
@@ -150,7 +150,7 @@ def make_seat():
 
 def make_backrest():
     back = back_thickness / 2
-    bulges = ((lumbar_z, lumbar_bulge), ((lumbar_z + back_top_z) / 2, lumbar_bulge / 4), (back_top_z, 0))
+    bulges = ((lumbar_z, lumbar_bulge), ((lumbar_z + back_top_z) / 2, lumbar_bulge * lumbar_fade), (back_top_z, 0))
     front = [(back_y(z) - back - bulge, z) for z, bulge in bulges]
     side = cq.Workplane("YZ").moveTo(back_low_y - back, back_low_z).spline(front, includeCurrent=True)
     side = side.lineTo(back_y(back_top_z) + back, back_top_z).lineTo(back_low_y + back, back_low_z).close()
