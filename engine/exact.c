@@ -316,18 +316,6 @@ static int add_mesh(cJSON *o, const struct soup *soup, struct err *e)
 	return 0;
 }
 
-static void add_signature(cJSON *o, const struct geometry *g)
-{
-	char text[200];
-
-	/* nine digits: more than any engineer's change, less than the noise of an integral */
-	snprintf(text, sizeof(text), "v%.9g a%.9g b%.9g,%.9g,%.9g s%d f%d e%d p%d g%d",
-	         g->volume_mm3, g->area_mm2, g->box_max_mm[0] - g->box_min_mm[0],
-	         g->box_max_mm[1] - g->box_min_mm[1], g->box_max_mm[2] - g->box_min_mm[2],
-	         g->solids, g->faces, g->edges, g->vertices, g->genus);
-	cJSON_AddStringToObject(o, "signature", text);
-}
-
 /* ---- all of it ---- */
 
 struct work {
@@ -487,7 +475,6 @@ cJSON *exact_measure(const struct exact_request *r, const struct shape *s, const
 		goto fail;
 	}
 	cJSON_AddNumberToObject(o, "faces", g->faces);
-	add_signature(o, g);
 	probe_release(&w.probe);
 	return o;
 fail:

@@ -22,7 +22,6 @@
  *     faces, reference_faces (null where the reference is a mesh)
  *     mesh {vertices, triangles, components, boundary_edges, non_manifold_edges, degenerate_faces,
  *         watertight, winding_consistent}: of the triangles that were measured
- *     signature    text, equal for equal geometry
  * why: one sentence to act on when the term is below 1, else null.
  *
  * The triangles are made here, as fine as 1/1000 of the part's diagonal and 0.2 rad, so that the

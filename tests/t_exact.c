@@ -383,21 +383,6 @@ static void ten_runs_say_the_same(void **state)
 	exact_reference_release(&r);
 }
 
-static void another_shape_has_another_signature(void **state)
-{
-	cJSON *a = exact("corner_piece", "", NULL), *b = exact("corner_long", "", NULL);
-	cJSON *c = exact("corner_piece", "", NULL);
-
-	(void)state;
-	assert_string_equal(json_string_or(a, "signature", "a"),
-	                    json_string_or(c, "signature", "c"));
-	assert_string_not_equal(json_string_or(a, "signature", "a"),
-	                        json_string_or(b, "signature", "a"));
-	cJSON_Delete(a);
-	cJSON_Delete(b);
-	cJSON_Delete(c);
-}
-
 static void a_request_that_is_none_is_said_by_key(void **state)
 {
 	static const struct {
@@ -550,7 +535,6 @@ int main(void)
 		cmocka_unit_test(a_mesh_is_a_reference_too),
 		cmocka_unit_test(what_encloses_nothing_is_no_reference),
 		cmocka_unit_test(ten_runs_say_the_same),
-		cmocka_unit_test(another_shape_has_another_signature),
 		cmocka_unit_test(a_request_that_is_none_is_said_by_key),
 		cmocka_unit_test(a_reference_is_prepared_sent_and_compared_with),
 	};
