@@ -230,6 +230,8 @@ const cJSON *engine_mesher_info(const struct engine *en);
 /* Process ids, 0 while not running. */
 int engine_builder_pid(const struct engine *en);
 int engine_scorer_pid(const struct engine *en);
+/* The builder is there and has done its warm-up. */
+bool engine_builder_ready(const struct engine *en);
 /* Times a program was started again after it died under us. */
 int engine_restarts(const struct engine *en);
 

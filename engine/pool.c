@@ -1442,6 +1442,11 @@ int engine_restarts(const struct engine *en)
 	return en->restarts;
 }
 
+bool engine_builder_ready(const struct engine *en)
+{
+	return en->builder.ready;
+}
+
 int engine_builder_pid(const struct engine *en)
 {
 	return en->builder.helper.pid;

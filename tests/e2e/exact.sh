@@ -4,7 +4,7 @@
 set -u
 : "${srcdir:=.}"
 CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-$PYTHON_ENV}
-CADFORGE_TASKS=$srcdir/tasks
+CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
 export CADFORGE_PYTHON_ENV CADFORGE_TASKS
 if [ ! -d "$CADFORGE_PYTHON_ENV" ]; then
 	echo "1..0 # SKIP no Python environment"

@@ -9,6 +9,6 @@ if [ ! -f "$shared/parity/expected.jsonl" ]; then
 	exit 0
 fi
 CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-$PYTHON_ENV}
-CADFORGE_TASKS=$srcdir/tasks
+CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
 export CADFORGE_PYTHON_ENV CADFORGE_TASKS
 exec /usr/bin/python3 "$srcdir/tests/e2e/parity.py" "$PWD/cadforge" "$shared/parity"
