@@ -209,7 +209,9 @@ for helper in builder scorer; do
 	"$cadforge" run $task --profile exact-train --reference none --json --from slow.py > out 2> err &
 	pid=$!
 	wait_for here err
-	victim=$(ps -o pid=,comm= --ppid $pid | sed -n "s/^ *\([0-9]*\) cadforge-$(echo $helper | cut -c1-6).*/\1/p" | head -n 1)
+	# /proc/N/stat: pid (name) state parent; a bare Debian has no ps
+	victim=$(cat /proc/[0-9]*/stat 2> /dev/null |
+		sed -n "s/^\([0-9]*\) (cadforge-$(echo $helper | cut -c1-6)[^)]*) [A-Z] $pid .*/\1/p" | head -n 1)
 	[ -n "$victim" ] && kill -KILL "$victim"
 	wait $pid
 	status=$?
