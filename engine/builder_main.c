@@ -893,20 +893,13 @@ int main(int argc, char **argv)
 
 	forget_environment();
 	wipe_json();
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
 	if (options(&b, argc, argv, &e) < 0) {
 		fprintf(stderr, "cadforge-builder: %s\n", e.text);
 		return 2;
 	}
-	if (fcntl(ASKER_FD, F_GETFD) < 0) {
-		fprintf(stderr,
-		        "cadforge-builder: descriptor 3 is no socket: this program is started by "
-		        "cadforge\n");
-		return 2;
-	}
-	fcntl(ASKER_FD, F_SETFL, fcntl(ASKER_FD, F_GETFL) | O_NONBLOCK);
-	fcntl(ASKER_FD, F_SETFD, FD_CLOEXEC);
+	int rc = serve_begin("cadforge-builder");
+	if (rc)
+		return rc;
 	/* no descriptor of ours may be where the children keep theirs open by chance */
 	sandbox_probe(&b.layers);
 	/* READY can be said even when there is no memory left */
@@ -917,7 +910,7 @@ int main(int argc, char **argv)
 	if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur < 1u << 30)
 		remedy =
 			"raise the limit on memory (ulimit -v): CadQuery needs about 1 GiB to start";
-	int rc = python_start(&b.python, &versions, &e);
+	rc = python_start(&b.python, &versions, &e);
 	if (rc == 0 && !b.unforked) {
 		remedy = "cadforge doctor says what this machine has and lacks";
 		rc = nursery_begin(&b, &e);

@@ -287,33 +287,6 @@ double canvas_text_width(double size, const char *s)
 	return text(NULL, 0, 0, size, s);
 }
 
-void canvas_blank(struct canvas *c, int x, int y, int w, int h)
-{
-	int left = x < 0 ? 0 : x, right = x + w > c->w ? c->w : x + w;
-
-	for (int i = y < 0 ? 0 : y; i < y + h && i < c->h && left < right; i++) {
-		size_t at = (size_t)i * (size_t)c->w + (size_t)left, n = (size_t)(right - left);
-		memset(c->hue + at, HUE_PAPER, n);
-		memset(c->level + at, 255, n);
-		memset(c->ink + at, 0, n);
-	}
-}
-
-void canvas_paste(struct canvas *c, const struct canvas *from, int x, int y)
-{
-	int left = x < 0 ? -x : 0, right = x + from->w > c->w ? c->w - x : from->w;
-
-	for (int i = 0; i < from->h && left < right; i++) {
-		if (y + i < 0 || y + i >= c->h)
-			continue;
-		size_t to = (size_t)(y + i) * (size_t)c->w + (size_t)(x + left),
-		       at = (size_t)i * (size_t)from->w + (size_t)left, n = (size_t)(right - left);
-		memcpy(c->hue + to, from->hue + at, n);
-		memcpy(c->level + to, from->level + at, n);
-		memcpy(c->ink + to, from->ink + at, n);
-	}
-}
-
 /* ---- colours ---- */
 
 /* Entries of the palette: where shading is fine, many. 256 at most in all. */

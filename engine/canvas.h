@@ -55,11 +55,6 @@ void canvas_line(struct canvas *c, double x0, double y0, double x1, double y1, d
  * width. */
 double canvas_text(struct canvas *c, double x, double y, double size, const char *text);
 double canvas_text_width(double size, const char *text);
-/* Paper under what is drawn next. Clipped. */
-void canvas_blank(struct canvas *c, int x, int y, int w, int h);
-/* @from's top left corner comes to (@x, @y). Clipped. */
-void canvas_paste(struct canvas *c, const struct canvas *from, int x, int y);
-
 /* Appends a PNG (8 bits, palette). 0, or -1 (ERR_MEM). */
 int canvas_png(const struct canvas *c, struct buf *out, struct err *e);
 /* What a pixel looks like, 0xRRGGBB. */

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "engine/numeric.h"
+
 /* Fans of long thin triangles, as meshers leave them on flat faces, meet every cell of their box: a
  * finer grid would cost more to fill than it saves (measured on 24 parts, 2026-11-22). */
 #define CELLS_MAX           512
@@ -11,17 +13,6 @@
 
 #define PIECE_LINES     72 /* each way, when the sides are equal */
 #define PIECE_SPANS_MAX 4000000
-
-/* fmin() and fmax() of libm are calls, for the sake of NaN; here is none. */
-static inline double least(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-static inline double most(double a, double b)
-{
-	return a > b ? a : b;
-}
 
 struct column_hit {
 	double w;

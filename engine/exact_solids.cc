@@ -44,31 +44,6 @@ const double OVERLAP_WORK_MAX = 4e7;
 const int EXTREMA_MAX = 200;
 const double LOOKS_MAX = 2e7;
 
-struct box3 {
-	double lo[3], hi[3];
-};
-
-const box3 NO_BOX = { { INFINITY, INFINITY, INFINITY }, { -INFINITY, -INFINITY, -INFINITY } };
-
-void box_add(box3 &b, const double *p)
-{
-	for (int i = 0; i < 3; i++) {
-		b.lo[i] = std::min(b.lo[i], p[i]);
-		b.hi[i] = std::max(b.hi[i], p[i]);
-	}
-}
-
-double box_gap(const box3 &p, const box3 &q)
-{
-	double sum = 0;
-
-	for (int i = 0; i < 3; i++) {
-		double one = std::max({ 0.0, q.lo[i] - p.hi[i], p.lo[i] - q.hi[i] });
-		sum += one * one;
-	}
-	return std::sqrt(sum);
-}
-
 /* ---- edges ---- */
 
 void count_edges(const TopoDS_Shape &shell, struct exact_edges *out)

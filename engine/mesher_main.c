@@ -51,17 +51,6 @@ struct request {
 	double linear, angular, wall_s, memory_mib;
 };
 
-static int number(const cJSON *o, const char *key, double def, double min, double max, double *out,
-                  struct err *e)
-{
-	*out = def;
-	if (cJSON_GetObjectItemCaseSensitive(o, key) && json_get_number(o, key, out, e) < 0)
-		return -1;
-	if (!(*out >= min && *out <= max))
-		return err_set(e, ERR_INPUT, "%s: %g is not in %g to %g", key, *out, min, max);
-	return 0;
-}
-
 static int request_parse(struct request *r, const struct frame *f, struct err *e)
 {
 	cJSON *o = json_parse(f->json, f->json_len, e);
@@ -69,10 +58,10 @@ static int request_parse(struct request *r, const struct frame *f, struct err *e
 
 	if (o && strcmp(json_string_or(o, "to", ""), "mesh") != 0)
 		err_set(e, ERR_INPUT, "to: only \"mesh\" is made here");
-	else if (o && number(o, "linear", 0.1, 1e-6, 1e6, &r->linear, e) == 0 &&
-	         number(o, "angular", 0.1, 1e-4, 10, &r->angular, e) == 0 &&
-	         number(o, "wall_s", 10, 0.001, 86400, &r->wall_s, e) == 0 &&
-	         number(o, "memory_mib", 2048, 1, 1 << 20, &r->memory_mib, e) == 0)
+	else if (o && json_get_number_between(o, "linear", 0.1, 1e-6, 1e6, &r->linear, e) == 0 &&
+	         json_get_number_between(o, "angular", 0.1, 1e-4, 10, &r->angular, e) == 0 &&
+	         json_get_number_between(o, "wall_s", 10, 0.001, 86400, &r->wall_s, e) == 0 &&
+	         json_get_number_between(o, "memory_mib", 2048, 1, 1 << 20, &r->memory_mib, e) == 0)
 		rc = 0;
 	cJSON_Delete(o);
 	return rc < 0 ? err_wrap(e, "mesh request") : 0;
@@ -90,6 +79,15 @@ static cJSON *report(const char *cause, const char *error, double seconds)
 }
 
 /* ---- the child's side ---- */
+
+static bool child_idle(void *ctx, int step)
+{
+	const struct mesher *m = ctx;
+
+	(void)step;
+	wheel_rehearse(m->wheel);
+	return false;
+}
 
 static void child_run(void *ctx, const struct frame *f, const struct nursery_io *io)
 {
@@ -243,30 +241,6 @@ static int take_frames(void *ctx, struct err *e)
 
 /* ---- start ---- */
 
-static void say_ready(struct mesher *m, double seconds, const struct err *failed)
-{
-	cJSON *o = cJSON_CreateObject();
-	struct err e = { 0 };
-
-	cJSON_AddStringToObject(o, "program", "cadforge-mesher");
-	cJSON_AddNumberToObject(o, "pid", getpid());
-	if (failed) {
-		json_add_text(o, "error", failed->text);
-		cJSON_AddStringToObject(o, "remedy",
-		                        "cadforge doctor says what this machine has and lacks");
-	} else {
-		cJSON_AddNumberToObject(o, "seconds", seconds);
-		json_add_text(cJSON_AddObjectToObject(o, "versions"), "occt",
-		              wheel_version(m->wheel));
-	}
-	cJSON_AddItemToObject(o, "jail", serve_layers_json(&m->layers));
-	send_json(m, WIRE_READY, 0, o);
-	while (failed && frame_flush(&m->out, ASKER_FD, &e) == 1) {
-		struct pollfd p = { .fd = ASKER_FD, .events = POLLOUT };
-		poll(&p, 1, 1000);
-	}
-}
-
 static int options(struct mesher *m, int argc, char **argv, struct err *e)
 {
 	m->jobs_max = (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -294,7 +268,9 @@ static int begin(struct mesher *m, struct err *e)
 {
 	/* a child opens no file: the libraries are loaded by now */
 	static const char *const nothing[] = { NULL };
-	const struct nursery_ops ops = { .ctx = m, .child_run = child_run, .done = job_done };
+	const struct nursery_ops ops = {
+		.ctx = m, .child_idle = child_idle, .child_run = child_run, .done = job_done
+	};
 	const struct sandbox_policy policy = { .read_only = nothing, .max_fds = 32 };
 	char dir[4096];
 
@@ -316,31 +292,26 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	double t0 = clock_now_s();
 
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* the asker decides when we leave */
 	if (options(&m, argc, argv, &e) < 0) {
 		fprintf(stderr, "cadforge-mesher: %s\n", e.text);
 		return 2;
 	}
-	if (fcntl(ASKER_FD, F_GETFD) < 0) {
-		fprintf(stderr,
-		        "cadforge-mesher: descriptor 3 is no socket: this program is started by cadforge\n");
-		return 2;
-	}
-	fcntl(ASKER_FD, F_SETFL, fcntl(ASKER_FD, F_GETFL) | O_NONBLOCK);
-	fcntl(ASKER_FD, F_SETFD, FD_CLOEXEC);
+	int rc = serve_begin("cadforge-mesher");
+	if (rc)
+		return rc;
 	sandbox_probe(&m.layers);
 	if (begin(&m, &e) < 0) {
-		say_ready(&m, 0, &e);
+		serve_say_ready(&m.out, "cadforge-mesher", NULL, 0, &m.layers, &e);
 		return 3;
 	}
-	say_ready(&m, clock_now_s() - t0, NULL);
+	serve_say_ready(&m.out, "cadforge-mesher", wheel_version(m.wheel), clock_now_s() - t0,
+	                &m.layers, NULL);
 	const struct serve loop = { .in = &m.in,
 		                    .out = &m.out,
 		                    .nursery = &m.nursery,
 		                    .ctx = &m,
 		                    .take_frames = take_frames };
-	int rc = serve_loop(&loop, &e);
+	rc = serve_loop(&loop, &e);
 	if (rc < 0 && e.kind != ERR_LOST)
 		fprintf(stderr, "cadforge-mesher: %s\n", e.text);
 	nursery_close(m.nursery);

@@ -1,10 +1,22 @@
 /*
- * numeric.h - sums and means in numpy's order, where the last bit is to agree with it.
+ * numeric.h - sums and means in numpy's order, where the last bit is to agree with it; the lesser
+ * and the greater of two.
  */
 #ifndef ENGINE_NUMERIC_H
 #define ENGINE_NUMERIC_H
 
 #include <stddef.h>
+
+/* fmin() and fmax() of libm are calls, for the sake of NaN; where there is none, these. */
+static inline double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static inline double most(double a, double b)
+{
+	return a > b ? a : b;
+}
 
 /* min(1, max(0, x)) */
 double clip01(double x);

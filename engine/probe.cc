@@ -44,20 +44,6 @@ const double SLOT_TURN_SLACK = 0.05; /* of a half turn */
 const double OPEN_TURN_MIN = M_PI / 2;
 const double PARALLEL_MIN = 1 - 1e-4; /* of unit vectors' product: 0.8 degrees */
 
-struct box3 {
-	double lo[3], hi[3];
-};
-
-const box3 NO_BOX = { { INFINITY, INFINITY, INFINITY }, { -INFINITY, -INFINITY, -INFINITY } };
-
-void box_add(box3 &b, const double p[3])
-{
-	for (int i = 0; i < 3; i++) {
-		b.lo[i] = std::min(b.lo[i], p[i]);
-		b.hi[i] = std::max(b.hi[i], p[i]);
-	}
-}
-
 /* ---- turning ---- */
 
 void turned(const struct probe *p, const double in[3], double out[3])

@@ -65,17 +65,24 @@ static int count_lines(const char *p, size_t n)
 	return lines;
 }
 
+/* @p as clean text, to an empty @out; the length without line ends behind it. */
+static size_t add_clean(struct buf *out, const char *p, size_t n)
+{
+	utf8_clean(out, p ? p : "", n);
+	n = out->len;
+	while (n > 0 && out->data[n - 1] == '\n')
+		n--;
+	return n;
+}
+
 /* Whole lines from both ends: the imports and the dimensions are at the top, the final object at
  * the bottom. */
 static void add_program(struct buf *out, const char *p, size_t n)
 {
 	struct buf clean = { 0 };
 
-	utf8_clean(&clean, p ? p : "", n);
+	n = add_clean(&clean, p, n);
 	p = buf_str(&clean);
-	n = clean.len;
-	while (n > 0 && p[n - 1] == '\n')
-		n--;
 	if (n <= REPAIR_PROGRAM_BYTES) {
 		buf_add(out, p, n);
 	} else {
@@ -107,11 +114,8 @@ static void add_log(struct buf *out, const char *p, size_t n)
 {
 	struct buf clean = { 0 };
 
-	utf8_clean(&clean, p ? p : "", n);
+	n = add_clean(&clean, p, n);
 	p = buf_str(&clean);
-	n = clean.len;
-	while (n > 0 && p[n - 1] == '\n')
-		n--;
 	size_t begin = 0;
 	if (n > REPAIR_LOG_BYTES) {
 		size_t tail = n - REPAIR_LOG_BYTES;

@@ -321,15 +321,6 @@ int depth_open(struct depth *d, int w, int h, struct err *e)
 	return err_set(e, ERR_MEM, "out of memory for a picture of %d x %d pixels", w, h);
 }
 
-void depth_clear(struct depth *d)
-{
-	size_t n = (size_t)d->w * (size_t)d->h;
-
-	memset(d->key, 0, n * sizeof(*d->key));
-	memset(d->hue, 0, n);
-	memset(d->inside, 0, n);
-}
-
 void depth_release(struct depth *d)
 {
 	free(d->key);

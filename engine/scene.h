@@ -82,7 +82,6 @@ struct depth {
 	int w, h;
 };
 int depth_open(struct depth *d, int w, int h, struct err *e);
-void depth_clear(struct depth *d);
 void depth_release(struct depth *d);
 
 struct scene_look {

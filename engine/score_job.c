@@ -49,27 +49,14 @@ static int one_of(const cJSON *o, const char *key, const char *const *words, int
 	return 0;
 }
 
-static int limit_of(const cJSON *o, const char *key, double def, double min, double max,
-                    double *out, struct err *e)
-{
-	*out = def;
-	if (!cJSON_GetObjectItemCaseSensitive(o, key))
-		return 0;
-	if (json_get_number(o, key, out, e) < 0)
-		return -1;
-	if (!(*out >= min && *out <= max))
-		return err_set(e, ERR_INPUT, "%s: %g is not in %g to %g", key, *out, min, max);
-	return 0;
-}
-
 static int pictures_parse(struct picture_request *p, const cJSON *o, struct err *e)
 {
 	const cJSON *views = cJSON_GetObjectItemCaseSensitive(o, "views"), *x;
 	double px, rotation, reference;
 
-	if (limit_of(o, "px", VIEW_PX, VIEW_PX_MIN, VIEW_PX_MAX, &px, e) < 0 ||
-	    limit_of(o, "rotation", 0, 0, VOXEL_TURNS - 1, &rotation, e) < 0 ||
-	    limit_of(o, "reference", 0, 0, UINT32_MAX, &reference, e) < 0)
+	if (json_get_number_between(o, "px", VIEW_PX, VIEW_PX_MIN, VIEW_PX_MAX, &px, e) < 0 ||
+	    json_get_number_between(o, "rotation", 0, 0, VOXEL_TURNS - 1, &rotation, e) < 0 ||
+	    json_get_number_between(o, "reference", 0, 0, UINT32_MAX, &reference, e) < 0)
 		return -1;
 	p->px = (int)px;
 	p->rotation = (int)rotation;
@@ -105,11 +92,12 @@ int score_request_parse(struct score_request *out, const char *json, size_t len,
 		return err_wrap(e, "score request");
 	if (one_of(o, "format", formats, SCORE_BREP, &format, e) < 0 ||
 	    one_of(o, "figures", figures, SCORE_FIGURES_NONE, &kind, e) < 0 ||
-	    limit_of(o, "wall_s", WALL_S, 0.001, 86400, &r.wall_s, e) < 0 ||
-	    limit_of(o, "memory_mib", MEMORY_MIB, 1, 1 << 20, &r.memory_mib, e) < 0 ||
-	    limit_of(o, "faces_max", FACES_MAX, 1, 1e8, &faces, e) < 0 ||
-	    limit_of(o, "triangles_max", TRIANGLES_MAX, 1, 1e8, &triangles, e) < 0 ||
-	    limit_of(o, "reference", 0, 0, UINT32_MAX, &reference, e) < 0)
+	    json_get_number_between(o, "wall_s", WALL_S, 0.001, 86400, &r.wall_s, e) < 0 ||
+	    json_get_number_between(o, "memory_mib", MEMORY_MIB, 1, 1 << 20, &r.memory_mib, e) <
+	            0 ||
+	    json_get_number_between(o, "faces_max", FACES_MAX, 1, 1e8, &faces, e) < 0 ||
+	    json_get_number_between(o, "triangles_max", TRIANGLES_MAX, 1, 1e8, &triangles, e) < 0 ||
+	    json_get_number_between(o, "reference", 0, 0, UINT32_MAX, &reference, e) < 0)
 		goto out;
 	r.format = (enum score_format)format;
 	r.figures = (enum score_figures)kind;

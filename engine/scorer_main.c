@@ -406,30 +406,6 @@ static int take_frames(void *ctx, struct err *e)
 
 /* ---- start ---- */
 
-static void say_ready(struct scorer *sc, double seconds, const struct err *failed)
-{
-	cJSON *o = cJSON_CreateObject();
-	struct err e = { 0 };
-
-	cJSON_AddStringToObject(o, "program", "cadforge-scorer");
-	cJSON_AddNumberToObject(o, "pid", getpid());
-	if (failed) {
-		cJSON_AddStringToObject(o, "error", failed->text);
-		cJSON_AddStringToObject(o, "remedy",
-		                        "cadforge doctor says what this machine has and lacks");
-	} else {
-		cJSON_AddNumberToObject(o, "seconds", seconds);
-		cJSON *v = cJSON_AddObjectToObject(o, "versions");
-		cJSON_AddStringToObject(v, "occt", shape_kernel_version());
-	}
-	cJSON_AddItemToObject(o, "jail", serve_layers_json(&sc->layers));
-	send_json(sc, WIRE_READY, 0, o, NULL, 0);
-	while (failed && frame_flush(&sc->out, ASKER_FD, &e) == 1) {
-		struct pollfd p = { .fd = ASKER_FD, .events = POLLOUT };
-		poll(&p, 1, 1000);
-	}
-}
-
 static int options(struct scorer *sc, int argc, char **argv, struct err *e)
 {
 	sc->jobs_max = (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -453,13 +429,26 @@ static int options(struct scorer *sc, int argc, char **argv, struct err *e)
 	return 0;
 }
 
+/* The pages that a job writes to are the child's own by the time it comes. */
+static bool child_idle(void *ctx, int step)
+{
+	struct err e = { 0 };
+
+	(void)ctx;
+	(void)step;
+	shape_warm_up(&e);
+	return false;
+}
+
 static int begin(struct scorer *sc, struct err *e)
 {
 	/* a child opens no file: libraries and locale are loaded by now */
 	static const char *const nothing[] = { NULL };
-	const struct nursery_ops ops = {
-		.ctx = sc, .child_run = child_run, .log = job_log, .done = job_done
-	};
+	const struct nursery_ops ops = { .ctx = sc,
+		                         .child_idle = child_idle,
+		                         .child_run = child_run,
+		                         .log = job_log,
+		                         .done = job_done };
 	const struct sandbox_policy policy = { .read_only = nothing, .max_fds = 32 };
 
 	if (shape_warm_up(e) < 0)
@@ -480,31 +469,26 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	double t0 = clock_now_s();
 
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* the asker decides when we leave */
 	if (options(&sc, argc, argv, &e) < 0) {
 		fprintf(stderr, "cadforge-scorer: %s\n", e.text);
 		return 2;
 	}
-	if (fcntl(ASKER_FD, F_GETFD) < 0) {
-		fprintf(stderr,
-		        "cadforge-scorer: descriptor 3 is no socket: this program is started by cadforge\n");
-		return 2;
-	}
-	fcntl(ASKER_FD, F_SETFL, fcntl(ASKER_FD, F_GETFL) | O_NONBLOCK);
-	fcntl(ASKER_FD, F_SETFD, FD_CLOEXEC);
+	int rc = serve_begin("cadforge-scorer");
+	if (rc)
+		return rc;
 	sandbox_probe(&sc.layers);
 	if (begin(&sc, &e) < 0) {
-		say_ready(&sc, 0, &e);
+		serve_say_ready(&sc.out, "cadforge-scorer", NULL, 0, &sc.layers, &e);
 		return 3;
 	}
-	say_ready(&sc, clock_now_s() - t0, NULL);
+	serve_say_ready(&sc.out, "cadforge-scorer", shape_kernel_version(), clock_now_s() - t0,
+	                &sc.layers, NULL);
 	const struct serve loop = { .in = &sc.in,
 		                    .out = &sc.out,
 		                    .nursery = &sc.nursery,
 		                    .ctx = &sc,
 		                    .take_frames = take_frames };
-	int rc = serve_loop(&loop, &e);
+	rc = serve_loop(&loop, &e);
 	if (rc < 0 && e.kind != ERR_LOST)
 		fprintf(stderr, "cadforge-scorer: %s\n", e.text);
 	nursery_close(sc.nursery);

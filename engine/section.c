@@ -9,22 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/numeric.h"
+
 #define SLABS_EXTRA 256
 #define SLAB_MIN_MM 1e-9
 /* Work is bounded by counts and not by a clock: the same shape gets the same answer. */
 #define LINES_MAX 200000
 #define WORK_MAX  60000000.0
-
-/* fmin() and fmax() of libm are calls, for the sake of NaN; here is none. */
-static inline double least(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-static inline double most(double a, double b)
-{
-	return a > b ? a : b;
-}
 
 void section_release(struct section *s)
 {

@@ -279,10 +279,6 @@ TopoDS_Shape read_brep(const void *bytes, size_t len, bool keep_triangles,
 
 /* ---- box ---- */
 
-struct box3 {
-	double lo[3], hi[3];
-};
-
 void box_add(box3 &b, const gp_Pnt &p)
 {
 	for (int i = 0; i < 3; i++) {
@@ -540,17 +536,6 @@ struct gap {
 		return std::tie(d, a, b) < std::tie(o.d, o.a, o.b);
 	}
 };
-
-double box_gap(const box3 &p, const box3 &q)
-{
-	double sum = 0;
-
-	for (int i = 0; i < 3; i++) {
-		double one = std::max({ 0.0, q.lo[i] - p.hi[i], p.lo[i] - q.hi[i] });
-		sum += one * one;
-	}
-	return std::sqrt(sum);
-}
 
 bool box_within(const box3 &in, const box3 &out)
 {

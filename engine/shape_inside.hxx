@@ -13,6 +13,8 @@
 #include <Standard_OutOfMemory.hxx>
 #include <TopoDS_Shape.hxx>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 #include <exception>
@@ -81,6 +83,34 @@ int guard(const char *doing, enum shape_fault *fault, struct err *e, Work work)
 		return err_set(e, ERR_INPUT, "%s: failed; the shape is damaged: export it again",
 		               doing);
 	}
+}
+
+/* ---- boxes ---- */
+
+struct box3 {
+	double lo[3], hi[3];
+};
+
+const box3 NO_BOX = { { INFINITY, INFINITY, INFINITY }, { -INFINITY, -INFINITY, -INFINITY } };
+
+inline void box_add(box3 &b, const double p[3])
+{
+	for (int i = 0; i < 3; i++) {
+		b.lo[i] = std::min(b.lo[i], p[i]);
+		b.hi[i] = std::max(b.hi[i], p[i]);
+	}
+}
+
+/* Between their nearest points; 0 when they touch. */
+inline double box_gap(const box3 &p, const box3 &q)
+{
+	double sum = 0;
+
+	for (int i = 0; i < 3; i++) {
+		double one = std::max({ 0.0, q.lo[i] - p.hi[i], p.lo[i] - q.hi[i] });
+		sum += one * one;
+	}
+	return std::sqrt(sum);
 }
 
 } // namespace

@@ -980,14 +980,6 @@ fail:
 	return -1;
 }
 
-const struct task_pack *task_set_pack(const struct task_set *s, const char *name)
-{
-	for (int i = 0; i < s->n_packs; i++)
-		if (strcmp(s->packs[i].name, name) == 0)
-			return &s->packs[i];
-	return NULL;
-}
-
 const struct task *task_find(const struct task_set *s, const char *id, struct err *e)
 {
 	const struct task *near = NULL;

@@ -116,7 +116,6 @@ void task_set_release(struct task_set *s);
 /* The task of that id; NULL with @e (ERR_USAGE) naming the nearest id, or (ERR_INPUT) what is wrong
  * with the file of that task. */
 const struct task *task_find(const struct task_set *s, const char *id, struct err *e);
-const struct task_pack *task_set_pack(const struct task_set *s, const char *name);
 
 /* All that is wrong with the pack in @dir, thoroughly: pack.json, each task, each reference's
  * presence, files that belong to nothing. 0 (look into @problems); -1 when the folder itself cannot

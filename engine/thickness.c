@@ -5,22 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/numeric.h"
+
 #define SAMPLES      600
 #define THIN_SHARE   0.01
 #define PARALLEL_MIN 0.8
 #define LEAF_MAX     4
 #define DEPTH_MAX    64
-
-/* fmin() and fmax() of libm are calls, for the sake of NaN; here is none. */
-static inline double least(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-static inline double most(double a, double b)
-{
-	return a > b ? a : b;
-}
 
 /* Two children, side by side at @first, or @n triangles of the order from @first. */
 struct node {

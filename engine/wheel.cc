@@ -314,6 +314,13 @@ void wheel_close(struct wheel *w)
 	free(w);
 }
 
+void wheel_rehearse(const struct wheel *w)
+{
+	struct err e = {};
+
+	try_out(w, &e);
+}
+
 const char *wheel_version(const struct wheel *w)
 {
 	return w->version;

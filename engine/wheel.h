@@ -30,6 +30,10 @@ int wheel_find(char *out, size_t cap, const char *python_env, struct err *e);
 struct wheel *wheel_open(const char *dir, struct err *e);
 void wheel_close(struct wheel *w); /* frees the struct; the libraries stay */
 
+/* In a child that waits: a cylinder through all that a job does, so that the pages which a job
+ * writes to are the child's own by then. */
+void wheel_rehearse(const struct wheel *w);
+
 /* "7.9.3", or "" */
 const char *wheel_version(const struct wheel *w);
 

@@ -397,8 +397,8 @@ static int bench_ready(struct bench *b, struct err *e)
 	return 0;
 }
 
-/* between two programs of a model that writes quickly */
-#define ARRIVAL_MS 100
+/* between two programs of a model that writes quickly: 100 tokens at 300 a second */
+#define ARRIVAL_MS 300
 
 /* The least time of each program over the rounds, into ours_s. */
 static int warm_run(struct bench *b, struct bench_set *s, int pause_ms, struct err *e)

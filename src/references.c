@@ -41,11 +41,6 @@ static enum kind kind_of(const char *path)
 	return KIND_NONE;
 }
 
-bool reference_ending(const char *path)
-{
-	return kind_of(path) != KIND_NONE;
-}
-
 /* ---- the cache ---- */
 
 static void add_versions(struct sha256 *s, const cJSON *info)

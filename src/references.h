@@ -20,8 +20,6 @@ struct prepared {
 };
 void prepared_release(struct prepared *r);
 
-/* Whether the name ends like a reference's. */
-bool reference_ending(const char *path);
 /* Waits for the programs that are needed. Errors name the file, what is wrong with it, and what to
  * do: ERR_INPUT for the file, else the engine's. */
 int reference_prepare(struct prepared *out, struct pipeline *p, const struct app *a,

@@ -923,16 +923,6 @@ const char *scoring_profile_hash(const struct scoring *s)
 	return s->hash;
 }
 
-bool scoring_is_exact(const struct scoring *s)
-{
-	return s->mode == MODE_EXACT;
-}
-
-enum dialect scoring_dialect(const struct scoring *s)
-{
-	return s->dialect;
-}
-
 int scoring_warm(struct scoring *s, struct err *e)
 {
 	struct engine *en = pipeline_engine(s->pipeline);
@@ -963,11 +953,6 @@ void scoring_unreadable(const struct scoring *s, const struct task *task, const 
 	*out = (struct scored){ .total = NAN, .cls = CLASS_UNKNOWN_BUILD_FAILURE };
 	out->json = score_json(s, &j, out->cls, &none, &notes, NULL);
 	out->build = j.build;
-}
-
-struct pipeline *scoring_pipeline(struct scoring *s)
-{
-	return s->pipeline;
 }
 
 static const struct reference_set *seed_reference(const struct scoring *s, const struct ready *r)

@@ -17,8 +17,6 @@
 #include "engine/task.h"
 #include "src/app.h"
 
-struct pipeline;
-
 /* What is wanted beside the figures; a bit each. */
 enum scoring_artifact {
 	SCORING_BREP = 1,  /* binary BREP */
@@ -100,9 +98,6 @@ void scoring_close(struct scoring *s);
  * Borrowed. */
 const char *scoring_profile_name(const struct scoring *s);
 const char *scoring_profile_hash(const struct scoring *s);
-/* Whether the profile measures by the exact reward. */
-bool scoring_is_exact(const struct scoring *s);
-enum dialect scoring_dialect(const struct scoring *s);
 
 /* Starts both programs without waiting for them, e.g. while a model writes. */
 int scoring_warm(struct scoring *s, struct err *e);
@@ -121,8 +116,5 @@ int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
 /* The answer for a text that could not be read at all: cause bad_input, every figure null. */
 void scoring_unreadable(const struct scoring *s, const struct task *task, const char *file,
                         const char *why, struct scored *out);
-
-/* The engine behind it, for conversions. Borrowed. */
-struct pipeline *scoring_pipeline(struct scoring *s);
 
 #endif

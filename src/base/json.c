@@ -257,6 +257,19 @@ int json_get_int(const cJSON *o, const char *key, long long min, long long max, 
 	return 0;
 }
 
+int json_get_number_between(const cJSON *o, const char *key, double def, double min, double max,
+                            double *out, struct err *e)
+{
+	*out = def;
+	if (!cJSON_GetObjectItemCaseSensitive(o, key))
+		return 0;
+	if (json_get_number(o, key, out, e) < 0)
+		return -1;
+	if (!(*out >= min && *out <= max))
+		return err_set(e, ERR_INPUT, "%s: %g is not in %g to %g", key, *out, min, max);
+	return 0;
+}
+
 int json_get_numbers(const cJSON *o, const char *key, double *out, int n, struct err *e)
 {
 	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);

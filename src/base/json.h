@@ -35,6 +35,9 @@ int json_get_string(const cJSON *o, const char *key, const char **out, struct er
 int json_get_number(const cJSON *o, const char *key, double *out, struct err *e);
 int json_get_int(const cJSON *o, const char *key, long long min, long long max, long long *out,
                  struct err *e);
+/* @def when the key is not there; else a number from @min to @max. */
+int json_get_number_between(const cJSON *o, const char *key, double def, double min, double max,
+                            double *out, struct err *e);
 int json_get_numbers(const cJSON *o, const char *key, double *out, int n, struct err *e);
 
 /* What is there of that type, or the default; no error. */
