@@ -1,0 +1,109 @@
+/*
+ * gpu.h - the wing's door: prompts go in, tokens come out, from our own engine in a process of its
+ * own (cadforge-infer), or from an OpenAI-compatible server.
+ *
+ * Nothing here blocks but gpu_wait(). A device fault, an out-of-memory or a line that breaks is the
+ * end of the answers that were under way, each told by done() with words; the engine is started
+ * again when next asked.
+ */
+#ifndef GPU_GPU_H
+#define GPU_GPU_H
+
+#include <cjson/cJSON.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gpu/chat.h"
+#include "gpu/sampler.h"
+#include "src/base/buf.h"
+
+enum gpu_backend { GPU_AUTO, GPU_CUDA, GPU_CPU };
+
+struct gpu_options {
+	const char *libexec_dir; /* holds cadforge-infer and perhaps cadforge-infer-cuda */
+	const char *model;       /* a folder, or http(s)://HOST/v1#NAME */
+	enum gpu_backend backend;
+	const char *dtype;           /* "bf16", "f32", "int8"; NULL: as stored */
+	int threads, context, slots; /* 0: the engine's choice */
+	bool quiet;                  /* what it says on stderr is dropped */
+	double timeout_s;            /* remote: no byte for so long; 0: 60 */
+	int retries;                 /* remote: before the first token; default 3 when negative */
+};
+
+struct gpu_adapter {
+	const char *dir;
+	float weight;
+};
+
+struct gpu_request {
+	/* exactly one of: */
+	const cJSON
+		*messages; /* chat.h; heads (shared prefixes) are found at the ends of messages */
+	const char *text;  /* raw text, added tokens without power */
+	const int32_t *ids;
+	int n_ids;
+	enum chat_thinking thinking;
+	const struct gpu_adapter *adapter; /* blended; they must be folders */
+	int n_adapters;
+	struct sampling sampling;
+	int n;          /* answers, 1..64 */
+	int max_tokens; /* 0: 4096 */
+	double seconds;
+	bool ignore_eos, speculate;
+	const char *guard; /* file of guard_names_parse(), or NULL */
+	const char *const *stop;
+	int n_stop;
+	const char *draft; /* the previous program, or NULL */
+	const int32_t *forced;
+	int n_forced;
+};
+
+enum gpu_end { GPU_STOP, GPU_LENGTH, GPU_CANCELLED, GPU_ERROR };
+
+struct gpu_done {
+	enum gpu_end end;
+	const char *text; /* the whole answer, whole characters */
+	size_t text_len;
+	const char *thinking;  /* what stood between <think> and </think>, "" when none; not part of
+	                          text */
+	const int32_t *ids;    /* NULL from a server that gives none */
+	const float *logprobs; /* as many; NULL when not known */
+	int n;
+	int prompt_tokens, cached_tokens, drafted, accepted; /* -1: not known */
+	double wait_s, prefill_s, decode_s;                  /* NAN: not known */
+	const char *error;                                   /* for GPU_ERROR, in words to act on */
+};
+
+/* Called from gpu_step(); what they are given is borrowed for the call. */
+struct gpu_ops {
+	void *ctx;
+	void (*ready)(void *ctx, const cJSON *about); /* {program, backend, device, model, seconds,
+	                                                 ...}; again after a restart */
+	/* @p NULL when the server tells nothing of single tokens. @in_thought: this text is
+	 * thinking. */
+	void (*token)(void *ctx, uint32_t request, int sequence, int index, const struct picked *p,
+	              bool in_thought, const char *text, size_t len);
+	void (*done)(void *ctx, uint32_t request, int sequence, const struct gpu_done *d);
+};
+
+struct gpu;
+struct gpu *gpu_open(const struct gpu_options *o, const struct gpu_ops *ops, struct err *e);
+void gpu_close(struct gpu *g);
+
+int gpu_generate(struct gpu *g, const struct gpu_request *r, uint32_t *request, struct err *e);
+void gpu_cancel(struct gpu *g, uint32_t request, int sequence); /* -1: all of it */
+/* Logits of every position, [n, vocabulary]: blocks; @out is the caller's to free. Not from a
+ * server (ERR_LACKS). */
+int gpu_logits(struct gpu *g, const int32_t *ids, int n, const struct gpu_adapter *adapter,
+               int n_adapters, float **out, int *vocabulary, struct err *e);
+
+int gpu_poll_fds(struct gpu *g, struct pollfd *out, int cap);
+int gpu_timeout_ms(struct gpu *g); /* -1: none */
+int gpu_step(struct gpu *g, struct err *e);
+int gpu_busy(const struct gpu *g); /* answers under way */
+/* Polls and steps until nothing is under way or @tick (four times a second; may be NULL) is not 0.
+ */
+int gpu_wait(struct gpu *g, int (*tick)(void *ctx), void *ctx, struct err *e);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * safetensors.h - tensors by name in memory-mapped .safetensors files, and the writer of such
+ * files.
+ *
+ * The format: 8 bytes little-endian length N, N bytes of JSON {name: {dtype, shape, data_offsets}},
+ * then the data, row-major, little-endian (qwen35.md, section 11). Everything is checked before a
+ * pointer is given out: the header's length, overlap and order of the ranges, overflow of
+ * the product of the dimensions. The files are strangers': what is wrong is an ERR_INPUT that names
+ * file, tensor, what was wanted and what is there.
+ */
+#ifndef GPU_SAFETENSORS_H
+#define GPU_SAFETENSORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/base/err.h"
+
+enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I32, DTYPE_I64, DTYPE_OTHER };
+const char *dtype_name(enum dtype t); /* "F32", ...; "other" */
+size_t dtype_bytes(enum dtype t);     /* of one element; 0 for DTYPE_OTHER */
+
+enum { TENSOR_DIMS_MAX = 4 };
+
+struct tensor {
+	const char *name; /* NUL-terminated UTF-8 */
+	enum dtype dtype;
+	int n_dims;
+	int64_t dims[TENSOR_DIMS_MAX]; /* each >= 0 */
+	uint64_t n;                    /* elements */
+	uint64_t bytes;
+	const void *data; /* in the map; may be unaligned: read through tensor_read() or test. NULL:
+	                   * a tensor of model_random() whose values the backend makes itself */
+	int file;         /* index into the set's files */
+};
+
+/* Tensors of one file, or of all the files of an index. */
+struct tensors {
+	struct tensor *item; /* sorted by name */
+	int n;
+	struct mapped_file {
+		char *path;
+		void *base;
+		uint64_t bytes;
+	} * file;
+	int n_files;
+	char *names; /* what the items' names point into */
+};
+
+/* One file. */
+int tensors_open_file(struct tensors *t, const char *path, struct err *e);
+/* A folder: by @stem.safetensors.index.json when it is there ("model", "adapter_model"), which is
+ * then obeyed and checked against what the shards hold; else @stem.safetensors. */
+int tensors_open_folder(struct tensors *t, const char *dir, const char *stem, struct err *e);
+void tensors_close(struct tensors *t); /* safe on {0} and twice */
+
+const struct tensor *tensors_find(const struct tensors *t, const char *name); /* NULL: none */
+
+/* @n values from @from on, widened to F32, into @out. Exact for F32, F16, BF16. The caller has
+ * checked the range and that the dtype is one of those. */
+void tensor_read(const struct tensor *t, uint64_t from, uint64_t n, float *out);
+
+float bf16_widen(uint16_t v);
+uint16_t bf16_round(float v); /* to nearest, ties to even; NaN stays NaN */
+float f16_widen(uint16_t v);
+
+/* Writes @n tensors (data in memory, dtype as given) to @path through a temporary file and a
+ * rename. @metadata: "key", "value", ... NULL at the end; or NULL. */
+int tensors_write(const char *path, const struct tensor *item, int n, const char *const *metadata,
+                  struct err *e);
+
+#endif
