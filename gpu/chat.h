@@ -24,4 +24,21 @@ bool chat_thinks_by_default(const char *dir);
 int chat_render(struct buf *out, const cJSON *messages, bool generation_prompt,
                 enum chat_thinking thinking, bool default_on, struct err *e);
 
+/* The same, and where in @out what lies: the texts of the messages, whose added tokens must have no
+ * power (tokenizer_encode with @added false), and where messages end. Ranges rise and do not
+ * overlap; `struct chat_parts p = {0}`. */
+struct chat_part {
+	size_t from, to; /* bytes of @out, from where rendering began: a message's text as rendered */
+	size_t end;      /* past the "<|im_end|>\n" of its turn */
+	int message;     /* its number in @messages */
+};
+struct chat_parts {
+	struct chat_part *v;
+	int n, cap;
+};
+void chat_parts_release(struct chat_parts *p);
+int chat_render_parts(struct buf *out, struct chat_parts *parts, const cJSON *messages,
+                      bool generation_prompt, enum chat_thinking thinking, bool default_on,
+                      struct err *e);
+
 #endif
