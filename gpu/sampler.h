@@ -6,6 +6,13 @@
  * largest, renormalise, draw. Temperature 0: argmax, lowest id on ties. The draw is a function of
  * (seed, position) alone (Philox 4x32-10), so that it does not depend on what else is in the batch.
  * This is the specification; gpu/cuda has its twin on the device.
+ *
+ * Exactly: repetition first, then presence and frequency; what overflows stops at +-FLT_MAX. Among
+ * equal values the lowest ids are the largest, for top_k, top_p and top alike. With w = exp((x -
+ * max) / temperature), top_p keeps until the sum of w reaches top_p times the sum over what top_k
+ * left; min_p keeps w >= min_p. The draw walks what is kept in the order of rising ids and takes
+ * the first whose running sum of w exceeds u times their whole, u = sampler_uniform(seed, position,
+ * 0). No sort of the vocabulary anywhere: at 248,320 rows a greedy pick reads the row once.
  */
 #ifndef GPU_SAMPLER_H
 #define GPU_SAMPLER_H
@@ -32,7 +39,7 @@ void sampling_default(struct sampling *s); /* greedy, all off */
 struct picked {
 	int32_t id;
 	float logprob; /* of id under the model: raw logits, temperature 1, no penalty, no mask */
-	float drawn;   /* of id under what it was drawn from; 0 when greedy */
+	float drawn;   /* log-probability of id under what it was drawn from; 0 when greedy */
 	float entropy; /* nats, of the model's own distribution */
 	int n_top;
 	struct {
@@ -52,15 +59,17 @@ struct sampler_input {
 };
 
 struct sampler; /* scratch for one vocabulary size; one thread at a time */
-struct sampler *sampler_open(int vocabulary);
+struct sampler *sampler_open(int vocabulary); /* NULL: no memory */
 void sampler_close(struct sampler *s);
 
-/* @logits [V], not changed. Returns 0, or -1 when no token may be picked: all masked, or logits
- * that are not finite (NaN). */
+/* @logits [V], not changed. Returns 0, or -1 (and out->id -1) when no token may be picked: all
+ * masked, or any logit that is NaN or infinite. A token whose weight is 0 in f32 is never drawn. */
 int sampler_pick(struct sampler *s, const float *logits, const struct sampler_input *in,
                  struct picked *out);
 
-/* Philox 4x32-10 of counter (@position, @lane) and key @seed: 24 bits as [0, 1). */
+/* Philox 4x32-10 of counter {position low, position high, lane, 0} and key {seed low, seed high}:
+ * the upper 24 bits of the first word as [0, 1). */
 float sampler_uniform(uint64_t seed, uint64_t position, uint32_t lane);
+void sampler_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 #endif
