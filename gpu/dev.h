@@ -25,12 +25,11 @@
 #include <stdint.h>
 
 typedef uint16_t bf16; /* the upper half of a float */
+typedef struct dev_stream_ *dev_stream; /* a cudaStream_t; NULL in the emulation; as in device.h */
 
 #if defined(__CUDACC__)
 
 #include <cuda_runtime.h>
-
-typedef cudaStream_t dev_stream;
 
 #define DEV           static __device__ __forceinline__
 #define HOSTDEV       static __host__ __device__ __forceinline__
@@ -61,7 +60,7 @@ static inline void dev_launch(bool early, void (*kernel)(P...), dim3 grid, dim3 
 	c.gridDim = grid;
 	c.blockDim = block;
 	c.dynamicSmemBytes = bytes;
-	c.stream = stream;
+	c.stream = (cudaStream_t)stream;
 	c.attrs = attribute;
 	c.numAttrs = early ? 1 : 0;
 	cudaLaunchKernelEx(&c, kernel, (P)args...);

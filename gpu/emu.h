@@ -62,8 +62,6 @@ static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
 	return { x, y, z, w };
 }
 
-typedef void *dev_stream;
-
 /* ---- the tests' side ---- */
 
 enum emu_order { EMU_UP, EMU_DOWN, EMU_SEEDED };
