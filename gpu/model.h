@@ -14,7 +14,7 @@
 
 #include "gpu/safetensors.h"
 
-enum { MODEL_LAYERS_MAX = 512 };
+enum { MODEL_LAYERS_MAX = 512, CONFIG_EOS_MAX = 8 };
 
 enum layer_kind { LAYER_DELTA, LAYER_ATTENTION };
 
@@ -48,14 +48,19 @@ struct model_config {
 	bool tied;   /* the head is the embedding */
 	enum layer_kind kind[MODEL_LAYERS_MAX];
 	int n_delta, n_attention;
-	int eos[8], n_eos; /* as config.json and generation_config.json have them together */
+	int eos[CONFIG_EOS_MAX], n_eos; /* as config.json and generation_config.json have them
+	                                 * together, those of the vocabulary */
 };
 
 /* From the text of a config.json (nested or flat). @where names it in errors. What is absent has
  * the default of qwen35.md section 2; absurd values (zero, negative, products over 2^40, H not a
- * multiple of KV, nv not of nk, R odd or over hd) are ERR_INPUT with field, want and got. */
+ * multiple of KV, nv not of nk, R odd or over hd) are ERR_INPUT with field, want and got. There is
+ * no default for rope_theta: a wrong one gives fluent nonsense. */
 int config_parse(struct model_config *out, const char *text, size_t len, const char *where,
                  struct err *e);
+
+/* The ids of an eos_token_id (a number, a list, null or NULL), those that are new, into @c. */
+int config_add_eos(struct model_config *c, const cJSON *v, struct err *e);
 
 /* [out, in] of a module of layer @l; false when that kind of layer has none. */
 bool module_shape(const struct model_config *c, int l, enum module m, int *out, int *in);
