@@ -92,23 +92,33 @@ struct model {
 	unsigned char hash[32]; /* SHA-256 of config.json and of every tensor's name, dtype, shape
 	                         * and of a sample of its bytes: tells models apart, quickly */
 	int skipped;            /* tensors of vision and MTP parts, left out */
-	uint64_t random_seed;   /* not 0: model_random() with values on the device */
+	uint64_t random_seed;   /* not 0: model_random(); matrices whose data is NULL are the
+	                         * backend's to make (gpu/random_weight.h) */
 	void *own;              /* memory of model_random() */
+	uint64_t own_bytes;
 };
 
 /* Opens @dir: config.json, generation_config.json when there, weights by index or single. Every
  * tensor of qwen35.md section 3 must be there with its shape and a dtype of F32, F16, BF16; unknown
- * names that are neither vision nor MTP are errors too. ERR_INPUT names file, tensor, want, got. */
+ * names that are neither vision nor MTP are errors too. ERR_INPUT names file, tensor, want, got.
+ *
+ * Values that are no finite numbers: tensors of up to 16,384 elements are looked through, of larger
+ * ones four places, so that 18 GB need not be read to open them. What that misses shows when a
+ * token is picked: struct picked's id is -1, and the answer ends with an error (backend.h,
+ * collect). */
 int model_open(struct model *m, const char *dir, struct err *e);
 void model_close(struct model *m); /* safe on {0} and twice */
 
-/* Random weights of a shape, for benches: N(0, 0.02) in @dtype; norms 0 (or 1 for the plain one),
- * A_log and dt_bias as a fresh model has them. With @on_device no memory is taken: data is NULL and
- * the backend fills it from @seed. */
+/* Random weights of a shape, for benches: matrices and convolutions of gpu/random_weight.h in
+ * @dtype (DTYPE_F32 or DTYPE_BF16), norms 0 (or 1 for the plain one), A_log and dt_bias as a fresh
+ * model has them; A_log and the plain norm are F32. @seed is not 0. With @on_device the matrices
+ * (linear layers, embedding, head) take no memory: their data is NULL and the backend makes element
+ * i of tensor t as random_weight(random_weight_key(m->random_seed, t - m->tensors.item), i),
+ * rounded to the tensor's dtype. */
 int model_random(struct model *m, const struct model_config *c, enum dtype dtype, uint64_t seed,
                  bool on_device, struct err *e);
 
-/* "0.8b", "2b", "4b", "9b", or the bench's own "10m" (10.5 M parameters), "110m" (440 MB in f32). 0
+/* "0.8b", "2b", "4b", "9b", or the bench's own "10m" (10.5 M parameters), "110m" (445 MB in f32). 0
  * or -1. */
 int config_named(struct model_config *out, const char *name);
 
