@@ -1758,6 +1758,34 @@ def _build(request, blob, report):
         return b""
 
 
+def _names():
+    """What exists in CadQuery, as gpu/guard.h wants it: the module's names, and for Workplane and Sketch each
+    name of an object with the class that a chain goes on with after calling it, or None when that is not said."""
+    import cadquery as cq
+
+    classes = {"Workplane": cq.Workplane, "Sketch": cq.Sketch}
+
+    def goes_on(cls, own, name):
+        said = getattr(getattr(cls, name, None), "__annotations__", {}).get("return")
+        if getattr(said, "__name__", None) in classes:
+            said = said.__name__
+        said = str(said).strip("'\"")
+        if said in ("~T", "T", "Self", "typing.Self", "typing_extensions.Self"):
+            return own
+        return said if said in classes else None
+
+    return {
+        "facts": {
+            "cadquery": cq.__version__,
+            "module": sorted(dir(cq)),
+            "classes": {
+                own: {n: goes_on(cls, own, n) for n in sorted(dir(cls()))} for own, cls in classes.items()
+            },
+        },
+        "error": None,
+    }
+
+
 def _only_facts(request, blob):
     text = Text("")
     text.offset = _line_offset(request)
@@ -1871,7 +1899,7 @@ def job(kind, request, blob):
         answer = _build(request, blob, report)
         report["refused"] = STATE["c"].refusals()
     elif kind == "facts":
-        report = _only_facts(request, blob)
+        report = _names() if request.get("names") else _only_facts(request, blob)
     else:
         report, answer = _convert(request, blob)
     for name in ("stdout", "stderr"):

@@ -197,6 +197,10 @@ int engine_warm_scorer(struct engine *en, struct err *e);
 /* Each queues a job, writes its number (never 0) to @job, and returns 0, or -1 with @e. */
 int engine_build(struct engine *en, const struct build_request *r, uint32_t *job, struct err *e);
 int engine_facts(struct engine *en, const char *program, size_t len, uint32_t *job, struct err *e);
+/* What exists in CadQuery: ops.facts gets {"cadquery": version, "module": [names], "classes":
+ * {"Workplane": {name: "Workplane"|"Sketch"|null, ...}, "Sketch": ...}}, null where it isn't said
+ * what a call gives. */
+int engine_names(struct engine *en, uint32_t *job, struct err *e);
 int engine_convert(struct engine *en, bool to_step, const void *bytes, size_t len, uint32_t *job,
                    struct err *e);
 int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *job, struct err *e);

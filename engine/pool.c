@@ -1129,6 +1129,17 @@ int engine_facts(struct engine *en, const char *program, size_t len, uint32_t *j
 	              e);
 }
 
+int engine_names(struct engine *en, uint32_t *job, struct err *e)
+{
+	struct limits l;
+	cJSON *o = cJSON_CreateObject();
+
+	limits_default(&l);
+	cJSON_AddBoolToObject(o, "names", true);
+	add_limits(o, &l);
+	return submit(en, &en->builder, WIRE_FACTS, o, "", 0, l.wall_s, DIALECT_OPEN, job, e);
+}
+
 int engine_convert(struct engine *en, bool to_step, const void *bytes, size_t len, uint32_t *job,
                    struct err *e)
 {

@@ -12,17 +12,19 @@ enum wire_type {
 	/* cadforge -> builder */
 	WIRE_BUILD = 1,   /* json: {dialect:"seed"|"open", filter:bool, wall_s, cpu_s, memory_mib,
 	                   * output_kib,   brep_mib, facts:bool}; blob: the program as it came */
-	WIRE_FACTS = 2,   /* json: {}; blob: the program, which is parsed and never run */
+	WIRE_FACTS = 2,   /* json: {}; blob: the program, which is parsed and never run. With
+	                   * names:true: what exists   in CadQuery (gpu/guard.h), no program */
 	WIRE_CONVERT = 3, /* json: {to:"step"|"brep"|"mesh", wall_s, cpu_s, memory_mib, linear,
 	                     angular}; blob: binary BREP, or STEP text */
 	/* cadforge -> scorer */
-	WIRE_SCORE = 4,     /* json: {format:"brep"|"stl"|"glb"|"meshed", geometry:bool,
+	WIRE_SCORE =
+		4,          /* json: {format:"brep"|"stl"|"glb"|"meshed", geometry:bool,
 	                     * figures:"none"|"fast"|"full", reference: id or 0, export:["stl","glb"],
 	                     * wall_s, memory_mib, faces_max, triangles_max, exact:{checks, orientation,
 	                     * solids, genus, reference: id or 0} where it is asked for
 	                     * (engine/exact.h), pictures:{views:[names], px, title, rotation, reference}
-	                     * (engine/views.h; nothing else is done), prepare:bool (a reference is made for the exact
-	                     * profiles, and nothing else)}; blob: the shape */
+	                     * (engine/views.h; nothing else is done), prepare:bool (a reference is made for
+	                     * the exact	  profiles, and nothing else)}; blob: the shape */
 	WIRE_REFERENCE = 5, /* json: {id, kind:"seed"|"exact"}; blob: reference_serialize(), or what
 	                     * a request with prepare gave; kept for the life of the scorer */
 	/* both */
