@@ -17,12 +17,14 @@
 #include "gpu/chat.h"
 #include "gpu/sampler.h"
 #include "src/base/buf.h"
+#include "src/base/err.h"
 
 enum gpu_backend { GPU_AUTO, GPU_CUDA, GPU_CPU };
 
 struct gpu_options {
 	const char *libexec_dir; /* holds cadforge-infer and perhaps cadforge-infer-cuda */
-	const char *model;       /* a folder, or http(s)://HOST/v1#NAME */
+	const char *model; /* a folder; http(s)://HOST/v1#NAME; or random:NAME, weights of a size
+	                    * of config_named() made on the spot, for benches */
 	enum gpu_backend backend;
 	const char *dtype;           /* "bf16", "f32", "int8"; NULL: as stored */
 	int threads, context, slots; /* 0: the engine's choice */
@@ -38,9 +40,10 @@ struct gpu_adapter {
 
 struct gpu_request {
 	/* exactly one of: */
-	const cJSON
-		*messages; /* chat.h; heads (shared prefixes) are found at the ends of messages */
-	const char *text;  /* raw text, added tokens without power */
+	const cJSON *messages; /* chat.h; other prompts may share them up to the end of a system or
+	                        * user message, or, of one with a number "shared", its first so many
+	                        * bytes: what was computed up to there is kept */
+	const char *text;      /* raw text, added tokens without power */
 	const int32_t *ids;
 	int n_ids;
 	enum chat_thinking thinking;
@@ -72,7 +75,10 @@ struct gpu_done {
 	int n;
 	int prompt_tokens, cached_tokens, drafted, accepted; /* -1: not known */
 	double wait_s, prefill_s, decode_s;                  /* NAN: not known */
-	const char *error;                                   /* for GPU_ERROR, in words to act on */
+	const char *adapter_hash; /* of all adapters in force and their weights: 64 hex digits; NULL
+	                           * without, and from a server */
+	const char *error;        /* for GPU_ERROR, in words to act on */
+	enum err_kind kind;       /* what kind of error that is */
 };
 
 /* Called from gpu_step(); what they are given is borrowed for the call. */
@@ -87,12 +93,28 @@ struct gpu_ops {
 	void (*done)(void *ctx, uint32_t request, int sequence, const struct gpu_done *d);
 };
 
+/* The name of an end: "stop", "length", "cancelled", "error". */
+const char *gpu_end_name(enum gpu_end end);
+
 struct gpu;
+/* Starts the engine and returns at once: what it says of itself comes with ready(), what keeps it
+ * from working with the answers that were asked for. GPU_AUTO takes cadforge-infer-cuda when it is
+ * there, and cadforge-infer when that says that it lacks a device (ready() then has "instead_of"
+ * and "because"). NULL with @e: a model that is neither a folder nor an address, no such program.
+ */
 struct gpu *gpu_open(const struct gpu_options *o, const struct gpu_ops *ops, struct err *e);
 void gpu_close(struct gpu *g);
 
+/* 0 and @request, or -1 with @e: what in the request cannot be. What the engine itself refuses
+ * comes as done() of all its sequences. */
 int gpu_generate(struct gpu *g, const struct gpu_request *r, uint32_t *request, struct err *e);
 void gpu_cancel(struct gpu *g, uint32_t request, int sequence); /* -1: all of it */
+/* Blocks until the engine is ready: what ready() was told; borrowed until the next call. NULL with
+ * @e: why it cannot work. */
+const cJSON *gpu_about(struct gpu *g, int (*tick)(void *ctx), void *ctx, struct err *e);
+/* How many bytes a second the device reads from its memory, all of it at once: what decoding is
+ * measured against. Blocks; ERR_LACKS from a server. */
+int gpu_sweep(struct gpu *g, double *bytes_per_s, struct err *e);
 /* Logits of every position, [n, vocabulary]: blocks; @out is the caller's to free. Not from a
  * server (ERR_LACKS). */
 int gpu_logits(struct gpu *g, const int32_t *ids, int n, const struct gpu_adapter *adapter,
@@ -100,6 +122,8 @@ int gpu_logits(struct gpu *g, const int32_t *ids, int n, const struct gpu_adapte
 
 int gpu_poll_fds(struct gpu *g, struct pollfd *out, int cap);
 int gpu_timeout_ms(struct gpu *g); /* -1: none */
+/* What is there to be done without waiting. 0; -1 with @e when there is nothing left to talk to and
+ * nobody under way who could be told. */
 int gpu_step(struct gpu *g, struct err *e);
 int gpu_busy(const struct gpu *g); /* answers under way */
 /* Polls and steps until nothing is under way or @tick (four times a second; may be NULL) is not 0.

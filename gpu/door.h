@@ -1,0 +1,66 @@
+/*
+ * door.h - what stands behind gpu.h: one of two ways to answers, and what both keep of an answer
+ * under way.
+ */
+#ifndef GPU_DOOR_H
+#define GPU_DOOR_H
+
+#include "gpu/gpu.h"
+#include "gpu/think.h"
+
+struct door {
+	const char *name;
+	void (*close)(struct gpu *g);
+	int (*generate)(struct gpu *g, const struct gpu_request *r, uint32_t *request,
+	                struct err *e);
+	void (*cancel)(struct gpu *g, uint32_t request, int sequence);
+	int (*logits)(struct gpu *g, const int32_t *ids, int n, const struct gpu_adapter *adapter,
+	              int n_adapters, float **out, int *vocabulary, struct err *e);
+	const cJSON *(*about)(struct gpu *g, int (*tick)(void *ctx), void *ctx, struct err *e);
+	int (*sweep)(struct gpu *g, double *bytes_per_s, struct err *e);
+	int (*poll_fds)(struct gpu *g, struct pollfd *out, int cap);
+	int (*timeout_ms)(struct gpu *g);
+	int (*step)(struct gpu *g, struct err *e);
+	int (*busy)(const struct gpu *g);
+};
+
+/* The beginning of both. */
+struct gpu {
+	const struct door *door;
+	struct gpu_ops ops;
+};
+
+struct gpu *client_open(const struct gpu_options *o, const struct gpu_ops *ops, struct err *e);
+struct gpu *remote_open(const struct gpu_options *o, const struct gpu_ops *ops, struct err *e);
+bool remote_address(const char *model); /* whether it is an address and no folder */
+
+/* Polls once for at most @ms or what the door itself wants, and steps. */
+int door_turn(struct gpu *g, int ms, struct err *e);
+
+/* One answer under way. `struct answer a = {0}`, then answer_begin(). */
+struct answer {
+	uint32_t request;
+	int sequence;
+	bool over; /* done() was called */
+	struct think think;
+	struct buf text, thought;
+	struct buf ids;      /* int32_t[n]; of tokens whose id is known */
+	struct buf logprobs; /* float[n] */
+	int n;               /* tokens told so far */
+	bool ids_known, logprobs_known;
+};
+void answer_begin(struct answer *a, uint32_t request, int sequence, bool in_thought);
+void answer_release(struct answer *a);
+/* Tells a piece of text, and the token that it belongs to (@p may be NULL). */
+void answer_token(struct answer *a, const struct gpu_ops *ops, int index, const struct picked *p,
+                  const char *text, size_t len);
+/* Thoughts that came by a way of their own. */
+void answer_thought(struct answer *a, const struct gpu_ops *ops, const char *text, size_t len);
+/* Tells the end. What the caller knows is in @d (figures, end, error); text, thinking, ids and
+ * logprobs are filled in here, of ids those that @d has when it has any. */
+void answer_end(struct answer *a, const struct gpu_ops *ops, struct gpu_done *d);
+/* An end without figures. */
+void answer_fail(struct answer *a, const struct gpu_ops *ops, enum gpu_end end,
+                 const struct err *why);
+
+#endif
