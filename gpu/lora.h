@@ -24,11 +24,18 @@ struct adapter {
 	int rank_max;
 	int modules; /* parts that are there */
 	uint64_t parameters;
-	int skipped;            /* tensors of the vision part */
+	int skipped;            /* tensors of the vision part, left out */
+	bool rslora;            /* scales were alpha / sqrt(rank) */
+	char *base_model;       /* base_model_name_or_path, as the file has it; NULL: none */
 	unsigned char hash[32]; /* of config and tensors: part of the prefix cache's key */
 	void *own;
 };
 
+/* Opens @dir for a base of config @c: adapter_config.json and adapter_model.safetensors (or its
+ * index). ERR_INPUT names the field or the tensor, what was wanted and what is there: DoRA, biases,
+ * modules_to_save and other things that are more than y = W x + s B (A x), a tensor that finds no
+ * module, A without B, ranks other than the config's (rank_pattern and alpha_pattern as PEFT
+ * matches them), values that are no finite numbers. */
 int adapter_open(struct adapter *a, const char *dir, const struct model_config *c, struct err *e);
 void adapter_close(struct adapter *a); /* safe on {0} and twice */
 
@@ -39,7 +46,7 @@ struct adapter_save_options {
 	const char *base_model; /* for base_model_name_or_path */
 };
 /* Writes a folder that PEFT loads: adapter_config.json and adapter_model.safetensors, whole or not
- * at all. */
+ * at all. @dir must not be there yet, or be empty. */
 int adapter_save(const struct adapter *a, const char *dir, const struct model_config *c,
                  const struct adapter_save_options *o, struct err *e);
 
