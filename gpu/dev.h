@@ -186,11 +186,7 @@ DEV void cp_async_wait()
  * and values that other blocks may have written (L2, past L1). */
 DEV uint4 load_stream(const void *p)
 {
-	uint4 v;
-	asm volatile("ld.global.L1::no_allocate.L2::evict_first.v4.u32 {%0,%1,%2,%3},[%4];"
-	             : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-	             : "l"(p));
-	return v;
+	return __ldcs((const uint4 *)p);
 }
 DEV uint4 load_const(const void *p)
 {

@@ -1,8 +1,9 @@
 /*
  * kernels.h - the decode stages: arguments and launchers, for plain C.
  *
- * A decode step is, per layer, k_stream (in-projections), k_delta or k_attention, k_stream (out),
- * k_stream (gate, up), k_stream (down); before them k_embed, after them k_stream (head) and k_pick
+ * A decode step is, per layer, queue_stream (in-projections), queue_delta or queue_attention,
+ * queue_stream (out), queue_stream (gate, up), queue_stream (down); before them queue_embed, after
+ * them queue_stream (head) and queue_pick
  * (cuda.md sections 2 to 6). What is in a step - tokens, slots, positions, adapters - lies in a
  * struct k_step in device memory, so that launches can be captured once per number of columns.
  * Everything a kernel is given by pointer is device memory unless said otherwise.
@@ -105,7 +106,7 @@ struct k_embed {
 	float *x;                  /* out: [columns][ldx] residual */
 	int32_t ldx;
 };
-void k_embed(const struct k_embed *a, int columns, dev_stream s);
+void queue_embed(const struct k_embed *a, int columns, dev_stream s);
 
 /* ---- LoRA beside a matrix ---- */
 
@@ -183,7 +184,7 @@ struct k_tuning {
 	bool early;    /* programmatic launches */
 };
 /* @columns: a bound on step->n_columns (for K_LOGITS on n_rows): the one it is captured for. */
-void k_stream(const struct k_stream *a, int columns, const struct k_tuning *t, dev_stream s);
+void queue_stream(const struct k_stream *a, int columns, const struct k_tuning *t, dev_stream s);
 /* Values of partial, and counters, that a matrix of @rows needs. */
 int64_t k_stream_scratch(int rows, int columns);
 int k_stream_counters(int rows);
@@ -203,7 +204,7 @@ struct k_delta {
 	float *o; /* out: [columns][ld_o], value heads one after the other; NULL: not wanted */
 	int32_t ld_o;
 };
-void k_delta(const struct k_delta *a, int groups, const struct k_tuning *t, dev_stream s);
+void queue_delta(const struct k_delta *a, int groups, const struct k_tuning *t, dev_stream s);
 
 /* ---- attention ---- */
 
@@ -229,7 +230,7 @@ struct k_attention {
 };
 int k_attention_parts(int tokens);
 int64_t k_attention_scratch(int columns, int heads, int kv_heads, int hd, int parts);
-void k_attention(const struct k_attention *a, int columns, const struct k_tuning *t, dev_stream s);
+void queue_attention(const struct k_attention *a, int columns, const struct k_tuning *t, dev_stream s);
 
 /* ---- picks ---- */
 
@@ -256,7 +257,7 @@ struct k_pick {
 };
 int64_t k_pick_scratch_bytes(int picks, int vocabulary);
 /* Equal to sampler_pick() but for the last bits of its sums. id -1 where none may be picked. */
-void k_pick(const struct k_pick *a, int picks, const struct k_tuning *t, dev_stream s);
+void queue_pick(const struct k_pick *a, int picks, const struct k_tuning *t, dev_stream s);
 
 #ifdef __cplusplus
 }
