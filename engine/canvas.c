@@ -155,7 +155,11 @@ static void extent(const char *g, int *lo, int *hi)
 
 int canvas_open(struct canvas *c, int w, int h, struct err *e)
 {
-	*c = (struct canvas){ 0 };
+	if (c->hue && c->w == w && c->h == h) {
+		canvas_clear(c);
+		return 0;
+	}
+	canvas_release(c);
 	if (w < 16 || h < 16 || w > CANVAS_MAX || h > CANVAS_MAX)
 		return err_set(e, ERR_INPUT, "a picture of %d x %d pixels: 16 to %d were expected",
 		               w, h, CANVAS_MAX);
@@ -358,6 +362,30 @@ static void png_warned(png_structp png, png_const_charp why)
 	(void)why;
 }
 
+/* The palette's entries of a row. Much of a picture is bare paper, and is told by eight pixels. */
+static void index_row(const struct canvas *c, int y, uint8_t index[HUE_COUNT][256], uint8_t *row)
+{
+	size_t at = (size_t)y * (size_t)c->w;
+	const uint8_t *hue = c->hue + at, *level = c->level + at, *ink = c->ink + at;
+
+	memset(row, index[HUE_PAPER][255], (size_t)c->w);
+	for (int x = 0; x < c->w;) {
+		uint64_t h, l, i;
+		if (x + 8 <= c->w) {
+			memcpy(&h, hue + x, 8);
+			memcpy(&l, level + x, 8);
+			memcpy(&i, ink + x, 8);
+			if ((h | i | ~l) == 0) {
+				x += 8;
+				continue;
+			}
+		}
+		for (int end = x + 8 < c->w ? x + 8 : c->w; x < end; x++)
+			row[x] = index[hue[x]]
+				      [ink[x] ? (level[x] * (255 - ink[x]) + 127) / 255 : level[x]];
+	}
+}
+
 int canvas_png(const struct canvas *c, struct buf *out, struct err *e)
 {
 	struct png_out o = { out, e };
@@ -396,16 +424,13 @@ int canvas_png(const struct canvas *c, struct buf *out, struct err *e)
 	png_set_PLTE(png, info, palette, n);
 	/* indices are no samples: differences of them say nothing */
 	png_set_filter(png, 0, PNG_FILTER_NONE);
+	/* ours are in the palette by making: libpng need not look for one that is not */
+	png_set_check_for_invalid_index(png, 0);
 	png_set_compression_level(png, 1);
 	png_set_compression_buffer_size(png, 1 << 16);
 	png_write_info(png, info);
 	for (int y = 0; y < c->h; y++) {
-		size_t at = (size_t)y * (size_t)c->w;
-		for (int x = 0; x < c->w; x++) {
-			int level = c->level[at + (size_t)x], ink = c->ink[at + (size_t)x];
-			row[x] = index[c->hue[at + (size_t)x]]
-				      [ink ? (level * (255 - ink) + 127) / 255 : level];
-		}
+		index_row(c, y, index, row);
 		png_write_row(png, row);
 	}
 	png_write_end(png, info);

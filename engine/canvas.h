@@ -30,7 +30,8 @@ struct canvas {
 	uint8_t *hue, *level, *ink; /* w * h each */
 };
 
-/* White paper. 0, or -1: ERR_INPUT for a size out of 16 to CANVAS_MAX, ERR_MEM. */
+/* White paper. One of this size that was opened before is wiped; {0} before the first opening.
+ * 0, or -1: ERR_INPUT for a size out of 16 to CANVAS_MAX, ERR_MEM. */
 int canvas_open(struct canvas *c, int w, int h, struct err *e);
 void canvas_release(struct canvas *c);
 void canvas_clear(struct canvas *c);

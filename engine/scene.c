@@ -29,12 +29,10 @@ static uint32_t mix(uint32_t h, uint32_t k)
 
 static uint32_t hash_corner(const float p[3])
 {
-	uint32_t h = 0, bits;
+	uint32_t bits[3], h;
 
-	for (int i = 0; i < 3; i++) {
-		memcpy(&bits, &p[i], sizeof(bits));
-		h = mix(h, bits);
-	}
+	memcpy(bits, p, sizeof(bits));
+	h = mix(mix(mix(0, bits[0]), bits[1]), bits[2]);
 	return h ^ h >> 16;
 }
 
@@ -49,13 +47,11 @@ static size_t table_size(size_t n)
 
 static bool corner_of(const double *from, float to[3])
 {
-	for (int i = 0; i < 3; i++) {
-		/* + 0: there is one zero */
-		to[i] = (float)from[i] + 0.0f;
-		if (!isfinite(to[i]))
-			return false;
-	}
-	return true;
+	/* + 0: there is one zero */
+	to[0] = (float)from[0] + 0.0f;
+	to[1] = (float)from[1] + 0.0f;
+	to[2] = (float)from[2] + 0.0f;
+	return isfinite(to[0]) && isfinite(to[1]) && isfinite(to[2]);
 }
 
 static int weld(struct scene *s, const double *xyz, size_t n, struct err *e)
@@ -203,14 +199,20 @@ static int round_normals(struct scene *s, struct err *e)
 	for (size_t i = 0; i < 3 * s->n_tri; i++) {
 		uint32_t v = s->t[i], from = first[v + 1],
 			 to = v + 2 <= s->n_vert ? first[v + 2] : (uint32_t)(3 * s->n_tri);
-		float sum[3] = { 0, 0, 0 }, *out = &s->round[3 * i];
-		for (uint32_t j = from; j < to && to - from <= FAN_MAX; j++)
-			if (face_dot(s, i / 3, around[j]) >= (float)SHARP_COS)
-				for (int k = 0; k < 3; k++)
-					sum[k] += s->face[3 * (size_t)around[j] + (size_t)k];
-		float len = sqrtf(sum[0] * sum[0] + sum[1] * sum[1] + sum[2] * sum[2]);
-		for (int k = 0; k < 3; k++)
-			out[k] = len > 0 ? sum[k] / len : s->face[3 * (i / 3) + (size_t)k];
+		const float *own = &s->face[3 * (i / 3)];
+		float x = 0, y = 0, z = 0, *out = &s->round[3 * i];
+		for (uint32_t j = from; j < to && to - from <= FAN_MAX; j++) {
+			const float *n = &s->face[3 * (size_t)around[j]];
+			if (own[0] * n[0] + own[1] * n[1] + own[2] * n[2] < (float)SHARP_COS)
+				continue;
+			x += n[0];
+			y += n[1];
+			z += n[2];
+		}
+		float len = sqrtf(x * x + y * y + z * z);
+		out[0] = len > 0 ? x / len : own[0];
+		out[1] = len > 0 ? y / len : own[1];
+		out[2] = len > 0 ? z / len : own[2];
 	}
 	free(first);
 	free(around);
@@ -311,14 +313,23 @@ int depth_open(struct depth *d, int w, int h, struct err *e)
 {
 	size_t n = (size_t)w * (size_t)h;
 
-	*d = (struct depth){ .w = w, .h = h };
-	d->key = calloc(n, sizeof(*d->key));
-	d->hue = calloc(n, 1);
-	d->inside = calloc(n, 1);
-	if (d->key && d->hue && d->inside)
-		return 0;
-	depth_release(d);
-	return err_set(e, ERR_MEM, "out of memory for a picture of %d x %d pixels", w, h);
+	if (n > d->room) {
+		depth_release(d);
+		d->key = malloc(n * sizeof(*d->key));
+		d->hue = malloc(n);
+		d->inside = malloc(n);
+		if (!d->key || !d->hue || !d->inside) {
+			depth_release(d);
+			return err_set(e, ERR_MEM, "out of memory for a picture of %d x %d pixels",
+			               w, h);
+		}
+		d->room = n;
+	}
+	d->w = w;
+	d->h = h;
+	memset(d->key, 0, n * sizeof(*d->key));
+	memset(d->inside, 0, n);
+	return 0;
 }
 
 void depth_release(struct depth *d)
@@ -350,21 +361,36 @@ struct drawing {
 	uint32_t cut; /* in steps; 0: none */
 };
 
-static double shade_of(const struct camera *c, const float n[3])
-{
-	/* a lamp at the upper left, a weaker one at the right, and some light from everywhere */
-	static const double lamp[2][3] = { { -0.42, 0.62, 0.6628 }, { 0.78, -0.12, 0.6142 } };
-	double q[3], sum = 0.4;
+/* A lamp at the upper left, a weaker one at the right; where they and the viewer are for the part.
+ */
+struct lamps {
+	double at[2][3], viewer[3];
+};
 
-	for (int i = 0; i < 3; i++)
-		q[i] = c->axis[i][0] * n[0] + c->axis[i][1] * n[1] + c->axis[i][2] * n[2];
-	if (q[2] < 0)
-		for (int i = 0; i < 3; i++)
-			q[i] = -q[i];
-	for (int k = 0; k < 2; k++) {
-		double dot = q[0] * lamp[k][0] + q[1] * lamp[k][1] + q[2] * lamp[k][2];
-		sum += dot > 0 ? dot * (k ? 0.2 : 0.52) : 0;
+static void lamps_hang(struct lamps *l, const struct camera *c)
+{
+	static const double lamp[2][3] = { { -0.42, 0.62, 0.6628 }, { 0.78, -0.12, 0.6142 } };
+
+	for (int k = 0; k < 3; k++) {
+		for (int i = 0; i < 2; i++)
+			l->at[i][k] = lamp[i][0] * c->axis[0][k] + lamp[i][1] * c->axis[1][k] +
+			              lamp[i][2] * c->axis[2][k];
+		l->viewer[k] = c->axis[2][k];
 	}
+}
+
+static inline double along(const double a[3], const float n[3])
+{
+	return a[0] * n[0] + a[1] * n[1] + a[2] * n[2];
+}
+
+/* What turns away is lit as its back is; and some light comes from everywhere. */
+static double shade_of(const struct lamps *l, const float n[3])
+{
+	double side = along(l->viewer, n) < 0 ? -1 : 1, first = along(l->at[0], n) * side,
+	       second = along(l->at[1], n) * side;
+	double sum = 0.4 + (first > 0 ? first * 0.52 : 0) + (second > 0 ? second * 0.2 : 0);
+
 	return sum < 1 ? 255 * sum : 255;
 }
 
@@ -568,6 +594,16 @@ static float view_dot(const struct camera *c, const float n[3])
 	return (float)(c->axis[2][0] * n[0] + c->axis[2][1] * n[1] + c->axis[2][2] * n[2]);
 }
 
+/* Of each triangle whether it is turned to the viewer. NULL: out of memory. */
+static uint8_t *turned_to(const struct scene *s, const struct camera *c)
+{
+	uint8_t *out = malloc(s->n_tri);
+
+	for (size_t i = 0; out && i < s->n_tri; i++)
+		out[i] = view_dot(c, &s->face[3 * i]) > 0;
+	return out;
+}
+
 /* A vertex on the frame. */
 struct spot {
 	int32_t x, y;
@@ -599,12 +635,12 @@ static struct spot *project_all(const struct scene *s, const struct camera *c)
 		}
 	}
 	for (size_t i = 0; out && i < s->n_vert; i++) {
-		const float *v = &s->v[3 * i];
-		double q[3];
-		for (int k = 0; k < 3; k++)
-			q[k] = m[k][0] * v[0] + m[k][1] * v[1] + m[k][2] * v[2] + m[k][3];
-		q[2] = q[2] < 1 ? 1 : q[2] > DEPTH_TOP ? DEPTH_TOP : q[2];
-		out[i] = (struct spot){ sixteenths(q[0]), sixteenths(q[1]), (float)q[2] };
+		double x = s->v[3 * i], y = s->v[3 * i + 1], z = s->v[3 * i + 2];
+		double right = m[0][0] * x + m[0][1] * y + m[0][2] * z + m[0][3];
+		double down = m[1][0] * x + m[1][1] * y + m[1][2] * z + m[1][3];
+		double near = m[2][0] * x + m[2][1] * y + m[2][2] * z + m[2][3];
+		near = near < 1 ? 1 : near > DEPTH_TOP ? DEPTH_TOP : near;
+		out[i] = (struct spot){ sixteenths(right), sixteenths(down), (float)near };
 	}
 	return out;
 }
@@ -614,10 +650,12 @@ int scene_surfaces(const struct scene *s, const struct scene_look *l, struct dep
 {
 	const struct camera *c = l->camera;
 	struct drawing g = { l, d, 0 };
+	struct lamps lamps;
 	struct spot *spots = project_all(s, c);
 
 	if (!spots)
 		return err_set(e, ERR_MEM, "out of memory for a picture");
+	lamps_hang(&lamps, c);
 	if (!isnan(l->cut_mm))
 		g.cut = (uint32_t)depth_steps(c, l->cut_mm);
 	for (size_t i = 0; i < s->n_tri; i++) {
@@ -634,7 +672,7 @@ int scene_surfaces(const struct scene *s, const struct scene_look *l, struct dep
 		if (!flat_setup(&f, d))
 			continue;
 		for (int k = 0; k < 3; k++)
-			f.shade[k] = shade_of(c, &s->round[9 * i + 3 * (size_t)k]);
+			f.shade[k] = shade_of(&lamps, &s->round[9 * i + 3 * (size_t)k]);
 		draw_flat(&g, &f);
 	}
 	free(spots);
@@ -650,25 +688,32 @@ void scene_show(const struct depth *d, const struct scene_look *l, struct canvas
 	const struct camera *cam = l->camera;
 	bool cut = !isnan(l->cut_mm);
 
-	for (int y = 0; y < d->h; y++) {
-		int cy = cam->y + y;
-		if (cy < 0 || cy >= c->h)
-			continue;
-		for (int x = 0; x < d->w; x++) {
-			int cx = cam->x + x;
-			size_t at = (size_t)y * (size_t)d->w + (size_t)x,
-			       to = (size_t)cy * (size_t)c->w + (size_t)cx;
-			if (cx < 0 || cx >= c->w)
+	/* the frame's columns and rows that lie on the canvas */
+	int left = cam->x < 0 ? -cam->x : 0, top = cam->y < 0 ? -cam->y : 0;
+	int right = cam->x + d->w > c->w ? c->w - cam->x : d->w;
+	int bottom = cam->y + d->h > c->h ? c->h - cam->y : d->h;
+
+	for (int y = top; y < bottom; y++) {
+		size_t at = (size_t)y * (size_t)d->w;
+		uint8_t *hue = c->hue + (size_t)(cam->y + y) * (size_t)c->w + cam->x,
+			*level = c->level + (size_t)(cam->y + y) * (size_t)c->w + cam->x;
+		const uint32_t *key = d->key + at;
+		for (int x = left; x < right; x++) {
+			uint64_t two[2];
+			if (!cut && x + 4 <= right &&
+			    (memcpy(two, key + x, 16), !(two[0] | two[1]))) {
+				x += 3;
 				continue;
-			if (cut && d->inside[at] > 0) {
+			}
+			if (cut && d->inside[at + (size_t)x] > 0) {
 				int stripe = (x + y) % 9;
-				c->hue[to] = HUE_CUT;
-				c->level[to] = stripe == 0                  ? 150
-				               : stripe == 1 || stripe == 8 ? 205
-				                                            : 255;
-			} else if (d->key[at]) {
-				c->hue[to] = l->hues ? d->hue[at] : HUE_PART;
-				c->level[to] = (uint8_t)d->key[at];
+				hue[x] = HUE_CUT;
+				level[x] = stripe == 0                  ? 150
+				           : stripe == 1 || stripe == 8 ? 205
+				                                        : 255;
+			} else if (key[x]) {
+				hue[x] = l->hues ? d->hue[at + (size_t)x] : HUE_PART;
+				level[x] = (uint8_t)key[x];
 			}
 		}
 	}
@@ -763,22 +808,26 @@ static void cut_outline(const struct scene *s, const struct scene_look *l, const
 	}
 }
 
-void scene_edges(const struct scene *s, const struct scene_look *l, const struct depth *d,
-                 struct canvas *c)
+int scene_edges(const struct scene *s, const struct scene_look *l, const struct depth *d,
+                struct canvas *c, struct err *e)
 {
 	const struct camera *cam = l->camera;
 	double step = (DEPTH_TOP - 1) / (cam->depth_mm[1] - cam->depth_mm[0]);
 	bool cut = !isnan(l->cut_mm);
+	/* most edges are told by this alone, which stays near while their triangles do not */
+	uint8_t *to_us = turned_to(s, cam);
 
+	if (!to_us)
+		return err_set(e, ERR_MEM, "out of memory for a picture");
 	for (size_t i = 0; i < s->n_edge; i++) {
 		const struct scene_edge *x = &s->edge[i];
+		uint32_t t1 = x->t1 == UINT32_MAX ? x->t0 : x->t1;
+		if (!x->sharp && to_us[x->t0] == to_us[t1])
+			continue;
+		if (l->cull && !to_us[x->t0] && !to_us[t1])
+			continue;
 		float n0 = view_dot(cam, &s->face[3 * (size_t)x->t0]);
-		float n1 = x->t1 == UINT32_MAX ? n0 : view_dot(cam, &s->face[3 * (size_t)x->t1]);
-		bool turns = (n0 > 0) != (n1 > 0);
-		if (!x->sharp && !turns)
-			continue;
-		if (l->cull && n0 <= 0 && n1 <= 0)
-			continue;
+		float n1 = view_dot(cam, &s->face[3 * (size_t)t1]);
 		double p[3], q[3];
 		to_frame(cam, &s->v[3 * (size_t)x->a], p);
 		to_frame(cam, &s->v[3 * (size_t)x->b], q);
@@ -801,6 +850,8 @@ void scene_edges(const struct scene *s, const struct scene_look *l, const struct
 		edge_line(d, cam, c, p, q, slack, x->sharp ? 1.25 : 1.1, x->sharp ? 215 : 190,
 		          l->only_marked);
 	}
+	free(to_us);
 	if (cut)
 		cut_outline(s, l, d, c);
+	return 0;
 }

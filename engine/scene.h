@@ -74,13 +74,16 @@ struct scene_hues {
 	enum hue (*of)(void *ctx, const double p_mm[3]);
 };
 
-/* The depth of each pixel drawn so far in this frame. */
+/* The depth of each pixel drawn so far in this frame. {0} before the first opening. */
 struct depth {
-	uint32_t *key; /* depth << 8 | level; 0: nothing */
-	uint8_t *hue;
+	uint32_t *key;  /* depth << 8 | level; 0: nothing */
+	uint8_t *hue;   /* of what has a key, where the look has hues */
 	int8_t *inside; /* with a cut: solids around the point on the cutting plane */
 	int w, h;
+	size_t room; /* pixels that there is memory for */
 };
+/* Nothing drawn yet. One that was opened before gives its memory to the next frame: fresh pages
+ * cost more than drawing on them. 0, or -1 (ERR_MEM). */
 int depth_open(struct depth *d, int w, int h, struct err *e);
 void depth_release(struct depth *d);
 
@@ -100,8 +103,8 @@ int scene_surfaces(const struct scene *s, const struct scene_look *l, struct dep
                    struct err *e);
 /* What was drawn, onto the canvas, at the frame's place. */
 void scene_show(const struct depth *d, const struct scene_look *l, struct canvas *c);
-/* The edges that are seen, as ink. */
-void scene_edges(const struct scene *s, const struct scene_look *l, const struct depth *d,
-                 struct canvas *c);
+/* The edges that are seen, as ink. 0, or -1 (ERR_MEM). */
+int scene_edges(const struct scene *s, const struct scene_look *l, const struct depth *d,
+                struct canvas *c, struct err *e);
 
 #endif

@@ -24,6 +24,9 @@ struct views {
 	double *placed;           /* its triangles */
 	struct voxels in_part, in_reference;
 	char title[200];
+	/* what pictures are drawn on, one after the other */
+	struct canvas canvas;
+	struct depth depth;
 };
 
 /* ---- names ---- */
@@ -193,19 +196,13 @@ static void dimensions(struct canvas *c, const struct camera *cam, const struct 
 
 /* ---- one look ---- */
 
-static int look(struct canvas *c, const struct scene *s, const struct scene_look *l, struct err *e)
+static int look(struct views *v, const struct scene_look *l, struct err *e)
 {
-	struct depth d;
-
-	if (depth_open(&d, l->camera->w, l->camera->h, e) < 0)
+	if (depth_open(&v->depth, l->camera->w, l->camera->h, e) < 0 ||
+	    scene_surfaces(&v->part, l, &v->depth, e) < 0)
 		return -1;
-	int rc = scene_surfaces(s, l, &d, e);
-	if (rc == 0) {
-		scene_show(&d, l, c);
-		scene_edges(s, l, &d, c);
-	}
-	depth_release(&d);
-	return rc;
+	scene_show(&v->depth, l, &v->canvas);
+	return scene_edges(&v->part, l, &v->depth, &v->canvas, e);
 }
 
 /* The frame in the middle of a picture, with room for what stands beside the part. */
@@ -235,15 +232,15 @@ static void caption(struct canvas *c, const struct views *v, const char *name, i
 		canvas_text(c, px * 0.97 - w, px * 0.05, size, v->title);
 }
 
-static int side_picture(const struct views *v, enum side_view side, int px, struct canvas *c,
-                        struct err *e)
+static int side_picture(struct views *v, enum side_view side, int px, struct err *e)
 {
+	struct canvas *c = &v->canvas;
 	struct camera cam = frame(px);
 	double size = text_size(px);
 
 	camera_fit(&cam, side, v->part.lo, v->part.hi);
 	const struct scene_look l = { .camera = &cam, .cut_mm = NAN, .cull = v->part.closed };
-	if (look(c, &v->part, &l, e) < 0)
+	if (look(v, &l, e) < 0)
 		return -1;
 	caption(c, v, side_view_name(side), px);
 	if (side == VIEW_ISOMETRIC) {
@@ -258,10 +255,10 @@ static int side_picture(const struct views *v, enum side_view side, int px, stru
 	return 0;
 }
 
-static int section_picture(const struct views *v, const struct which *w, int px, struct canvas *c,
-                           struct err *e)
+static int section_picture(struct views *v, const struct which *w, int px, struct err *e)
 {
 	static const enum side_view from[3] = { VIEW_RIGHT, VIEW_FRONT, VIEW_TOP };
+	struct canvas *c = &v->canvas;
 	struct camera cam = frame(px);
 	double size = text_size(px);
 	char name[80], number[32];
@@ -270,7 +267,7 @@ static int section_picture(const struct views *v, const struct which *w, int px,
 	double at = v->part.lo[w->axis] + w->at * (v->part.hi[w->axis] - v->part.lo[w->axis]);
 	/* the front looks along y from its low end */
 	const struct scene_look l = { .camera = &cam, .cut_mm = cam.axis[2][w->axis] * at };
-	if (look(c, &v->part, &l, e) < 0)
+	if (look(v, &l, e) < 0)
 		return -1;
 	length_text(number, fabs(at));
 	snprintf(name, sizeof(name), "section at %c = %s%s mm", 'x' + w->axis,
@@ -421,10 +418,11 @@ static void key_of(struct canvas *c, double x, double y, double size, enum hue h
 	canvas_text(c, x + size * 2, y, size, text);
 }
 
-static int difference_picture(struct views *v, int px, struct canvas *c, struct err *e)
+static int difference_picture(struct views *v, int px, struct err *e)
 {
 	struct camera cam = frame(px);
-	struct depth d;
+	struct canvas *c = &v->canvas;
+	struct depth *d = &v->depth;
 	double size = text_size(px), lo[3], hi[3], near_mm;
 
 	if (!v->ref)
@@ -461,20 +459,18 @@ static int difference_picture(struct views *v, int px, struct canvas *c, struct 
 		err_set(e, ERR_MEM, "out of memory for a picture");
 		goto out;
 	}
-	if (depth_open(&d, cam.w, cam.h, e) < 0)
-		goto out;
-	if (scene_surfaces(&v->turned, &part, &d, e) == 0 &&
-	    scene_surfaces(&v->reference, &ref, &d, e) == 0) {
-		scene_show(&d, &part, c);
-		scene_edges(&v->turned, &part, &d, c);
-		scene_edges(&v->reference, &ref, &d, c);
+	if (depth_open(d, cam.w, cam.h, e) == 0 && scene_surfaces(&v->turned, &part, d, e) == 0 &&
+	    scene_surfaces(&v->reference, &ref, d, e) == 0) {
+		scene_show(d, &part, c);
+		if (scene_edges(&v->turned, &part, d, c, e) < 0 ||
+		    scene_edges(&v->reference, &ref, d, c, e) < 0)
+			goto out;
 		caption(c, v, "difference to the reference", px);
 		key_of(c, px * 0.45, px * 0.955, size, HUE_MISSING, "missing");
 		key_of(c, px * 0.65, px * 0.955, size, HUE_SURPLUS, "too much");
 		scale_bar(c, px * 0.03, px * 0.955, cam.px_per_mm, px * 0.2, size);
 		rc = 0;
 	}
-	depth_release(&d);
 out:
 	free(of_part.asked);
 	free(of_ref.asked);
@@ -489,7 +485,7 @@ struct cell {
 	bool dimensions;
 };
 
-static int sheet_picture(const struct views *v, int px, struct canvas *c, struct err *e)
+static int sheet_picture(struct views *v, int px, struct err *e)
 {
 	static const struct cell cells[] = {
 		{ VIEW_ISOMETRIC, 0, 0, 2, 2, false }, { VIEW_FRONT, 2, 0, 1, 1, true },
@@ -499,6 +495,7 @@ static int sheet_picture(const struct views *v, int px, struct canvas *c, struct
 	enum { CELLS = sizeof(cells) / sizeof(*cells) };
 	int head = px / 16, foot = px / 22, third = px / 3, high = (px - head - foot) / 3;
 	double size = fmax(px / 80.0, 5.5), scale = INFINITY, big = fmax(px / 52.0, 7);
+	struct canvas *c = &v->canvas;
 	struct camera cam[CELLS];
 	char text[120];
 
@@ -521,7 +518,7 @@ static int sheet_picture(const struct views *v, int px, struct canvas *c, struct
 			                      .cull = v->part.closed };
 		if (k->side != VIEW_ISOMETRIC)
 			cam[i].px_per_mm = scale;
-		if (look(c, &v->part, &l, e) < 0)
+		if (look(v, &l, e) < 0)
 			return -1;
 		if (k->dimensions)
 			dimensions(c, &cam[i], &v->part, size);
@@ -580,13 +577,14 @@ void views_close(struct views *v)
 	surface_tree_release(&v->tree);
 	voxels_release(&v->in_part);
 	voxels_release(&v->in_reference);
+	canvas_release(&v->canvas);
+	depth_release(&v->depth);
 	free(v->placed);
 	free(v);
 }
 
 int views_png(struct views *v, const char *name, int px, struct buf *out, struct err *e)
 {
-	struct canvas c;
 	struct which w;
 	int rc = -1;
 
@@ -595,24 +593,21 @@ int views_png(struct views *v, const char *name, int px, struct buf *out, struct
 	if (px < VIEW_PX_MIN || px > VIEW_PX_MAX)
 		return err_set(e, ERR_INPUT, "%d pixels: %d to %d were expected", px, VIEW_PX_MIN,
 		               VIEW_PX_MAX);
-	if (canvas_open(&c, px, px, e) < 0)
+	if (canvas_open(&v->canvas, px, px, e) < 0)
 		return -1;
 	switch (w.what) {
 	case SHOW_SIDE:
-		rc = side_picture(v, w.side, px, &c, e);
+		rc = side_picture(v, w.side, px, e);
 		break;
 	case SHOW_SECTION:
-		rc = section_picture(v, &w, px, &c, e);
+		rc = section_picture(v, &w, px, e);
 		break;
 	case SHOW_DIFFERENCE:
-		rc = difference_picture(v, px, &c, e);
+		rc = difference_picture(v, px, e);
 		break;
 	case SHOW_SHEET:
-		rc = sheet_picture(v, px, &c, e);
+		rc = sheet_picture(v, px, e);
 		break;
 	}
-	if (rc == 0)
-		rc = canvas_png(&c, out, e);
-	canvas_release(&c);
-	return rc;
+	return rc == 0 ? canvas_png(&v->canvas, out, e) : -1;
 }

@@ -92,7 +92,7 @@ static struct camera camera_of(const struct scene *s, enum side_view v, double p
 
 static struct depth drawn(const struct scene *s, const struct scene_look *l)
 {
-	struct depth d;
+	struct depth d = { 0 };
 	struct err e = { 0 };
 
 	assert_int_equal(depth_open(&d, l->camera->w, l->camera->h, &e), 0);
@@ -202,13 +202,13 @@ static int ink_in(const struct canvas *c, int x0, int y0, int x1, int y1)
 static struct canvas edges_of(const struct scene *s, const struct camera *cam)
 {
 	const struct scene_look l = { .camera = cam, .cut_mm = NAN, .cull = s->closed };
-	struct canvas c;
+	struct canvas c = { 0 };
 	struct err e = { 0 };
 
 	assert_int_equal(canvas_open(&c, 100, 100, &e), 0);
 	struct depth d = drawn(s, &l);
 	scene_show(&d, &l, &c);
-	scene_edges(s, &l, &d, &c);
+	assert_int_equal(scene_edges(s, &l, &d, &c, &e), 0);
 	depth_release(&d);
 	return c;
 }
@@ -277,7 +277,7 @@ static void a_cut_shows_what_is_solid(void **state)
 	for (int i = 0; i < 100 * 100; i++)
 		solid += d.inside[i] > 0;
 	assert_int_equal(solid, 80 * 80 - 40 * 40);
-	struct canvas c;
+	struct canvas c = { 0 };
 	struct err e = { 0 };
 	assert_int_equal(canvas_open(&c, 100, 100, &e), 0);
 	scene_show(&d, &l, &c);
@@ -306,7 +306,7 @@ static uint8_t *decoded(const struct buf *png, int *w, int *h)
 
 static void a_picture_is_read_as_it_was_drawn(void **state)
 {
-	struct canvas c;
+	struct canvas c = { 0 };
 	struct err e = { 0 };
 	struct buf png = { 0 };
 	int w, h;
@@ -338,7 +338,7 @@ static void every_letter_has_strokes_of_its_own(void **state)
 {
 	static const char all[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,:;-+=/()[]%_<>#!?'|*";
-	struct canvas c[2];
+	struct canvas c[2] = { { 0 } };
 	struct err e = { 0 };
 	(void)state;
 	for (int i = 0; i < 2; i++)
@@ -448,6 +448,38 @@ static void the_same_part_gives_the_same_bytes(void **state)
 	free(t);
 }
 
+/* Pictures of one part are drawn on one canvas, one after the other. */
+static void nothing_of_a_picture_is_left_in_the_next(void **state)
+{
+	static const struct {
+		const char *name;
+		int px;
+	} of[] = { { "section:z:0.5", 320 }, { "front", 320 },          { "sheet", 320 },
+		   { "top", 200 },           { "section:x:0.25", 400 }, { "isometric", 320 } };
+	struct triangles *t = fresh();
+	struct err e = { 0 };
+	(void)state;
+	cylinder(t, 10, 20, 40);
+	struct facets f = { t->xyz, NULL, t->n };
+	struct views *one = views_open(&f, NULL, NULL, "a part", &e);
+	assert_non_null(one);
+	for (size_t i = 0; i < 2 * sizeof(of) / sizeof(*of); i++) {
+		size_t k = i % (sizeof(of) / sizeof(*of));
+		struct buf png[2] = { { 0 }, { 0 } };
+		struct views *fresh_one = views_open(&f, NULL, NULL, "a part", &e);
+		assert_non_null(fresh_one);
+		assert_int_equal(views_png(one, of[k].name, of[k].px, &png[0], &e), 0);
+		assert_int_equal(views_png(fresh_one, of[k].name, of[k].px, &png[1], &e), 0);
+		views_close(fresh_one);
+		assert_int_equal(png[0].len, png[1].len);
+		assert_memory_equal(png[0].data, png[1].data, png[0].len);
+		buf_release(&png[0]);
+		buf_release(&png[1]);
+	}
+	views_close(one);
+	free(t);
+}
+
 static void what_cannot_be_drawn_is_said(void **state)
 {
 	static const char *const wrong[] = { "",          "Front",         "section:",
@@ -505,6 +537,7 @@ int main(void)
 		cmocka_unit_test(every_letter_has_strokes_of_its_own),
 		cmocka_unit_test(missing_and_surplus_material_have_two_colours),
 		cmocka_unit_test(the_same_part_gives_the_same_bytes),
+		cmocka_unit_test(nothing_of_a_picture_is_left_in_the_next),
 		cmocka_unit_test(what_cannot_be_drawn_is_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
