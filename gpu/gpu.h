@@ -40,10 +40,10 @@ struct gpu_adapter {
 
 struct gpu_request {
 	/* exactly one of: */
-	const cJSON *messages; /* chat.h; other prompts may share them up to the end of a system or
-	                        * user message, or, of one with a number "shared", its first so many
-	                        * bytes: what was computed up to there is kept */
-	const char *text;      /* raw text, added tokens without power */
+	const cJSON
+		*messages; /* chat.h; what other prompts may share is kept computed: up to the end
+	                    * of a message, and of each part of a content that is a list of parts */
+	const char *text;  /* raw text, added tokens without power */
 	const int32_t *ids;
 	int n_ids;
 	enum chat_thinking thinking;

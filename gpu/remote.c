@@ -146,22 +146,28 @@ static void said(const struct remote *r, char *out, size_t size, const char *tex
 
 /* ---- what is asked ---- */
 
+/* Contents that are lists of text parts become one text: not every server takes lists. */
 static cJSON *plain_messages(const cJSON *messages)
 {
-	static const char *const kept[] = { "role", "content", "reasoning_content" };
 	cJSON *list = cJSON_CreateArray();
-	const cJSON *m;
+	const cJSON *m, *part;
 
 	cJSON_ArrayForEach(m, messages)
 	{
+		const cJSON *content = cJSON_GetObjectItemCaseSensitive(m, "content");
+		const cJSON *thought = cJSON_GetObjectItemCaseSensitive(m, "reasoning_content");
+		struct buf text = { 0 };
 		cJSON *o = cJSON_CreateObject();
-		for (size_t i = 0; i < 3; i++)
-			if (cJSON_HasObjectItem(m, kept[i]))
-				cJSON_AddItemToObject(
-					o, kept[i],
-					cJSON_Duplicate(
-						cJSON_GetObjectItemCaseSensitive(m, kept[i]),
-						true));
+		cJSON_AddStringToObject(o, "role", json_string_or(m, "role", ""));
+		if (cJSON_IsString(content))
+			buf_adds(&text, content->valuestring);
+		else
+			cJSON_ArrayForEach(part, content)
+				buf_adds(&text, json_string_or(part, "text", ""));
+		cJSON_AddStringToObject(o, "content", buf_str(&text));
+		buf_release(&text);
+		if (cJSON_IsString(thought))
+			cJSON_AddStringToObject(o, "reasoning_content", thought->valuestring);
 		cJSON_AddItemToArray(list, o);
 	}
 	return list;

@@ -23,8 +23,7 @@ enum infer_wire {
 	                     * adapters: [{dir, weight}]; n, max_tokens, seconds, ignore_eos,
 	                     * speculate, guard, stop: [texts], draft: text, forced: [ids];
 	                     * temperature, top_p, top_k, min_p, presence, frequency, repetition,
-	                     * seed (a decimal string: 64 bits), top. A message's "shared": so many
-	                     * bytes at the beginning of its content come again in other prompts */
+	                     * seed (a decimal string: 64 bits), top */
 	INFER_CANCEL = 2,   /* json: {sequence}; -1: all of that request */
 	INFER_LOGITS = 3,   /* json: {ids, adapters}; answered by ROWS, in order, or REFUSED */
 	INFER_SWEEP = 4,    /* json: {bytes}; answered by SWEPT or REFUSED */
