@@ -356,7 +356,7 @@ static int sort_in(struct adapter *a, struct pair *pair, const struct tensor *t,
 	return 0;
 }
 
-/* The part that @x makes, its values read to *@at. */
+/* The part that @x makes, its values read to *@at; without values when that is NULL. */
 static int make_part(struct lora_part *part, const struct pair *x, const struct config *c,
                      float **at, struct err *e)
 {
@@ -382,7 +382,7 @@ static int make_part(struct lora_part *part, const struct pair *x, const struct 
 		               x->a->name, a, r);
 	part->rank = rank;
 	part->scale = (float)(c->rslora ? alpha / sqrt(rank) : alpha / rank);
-	for (int k = 0; k < 2; k++) {
+	for (int k = 0; *at && k < 2; k++) {
 		const struct tensor *t = k ? x->b : x->a;
 		float *v = *at, sum = 0;
 		tensor_read(t, 0, t->n, v);
@@ -401,7 +401,7 @@ static int make_part(struct lora_part *part, const struct pair *x, const struct 
 }
 
 static int make_parts(struct adapter *a, const struct tensors *t, const struct config *f,
-                      const struct model_config *c, struct err *e)
+                      const struct model_config *c, bool values, struct err *e)
 {
 	size_t n = (size_t)c->layers * MODULE_COUNT;
 	struct pair *pair = calloc(n, sizeof(*pair));
@@ -423,8 +423,8 @@ static int make_parts(struct adapter *a, const struct tensors *t, const struct c
 		        a->skipped ? ", only such of the vision part" : "");
 		goto out;
 	}
-	float *at = a->own = malloc(a->parameters * sizeof(float));
-	if (!at) {
+	float *at = a->own = values ? malloc(a->parameters * sizeof(float)) : NULL;
+	if (values && !at) {
 		err_set(e, ERR_MEM, "no memory for %" PRIu64 " values", a->parameters);
 		goto out;
 	}
@@ -469,7 +469,8 @@ static void set_name(struct adapter *a, const char *dir)
 	snprintf(a->name, sizeof(a->name), "%.*s", (int)(end - begin), dir + begin);
 }
 
-int adapter_open(struct adapter *a, const char *dir, const struct model_config *c, struct err *e)
+static int open_adapter(struct adapter *a, const char *dir, const struct model_config *c,
+                        bool values, struct err *e)
 {
 	struct buf path = { 0 }, text = { 0 };
 	struct config f = { 0 };
@@ -509,13 +510,14 @@ int adapter_open(struct adapter *a, const char *dir, const struct model_config *
 			        path.data);
 		goto out;
 	}
-	if (make_parts(a, &t, &f, c, e) < 0) {
+	if (make_parts(a, &t, &f, c, values, e) < 0) {
 		err_wrap(e, "%.200s", t.n_files == 1 ? t.file[0].path : dir);
 		goto out;
 	}
 	sha256_start(&sha);
 	sha256_add(&sha, text.data, text.len);
-	hash_tensors(&sha, &t);
+	if (values)
+		hash_tensors(&sha, &t);
 	sha256_end(&sha, a->hash);
 	rc = 0;
 out:
@@ -526,6 +528,16 @@ out:
 	if (rc < 0)
 		adapter_close(a);
 	return rc;
+}
+
+int adapter_open(struct adapter *a, const char *dir, const struct model_config *c, struct err *e)
+{
+	return open_adapter(a, dir, c, true, e);
+}
+
+int adapter_look(struct adapter *a, const char *dir, const struct model_config *c, struct err *e)
+{
+	return open_adapter(a, dir, c, false, e);
 }
 
 void adapter_close(struct adapter *a)
@@ -800,6 +812,6 @@ cJSON *adapter_describe(const struct adapter *a)
 	cJSON_AddBoolToObject(o, "rslora", a->rslora);
 	cJSON_AddNumberToObject(o, "skipped_tensors", a->skipped);
 	cJSON_AddItemToObject(o, "targets", list);
-	json_add_text(o, "hash", hex);
+	json_add_text(o, "hash", a->own ? hex : NULL);
 	return o;
 }

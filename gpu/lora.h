@@ -37,6 +37,9 @@ struct adapter {
  * module, A without B, ranks other than the config's (rank_pattern and alpha_pattern as PEFT
  * matches them), values that are no finite numbers. */
 int adapter_open(struct adapter *a, const char *dir, const struct model_config *c, struct err *e);
+/* The same without reading the values: quick, for lists. Its parts' a and b are NULL, and its hash
+ * tells nothing. */
+int adapter_look(struct adapter *a, const char *dir, const struct model_config *c, struct err *e);
 void adapter_close(struct adapter *a); /* safe on {0} and twice */
 
 struct adapter_save_options {

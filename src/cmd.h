@@ -26,6 +26,7 @@ extern const struct cmd cmd_import;
 extern const struct cmd cmd_episodes, cmd_show, cmd_search, cmd_diff;
 extern const struct cmd cmd_judge, cmd_judgements;
 extern const struct cmd cmd_fsck, cmd_db;
+extern const struct cmd cmd_model;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_tasks;
 extern const struct cmd cmd_prompts;

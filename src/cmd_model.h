@@ -1,0 +1,12 @@
+/*
+ * cmd_model.h - the words of `cadforge model`: a row in cmd_model.c's table, a function each.
+ */
+#ifndef CMD_MODEL_H
+#define CMD_MODEL_H
+
+#include "src/cmd.h"
+
+/* argv[0] is the word ("info"), flags and arguments follow; returns the exit status. */
+int model_info(const struct cmd *self, int argc, char **argv);
+
+#endif
