@@ -49,9 +49,9 @@ struct run {
 	struct lora_mix mix;
 	enum rows rows; /* whose logits are wanted */
 	bool window;    /* n <= BACKEND_WINDOW_MAX; may be cut back by backend_keep(). Decoding and
-	                 * windows are computed    alike; a prefill run (neither n = 1 nor window) may be
-	                 * computed otherwise, and where it is    cut may matter for the last bits: so
-	                 * callers cut the same prompt the same way */
+	                 * windows are computed    alike; a prefill run (neither n = 1 nor window) may
+	                 * be    computed otherwise, and where it is    cut may matter for the last bits:
+	                 * so    callers cut the same prompt the same way */
 	float *logits;  /* NULL, or [rows, V], written by the time of collect */
 };
 
@@ -71,6 +71,7 @@ struct backend_figures {
 	char device[160]; /* for people */
 	uint64_t weight_bytes, slot_bytes, kv_bytes_per_token, kv_bytes_free;
 	int slots_free, context, threads;
+	int vocabulary; /* rows of the head: values of a row of logits */
 };
 
 struct backend; /* starts with const struct backend_ops *ops */
