@@ -1,0 +1,181 @@
+/* The device layer over the host's own memory: every call does its work before it returns. For
+ * tests alone; see device.h. */
+#include "gpu/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/safetensors.h"
+
+struct device {
+	uint64_t taken_bytes;
+};
+
+enum { EMULATED_BYTES = 1 << 30 };
+
+struct device *device_open(struct err *e)
+{
+	struct device *d = calloc(1, sizeof(*d));
+	if (!d)
+		err_set(e, ERR_MEM, "out of memory");
+	return d;
+}
+
+void device_close(struct device *d)
+{
+	free(d);
+}
+
+void device_describe(struct device *d, struct device_about *out)
+{
+	memset(out, 0, sizeof(*out));
+	strcpy(out->name, "emulated device");
+	out->total_bytes = EMULATED_BYTES;
+	out->free_bytes = EMULATED_BYTES - d->taken_bytes;
+	out->processors = 4;
+}
+
+dev_stream device_stream(struct device *d)
+{
+	(void)d;
+	return NULL;
+}
+
+void *device_take(struct device *d, uint64_t bytes, struct err *e)
+{
+	/* not cleared: what reads before it writes shall meet NaN */
+	void *p = aligned_alloc(256, (bytes + 255) & ~(uint64_t)255);
+	if (!p) {
+		err_set(e, ERR_MEM, "out of memory: %llu bytes", (unsigned long long)bytes);
+		return NULL;
+	}
+	memset(p, 0xff, bytes);
+	d->taken_bytes += bytes;
+	return p;
+}
+
+void device_give(struct device *d, void *p)
+{
+	(void)d;
+	free(p);
+}
+
+void *device_take_pinned(struct device *d, uint64_t bytes, struct err *e)
+{
+	(void)d;
+	void *p = aligned_alloc(256, (bytes + 255) & ~(uint64_t)255);
+	if (!p)
+		err_set(e, ERR_MEM, "out of memory: %llu bytes", (unsigned long long)bytes);
+	else
+		memset(p, 0xff, bytes);
+	return p;
+}
+
+void device_give_pinned(struct device *d, void *p)
+{
+	(void)d;
+	free(p);
+}
+
+void device_upload(struct device *d, void *dst, const void *pinned, uint64_t bytes)
+{
+	device_copy(d, dst, pinned, bytes);
+}
+
+void device_download(struct device *d, void *pinned, const void *src, uint64_t bytes)
+{
+	device_copy(d, pinned, src, bytes);
+}
+
+void device_copy(struct device *d, void *dst, const void *src, uint64_t bytes)
+{
+	(void)d;
+	if (bytes)
+		memcpy(dst, src, bytes);
+}
+
+void device_zero(struct device *d, void *dst, uint64_t bytes)
+{
+	(void)d;
+	if (bytes)
+		memset(dst, 0, bytes);
+}
+
+void device_mark(struct device *d, int event)
+{
+	(void)d;
+	(void)event;
+}
+
+int device_wait(struct device *d, int event, struct err *e)
+{
+	(void)event;
+	return device_check(d, e);
+}
+
+int device_finish(struct device *d, struct err *e)
+{
+	return device_check(d, e);
+}
+
+int device_check(struct device *d, struct err *e)
+{
+	(void)d;
+	(void)e;
+	return 0;
+}
+
+float device_elapsed_ms(struct device *d, int from, int to)
+{
+	(void)d;
+	(void)from;
+	(void)to;
+	return 0;
+}
+
+void device_capture_begin(struct device *d)
+{
+	(void)d;
+}
+
+struct device_graph *device_capture_end(struct device *d)
+{
+	(void)d;
+	return NULL;
+}
+
+void device_graph_launch(struct device *d, struct device_graph *g)
+{
+	(void)d;
+	(void)g;
+}
+
+void device_graph_drop(struct device *d, struct device_graph *g)
+{
+	(void)d;
+	(void)g;
+}
+
+void device_gemm(struct device *d, const struct gemm *g)
+{
+	(void)d;
+	float *x = malloc(sizeof(*x) * (size_t)g->k * 2);
+	if (!x)
+		abort(); /* a test program with no memory for two rows */
+	float *w = x + g->k;
+	for (int i = 0; i < g->n; i++) {
+		for (int k = 0; k < g->k; k++)
+			w[k] = bf16_widen(g->w[(size_t)i * g->ldw + k]);
+		for (int t = 0; t < g->rows; t++) {
+			const uint16_t *high = g->x + (size_t)t * g->ldx;
+			const uint16_t *low = g->x_low ? g->x_low + (size_t)t * g->ldx : NULL;
+			float sum = 0;
+			for (int k = 0; k < g->k; k++)
+				sum += (bf16_widen(high[k]) + (low ? bf16_widen(low[k]) : 0)) *
+				       w[k];
+			float *y = g->y + (size_t)t * g->ldy + i;
+			*y = g->scale * sum + (g->add ? *y : 0);
+		}
+	}
+	free(x);
+}
