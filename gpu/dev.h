@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef uint16_t bf16; /* the upper half of a float */
+typedef uint16_t bf16;                  /* the upper half of a float */
 typedef struct dev_stream_ *dev_stream; /* a cudaStream_t; NULL in the emulation; as in device.h */
 
 #if defined(__CUDACC__)
@@ -212,6 +212,14 @@ DEV int atomic_add(int *p, int v)
 DEV unsigned atomic_add(unsigned *p, unsigned v)
 {
 	return atomicAdd(p, v);
+}
+DEV unsigned long long atomic_add(unsigned long long *p, unsigned long long v)
+{
+	return atomicAdd(p, v);
+}
+DEV int atomic_or(int *p, int v)
+{
+	return atomicOr(p, v);
 }
 DEV unsigned atomic_inc_wrap(unsigned *p, unsigned last) /* old; wraps to 0 after @last */
 {

@@ -241,6 +241,12 @@ static inline T atomic_add(T *p, T v)
 	*p = old + v;
 	return old;
 }
+static inline int atomic_or(int *p, int v)
+{
+	int old = *p;
+	*p = old | v;
+	return old;
+}
 static inline unsigned atomic_inc_wrap(unsigned *p, unsigned last)
 {
 	unsigned old = *p;

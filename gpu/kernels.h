@@ -97,6 +97,13 @@ struct k_act {
 	int32_t ld;
 };
 
+/* Multiprocessors of the device and a few choices that change speed, never values. */
+struct k_tuning {
+	int processors;
+	int fused_max; /* up to so many columns each block does the prologue itself (at most 8) */
+	bool early;    /* programmatic launches */
+};
+
 /* ---- embedding ---- */
 
 struct k_embed {
@@ -106,7 +113,8 @@ struct k_embed {
 	float *x;                  /* out: [columns][ldx] residual */
 	int32_t ldx;
 };
-void queue_embed(const struct k_embed *a, int columns, dev_stream s);
+
+void queue_embed(const struct k_embed *a, int columns, const struct k_tuning *t, dev_stream s);
 
 /* ---- LoRA beside a matrix ---- */
 
@@ -147,7 +155,7 @@ enum k_epilogue {
 	K_SPLIT,    /* rows below split to the column's row of the ring, the rest to y[column][row -
 	               split] */
 	K_SILU_MUL, /* rows/2 gate rows, then as many up rows: out[column][i] = silu(gate) up */
-	K_LOGITS    /* y[i][row] of column step->row[i] */
+	K_LOGITS    /* y[i][row] of column step->row[i]; with K_READY in's column i is row i */
 };
 
 struct k_stream {
@@ -165,7 +173,8 @@ struct k_stream {
 	float *y;
 	int32_t ld_y;
 	int32_t split;
-	float *ring;       /* [slot][ring_rows][ld_ring] f32: row of token t is t % ring_rows */
+	float *ring; /* [slot][ring_rows][ld_ring] f32: row of token t is t % ring_rows, a power of
+	                2 */
 	int64_t ring_slot; /* values from slot to slot */
 	int32_t ring_rows, ld_ring;
 	struct k_act out;
@@ -176,12 +185,6 @@ struct k_stream {
 	 * that are zero when first used. */
 	float *partial;
 	uint32_t *counter;
-};
-/* Multiprocessors of the device and a few choices that change speed, never values. */
-struct k_tuning {
-	int processors;
-	int fused_max; /* up to so many columns each block does the prologue itself (at most 8) */
-	bool early;    /* programmatic launches */
 };
 /* @columns: a bound on step->n_columns (for K_LOGITS on n_rows): the one it is captured for. */
 void queue_stream(const struct k_stream *a, int columns, const struct k_tuning *t, dev_stream s);
@@ -230,7 +233,8 @@ struct k_attention {
 };
 int k_attention_parts(int tokens);
 int64_t k_attention_scratch(int columns, int heads, int kv_heads, int hd, int parts);
-void queue_attention(const struct k_attention *a, int columns, const struct k_tuning *t, dev_stream s);
+void queue_attention(const struct k_attention *a, int columns, const struct k_tuning *t,
+                     dev_stream s);
 
 /* ---- picks ---- */
 
