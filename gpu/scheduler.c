@@ -907,7 +907,8 @@ static int build(struct scheduler *s, struct flight *f, struct request *prefill)
 	struct sequence *q[BACKEND_DECODE_MAX];
 	struct lookup_draft draft[BACKEND_DECODE_MAX];
 	int drafts[BACKEND_DECODE_MAX] = { 0 };
-	int n = 0, columns = 0;
+	int n = 0;
+	int columns = prefill ? 1 : 0; /* a prompt's last token is computed as decoding is */
 	double tokens = 0;
 
 	f->n = f->n_picks = f->columns = 0;
