@@ -37,7 +37,8 @@ struct tree {
 		int32_t id;
 	} * entry;
 	int n;
-	uint64_t *plain_words; /* tokens that are plain and begin with a word byte */
+	uint64_t *plain;       /* tokens of nothing but word bytes and blanks */
+	uint64_t *plain_words; /* of these, those that begin with a word byte */
 	uint64_t *always;      /* tokens without text, and rows without token */
 	int32_t stop[STOPS_MAX];
 	int n_stops;
@@ -140,6 +141,7 @@ static void tree_close(struct tree *t)
 		return;
 	free(t->node);
 	free(t->entry);
+	free(t->plain);
 	free(t->plain_words);
 	free(t->always);
 	free(t);
@@ -155,9 +157,10 @@ static struct tree *tree_open(const struct tokenizer *tokenizer, int vocabulary)
 	t->vocabulary = vocabulary;
 	t->words = (vocabulary + 63) / 64;
 	t->entry = calloc((size_t)vocabulary, sizeof(*t->entry));
+	t->plain = calloc((size_t)t->words, sizeof(uint64_t));
 	t->plain_words = calloc((size_t)t->words, sizeof(uint64_t));
 	t->always = calloc((size_t)t->words, sizeof(uint64_t));
-	if (!t->entry || !t->plain_words || !t->always || new_nodes(t, 1) < 0)
+	if (!t->entry || !t->plain || !t->plain_words || !t->always || new_nodes(t, 1) < 0)
 		goto fail;
 	int size = tokenizer_size(tokenizer);
 	for (int32_t id = 0; id < vocabulary; id++) {
@@ -176,17 +179,16 @@ static struct tree *tree_open(const struct tokenizer *tokenizer, int vocabulary)
 	t->node[0].to = t->n;
 	if (grow(t, 0, 0) < 0)
 		goto fail;
-	for (int k = 0; k < t->node[0].n_children; k++) {
-		/* below a child that is not plain whole, tokens that are themselves plain are met
-		 * one by one */
-		const struct node *n = &t->node[t->node[0].child + k];
-		for (int i = n->from; n->word && i < n->to; i++) {
-			bool plain = true;
-			for (size_t b = 0; b < t->entry[i].len; b++)
-				plain = plain && is_plain_byte((unsigned char)t->entry[i].bytes[b]);
-			if (plain)
-				set_bit(t->plain_words, t->entry[i].id);
-		}
+	for (int i = 0; i < t->n; i++) {
+		const struct entry *x = &t->entry[i];
+		size_t k = 0;
+		while (k < x->len && is_plain_byte((unsigned char)x->bytes[k]))
+			k++;
+		if (k < x->len)
+			continue;
+		set_bit(t->plain, x->id);
+		if (is_word_byte((unsigned char)x->bytes[0]))
+			set_bit(t->plain_words, x->id);
 	}
 	return t;
 fail:
@@ -736,27 +738,32 @@ static void take_all(const struct walk *w, const struct node *n)
 		set_bit(w->mask, w->tree->entry[i].id);
 }
 
+/* which plain tokens the mask has already */
+enum taken { TAKEN_NONE, TAKEN_WORDS, TAKEN_PLAIN };
+
 /* @p has taken @n's bytes: tokens below it that can go on. */
 static void walk(const struct walk *w, const struct node *n, const struct pylex *p,
-                 bool words_taken)
+                 enum taken taken)
 {
 	const struct tree *t = w->tree;
+	struct pylex next;
 
 	for (int i = n->from; i < n->own; i++)
 		set_bit(w->mask, t->entry[i].id);
 	for (int k = 0; k < n->n_children; k++) {
 		const struct node *child = &t->node[n->child + k];
-		if (words_taken && child->plain && child->word)
-			continue; /* the caller has them already */
-		struct pylex next = *p;
+		if (child->plain && (taken == TAKEN_PLAIN || (taken == TAKEN_WORDS && child->word)))
+			continue;
+		next = *p;
 		if (pylex_step(&next, w->api, child->byte))
 			continue;
-		if (next.lost || (child->plain && pylex_takes_words(&next)))
+		/* where anything goes, and what follows the program is prose */
+		if (next.lost || pylex_over(&next) || (child->plain && pylex_takes_words(&next)))
 			take_all(w, child);
-		else if (pylex_over(&next))
-			take_all(w, child); /* what follows the program is prose */
 		else
-			walk(w, child, &next, false);
+			walk(w, child, &next,
+			     taken == TAKEN_PLAIN && is_plain_byte(child->byte) ? TAKEN_PLAIN
+			                                                        : TAKEN_NONE);
 	}
 }
 
@@ -764,19 +771,21 @@ static void fill(const struct guard *g, uint64_t *mask)
 {
 	const struct tree *t = g->tree;
 	const struct walk w = { t, &g->names->api, mask };
-	bool words = false;
+	enum taken taken = TAKEN_NONE;
 
 	memcpy(mask, t->always, (size_t)t->words * sizeof(*mask));
 	if (pylex_takes_words(&g->code)) {
-		words = true;
+		taken = TAKEN_PLAIN;
 	} else if (pylex_at_line_begin(&g->code)) {
+		/* a letter ends the indentation, whichever it is */
 		struct pylex one = g->code;
-		words = !pylex_step(&one, &g->names->api, 'x') && pylex_takes_words(&one);
+		if (!pylex_step(&one, &g->names->api, 'x') && pylex_takes_words(&one))
+			taken = TAKEN_WORDS;
 	}
-	if (words)
-		for (int i = 0; i < t->words; i++)
-			mask[i] |= t->plain_words[i];
-	walk(&w, &t->node[0], &g->code, words);
+	const uint64_t *more = taken == TAKEN_PLAIN ? t->plain : t->plain_words;
+	for (int i = 0; taken != TAKEN_NONE && i < t->words; i++)
+		mask[i] |= more[i];
+	walk(&w, &t->node[0], &g->code, taken);
 }
 
 const uint64_t *guard_mask(struct guard *g)
