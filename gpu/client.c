@@ -290,7 +290,7 @@ static void on_taken(struct request *r, const cJSON *o)
 	buf_release(&r->frame);
 	snprintf(r->adapter_hash, sizeof(r->adapter_hash), "%s",
 	         json_string_or(o, "adapter_hash", ""));
-	for (int i = 0; in_thought && i < r->n; i++)
+	for (int i = 0; in_thought && i < r->n && r->answer[i].think.at == THINK_BEGIN; i++)
 		think_begin(&r->answer[i].think, true);
 }
 
@@ -617,8 +617,12 @@ static int client_generate(struct gpu *g, const struct gpu_request *r, uint32_t 
 		return err_set(e, ERR_MEM, "no memory for %d answers", r->n);
 	q->job = ++c->last_job;
 	q->n = q->left = r->n;
-	for (int i = 0; i < r->n; i++)
+	for (int i = 0; i < r->n; i++) {
 		answer_begin(&q->answer[i], q->job, i, false);
+		/* raw text goes on as it is: thoughts are an affair of conversations */
+		if (!r->messages)
+			q->answer[i].think.at = THINK_OUT;
+	}
 	if (put(&q->frame, INFER_GENERATE, q->job, describe(r), e) < 0 ||
 	    (c->engine.pid <= 0 && start(c, e) < 0)) {
 		buf_release(&q->frame);

@@ -749,6 +749,8 @@ static int remote_generate(struct gpu *g, const struct gpu_request *q, uint32_t 
 		made = made ? made : c;
 		c->remote = r;
 		answer_begin(&c->answer, r->last_request, i, false);
+		if (!q->messages)
+			c->answer.think.at = THINK_OUT;
 		c->body = describe(r, q, i);
 		if (start_try(c, e) < 0)
 			goto fail;

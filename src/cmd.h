@@ -21,6 +21,7 @@ extern const struct cmd cmd_score;
 extern const struct cmd cmd_bench;
 extern const struct cmd cmd_run;
 extern const struct cmd cmd_fork;
+extern const struct cmd cmd_generate;
 extern const struct cmd cmd_export;
 extern const struct cmd cmd_import;
 extern const struct cmd cmd_episodes, cmd_show, cmd_search, cmd_diff;

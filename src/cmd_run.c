@@ -11,9 +11,11 @@
 #include "config.h"
 #include "src/app.h"
 #include "src/base/clock.h"
+#include "src/model_flags.h"
 #include "src/packs.h"
 #include "src/session.h"
 #include "src/show.h"
+#include "src/source_model.h"
 
 enum { FROM_MAX = 4096 };
 
@@ -33,6 +35,8 @@ struct work {
 	int n_from;
 	const char *command, *prompt_set, *db;
 	double command_s;
+	struct model_flags model;
+	bool by_model; /* no files and no command */
 	bool no_gain_given;
 	/* what is shown */
 	double begun, told; /* of the step under way; the last line of progress */
@@ -251,7 +255,9 @@ static void on_saw(void *ctx, const struct session *s, enum session_sight what, 
 		break;
 	case SAW_ASK:
 		w->text_bytes = w->log_shown = 0;
-		begin_step(w, w->command ? "the command writes" : "reading");
+		begin_step(w, w->by_model  ? "the model writes"
+		              : w->command ? "the command writes"
+		                           : "reading");
 		break;
 	case SAW_TEXT:
 		w->text_bytes += len;
@@ -313,6 +319,8 @@ static int open_source(struct work *w, struct err *e)
 		.quiet = w->app.quiet,
 	};
 
+	if (w->by_model)
+		return source_model(&w->source, &w->app, &w->model, e);
 	if (!w->command)
 		return source_files(&w->source, w->from, w->n_from, e);
 	if (asprintf(&w->task_env, "CADFORGE_TASK=%s", w->task->id) < 0) {
@@ -349,6 +357,17 @@ static int print_settings(struct work *w, struct err *e)
 	cJSON_AddBoolToObject(o, "stop_on_error", r->stop_on_error);
 	json_add_text(o, "reference", w->o.scoring.reference);
 	json_add_text(o, "command", w->command);
+	if (w->by_model) {
+		cJSON *list = cJSON_AddArrayToObject(o, "adapters");
+		json_add_text(o, "model", w->model.model);
+		for (int i = 0; i < w->model.n_adapters; i++) {
+			cJSON *a = cJSON_CreateObject();
+			json_add_text(a, "dir", w->model.adapter[i].dir);
+			cJSON_AddNumberToObject(a, "scale", (double)w->model.adapter[i].weight);
+			cJSON_AddItemToArray(list, a);
+		}
+		cJSON_AddItemToObject(o, "sampling", model_flags_sampling(&w->model));
+	}
 	from = cJSON_AddArrayToObject(o, "files");
 	for (int i = 0; i < w->n_from; i++)
 		cJSON_AddItemToArray(from, cJSON_CreateString(w->from[i]));
@@ -364,7 +383,7 @@ static int play(struct work *w, struct err *e)
 	struct episode_rules *r = &w->o.rules;
 
 	/* files do not follow from the prompt: that one brought nothing says nothing of the next */
-	if (!w->command && !w->no_gain_given)
+	if (w->n_from && !w->no_gain_given)
 		r->no_gain = 0;
 	r->completions = w->source.count;
 	w->o.app = &w->app;
@@ -421,7 +440,6 @@ enum flag {
 	FLAG_COMMAND_WALL,
 	FLAG_PROMPTS,
 	FLAG_DB,
-	FLAG_MODEL,
 };
 
 static int add_file(struct work *w, const char *file)
@@ -432,16 +450,6 @@ static int add_file(struct work *w, const char *file)
 	return 0;
 }
 
-static void tell_no_model(const struct work *w)
-{
-	app_tell(
-		"this build has no model of its own yet; what works: --%s F1.py F2.py ... (%s), or "
-		"--from-command CMD (any program that reads a prompt and prints an answer)",
-		w->self == &cmd_run ? "from" : "file",
-		w->self == &cmd_run ? "file k is the answer of turn k"
-				    : "a program, or what a model answered");
-}
-
 /* 0; or an exit status, + 1000 so that 0 can be one. */
 enum { LEAVE = 1000 };
 
@@ -449,6 +457,8 @@ static int take_flag(struct work *w, int opt, char **argv)
 {
 	int rc = 0, f = app_flag(&w->app, w->self, opt, optarg);
 
+	if (f == 0)
+		f = model_flag(&w->model, opt, optarg);
 	if (f == 2)
 		return LEAVE + EXIT_DONE;
 	if (f < 0)
@@ -493,9 +503,6 @@ static int take_flag(struct work *w, int opt, char **argv)
 	case FLAG_DB:
 		w->db = optarg;
 		break;
-	case FLAG_MODEL:
-		tell_no_model(w);
-		return LEAVE + EXIT_LACKS;
 	default:
 		return LEAVE + app_bad_flag(w->self, opt, argv);
 	}
@@ -534,17 +541,32 @@ static int parse(struct work *w, const struct option *options, int argc, char **
 	return 0;
 }
 
-static int check_source(const struct work *w)
+/* Who writes: files, a command or a model. */
+static int check_source(struct work *w)
 {
+	bool run = w->self == &cmd_run;
+	struct err e;
+
 	if (w->n_from && w->command)
 		return app_usage(
 			w->self,
 			"files and a command were given: only one of them can write the answers");
-	if (!w->n_from && !w->command) {
-		tell_no_model(w);
-		return EXIT_LACKS;
-	}
-	return 0;
+	if ((w->n_from || w->command) && w->model.given)
+		return app_usage(
+			w->self,
+			"%s and a model were given: only one of them can write the answers",
+			w->n_from ? "files" : "a command");
+	if (w->n_from || w->command)
+		return 0;
+	w->by_model = true;
+	if (model_flags_finish(&w->model, &e) == 0)
+		return 0;
+	app_tell(
+		"%s; or --%s F1.py F2.py ... (%s), or --from-command CMD (any program that reads a "
+		"prompt and prints an answer)",
+		e.text, run ? "from" : "file",
+		run ? "file k is the answer of turn k" : "a program, or what a model answered");
+	return EXIT_LACKS;
 }
 
 #define COMMON_OPTIONS                                                                             \
@@ -557,16 +579,13 @@ static int check_source(const struct work *w)
 		{ "from-command", required_argument, NULL, FLAG_FROM_COMMAND },                    \
 		{ "command-wall", required_argument, NULL, FLAG_COMMAND_WALL },                    \
 		{ "prompts", required_argument, NULL, FLAG_PROMPTS },                              \
-		{ "model", required_argument, NULL, FLAG_MODEL },                                  \
-		{ "adapter", required_argument, NULL, FLAG_MODEL },                                \
-	{                                                                                          \
-		"db", required_argument, NULL, FLAG_DB                                             \
-	}
+		{ "db", required_argument, NULL, FLAG_DB }, MODEL_LONG_OPTIONS
 
 static void work_init(struct work *w, const struct cmd *self)
 {
 	*w = (struct work){ .self = self, .prompt_set = PROMPTS_DEFAULT, .command_s = 600 };
 	app_init(&w->app);
+	model_flags_init(&w->model);
 	episode_rules_default(&w->o.rules);
 }
 
@@ -601,7 +620,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		goto fail;
 	if ((rc = check_source(w)) != 0)
 		goto out;
-	w->o.source_word = w->command ? "command" : "file";
+	w->o.source_word = w->by_model ? "model" : w->command ? "command" : "file";
 	if (load_prompts(w, &e) < 0 || open_source(w, &e) < 0 || print_settings(w, &e) < 0 ||
 	    open_store(w, &e) < 0)
 		goto fail;
@@ -687,7 +706,7 @@ static int run_fork(const struct cmd *self, int argc, char **argv)
 	}
 	if ((rc = check_source(w)) != 0)
 		goto out;
-	/* one turn by a command, else one a file */
+	/* one turn by a command or a model, else one a file */
 	if (w->o.rules.rounds == 0)
 		w->o.rules.rounds = w->n_from ? w->n_from : 1;
 	app_find(&w->app);
@@ -703,7 +722,7 @@ static int run_fork(const struct cmd *self, int argc, char **argv)
 		err_wrap(&e, "episode %lld", (long long)w->o.episode);
 		goto fail;
 	}
-	w->o.source_word = w->command ? "command" : "fork";
+	w->o.source_word = w->by_model ? "model" : w->command ? "command" : "fork";
 	if (load_prompts(w, &e) < 0 || open_source(w, &e) < 0)
 		goto fail;
 	rc = play(w, &e);
@@ -718,7 +737,8 @@ out:
 
 const struct cmd cmd_run = {
 	.name = "run",
-	.usage = "run TASK --from FILE... | --from-command CMD [--turns N] [--group N] [--json]",
+	.usage =
+		"run TASK (--model M | --from FILE... | --from-command CMD) [--turns N] [--group N] [--json]",
 	.summary = "a whole episode: answers built, scored, repaired, stored",
 	.help = "  --from F1 F2 ...  file k is the answer of turn k: a program (.py), or what a model wrote\n"
 		"  --from-command C  a shell command writes the answers: prompt on its standard input,\n"
@@ -733,23 +753,23 @@ const struct cmd cmd_run = {
 		"  --stop-on-error   stop after a program that does not build\n"
 		"  --profile P       the reward (exact); --reference R: see score\n"
 		"  --prompts NAME    the prompt set (default)\n"
-		"  --db FILE         the database (CADFORGE_DB, else the user's)\n"
-		"  --model M, --adapter A  this build has no model of its own yet\n",
+		"  --db FILE         the database (CADFORGE_DB, else the user's)\n" MODEL_HELP
+			SAMPLING_HELP,
 	.engine = true,
 	.run = run,
 };
 
 const struct cmd cmd_fork = {
 	.name = "fork",
-	.usage = "fork EP.T --file FILE... | --from-command CMD [--json]",
+	.usage = "fork EP.T (--model M | --file FILE... | --from-command CMD) [--json]",
 	.summary = "a new turn that goes on from a stored one",
 	.help = "  --file F ...      the answer: a program (.py), or what a model wrote; with several,\n"
 		"                    the next goes on from the best turn\n"
 		"  --from-command C, --command-wall S, --enough TOTAL, --no-gain N, --stop-on-error,\n"
 		"  --prompts NAME, --profile P, --reference R, --db FILE: see run; profile and prompts\n"
 		"                    are the episode's unless given\n"
-		"  --turns N         at most so many turns (1; with --file one a file)\n"
-		"  --model M, --adapter A  this build has no model of its own yet\n",
+		"  --turns N         at most so many turns (1; with --file one a file)\n" MODEL_HELP
+			SAMPLING_HELP,
 	.engine = true,
 	.run = run_fork,
 };

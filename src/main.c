@@ -18,7 +18,7 @@ static const struct cmd *const verbs[] = {
 	&cmd_build,   &cmd_score,      &cmd_run,   &cmd_fork,   &cmd_tasks,
 	&cmd_prompts, &cmd_episodes,   &cmd_show,  &cmd_search, &cmd_diff,
 	&cmd_judge,   &cmd_judgements, &cmd_fsck,  &cmd_db,     &cmd_export,
-	&cmd_import,  &cmd_model,      &cmd_bench, &cmd_doctor
+	&cmd_import,  &cmd_generate,   &cmd_model, &cmd_bench,  &cmd_doctor
 };
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
 

@@ -273,8 +273,20 @@ static int make_prompt(struct session *s, struct err *e)
 	return s->prompt ? 0 : -1;
 }
 
+/* What every prompt of this task begins with: its user message without a turn to repair. */
+static size_t shared_bytes(const struct session *s)
+{
+	cJSON *first = repair_messages(s->o->prompts, s->o->task, NULL, NULL);
+	const cJSON *last = cJSON_GetArrayItem(first, cJSON_GetArraySize(first) - 1);
+	size_t n = strlen(json_string_or(last, "content", ""));
+
+	cJSON_Delete(first);
+	return n;
+}
+
 static int do_ask(struct session *s, struct episode_event *out, struct err *e)
 {
+	const struct best_turn *p = remembered(s, s->effect.parent.turn);
 	struct buf text = { 0 };
 	cJSON *o;
 	int rc;
@@ -306,6 +318,10 @@ static int do_ask(struct session *s, struct episode_event *out, struct err *e)
 			.turn = s->number,
 			.prompt = buf_str(&text),
 			.prompt_len = text.len,
+			.messages = s->prompt,
+			.shared = shared_bytes(s),
+			.previous = p ? buf_str(&p->program) : NULL,
+			.siblings = s->member ? s->machine.rules.group - s->member + 1 : 1,
 			.ctx = s,
 			.tick = on_tick,
 			.text = on_text,
@@ -366,6 +382,9 @@ static int do_score(struct session *s, struct episode_event *out, struct err *e)
 	cJSON_AddStringToObject(o, "finish", finish_name(c->finish));
 	json_add_figure(o, "seconds", c->seconds);
 	turn_event_json(&s->events, "completion", o);
+	if (c->author.known)
+		turn_event(&s->events, "generation", buf_str(&c->author.figures),
+		           c->author.figures.len);
 	tell(s, SAW_COMPLETION, NULL, 0);
 	struct scoring_input in = {
 		.task = s->o->task,
@@ -397,6 +416,7 @@ static int do_commit(struct session *s, struct episode_event *out, struct err *e
 		.episode = s->episode,
 		.parent = s->effect.parent.turn,
 		.source = s->o->source_word,
+		.author = s->completion.author.known ? &s->completion.author : NULL,
 		.finish = finish_name(s->completion.finish),
 		.member = s->member,
 		.started_us = s->started_us,

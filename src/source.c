@@ -25,6 +25,9 @@ const char *finish_name(enum finish f)
 void completion_release(struct completion *c)
 {
 	buf_release(&c->text);
+	buf_release(&c->author.sampling);
+	buf_release(&c->author.tokens);
+	buf_release(&c->author.figures);
 	*c = (struct completion){ 0 };
 }
 

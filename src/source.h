@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <cjson/cJSON.h>
+
 #include "engine/extract.h"
 #include "src/base/buf.h"
 
@@ -23,14 +25,30 @@ struct ask {
 	int turn;           /* the number that the turn is going to have */
 	const char *prompt; /* the whole prompt as text */
 	size_t prompt_len;
+	const cJSON *messages; /* the same as messages, the last one the user's; */
+	size_t shared;         /* of whose content so many bytes begin every prompt of the task */
+	const char *previous;  /* the program that is to be repaired; NULL: a first try */
+	int siblings;          /* asks for this same prompt from here on, this one counted */
 	void *ctx;
 	int (*tick)(void *ctx); /* at least four times a second; not 0: stop */
 	/* the text as it comes, in pieces of any bytes; all of them together are the completion */
 	void (*text)(void *ctx, const char *text, size_t len);
 };
 
+/* A model's part in a completion, for the store. */
+struct author {
+	bool known; /* a model wrote it: the rest holds */
+	char model[256], model_hash[65], adapter[512], adapter_hash[65],
+		backend[256];                 /* "": none */
+	int prompt_tokens, completion_tokens; /* -1: not known */
+	struct buf sampling;                  /* JSON object */
+	struct buf tokens;  /* JSON: {"ids", "logprobs", "entropy", "top"}; an array item a token */
+	struct buf figures; /* JSON object: what making it took */
+};
+
 struct completion {
 	struct buf text;
+	struct author author;
 	enum finish finish;
 	enum extract_rule rule; /* how the program is found in it */
 	double seconds;

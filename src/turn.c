@@ -133,7 +133,7 @@ static void print_page(struct buf *out, const struct turn_new *t)
 		.parent = t->parent,
 		.source = t->source,
 		.finish = t->finish,
-		.model = t->model,
+		.model = t->author ? t->author->model : t->model,
 		.score = s->json,
 		.prompt = t->prompt,
 		.program = buf_str(&s->program),
@@ -146,6 +146,11 @@ static void print_page(struct buf *out, const struct turn_new *t)
 		if (strcmp(s->pictures[i].name, "sheet") == 0)
 			page.sheet_name = "sheet.png";
 	page_turn_markdown(out, &page, 1);
+}
+
+static const char *or_null(const char *text)
+{
+	return *text ? text : NULL;
 }
 
 int turn_commit(struct store *s, const struct turn_new *t, int *number, struct err *e)
@@ -167,6 +172,8 @@ int turn_commit(struct store *s, const struct turn_new *t, int *number, struct e
 		snprintf(names[i], sizeof(names[i]), "%s.png", sc->pictures[i].name);
 		add_artifact(artifact, &n, names[i], "view", &sc->pictures[i].png);
 	}
+	if (t->author)
+		add_artifact(artifact, &n, "tokens.json", "tokens", &t->author->tokens);
 	add_artifact(artifact, &n, "notes.txt", "notes", &notes);
 	add_artifact(artifact, &n, "turn.md", "markdown", &page);
 	if (t->events)
@@ -187,8 +194,6 @@ int turn_commit(struct store *s, const struct turn_new *t, int *number, struct e
 		.committed_us = t->committed_us,
 		.model = t->model,
 		.adapter = t->adapter,
-		.backend = t->backend,
-		.sampling = t->sampling,
 		.finish = t->finish,
 		.member = t->member,
 		.prompt_tokens = -1,
@@ -207,6 +212,17 @@ int turn_commit(struct store *s, const struct turn_new *t, int *number, struct e
 		.events = t->events ? t->events->v : NULL,
 		.n_events = t->events ? t->events->n : 0,
 	};
+	if (t->author) {
+		const struct author *a = t->author;
+		row.model = or_null(a->model);
+		row.model_hash = or_null(a->model_hash);
+		row.adapter = or_null(a->adapter);
+		row.adapter_hash = or_null(a->adapter_hash);
+		row.backend = or_null(a->backend);
+		row.sampling = or_null(buf_str(&a->sampling));
+		row.prompt_tokens = a->prompt_tokens;
+		row.completion_tokens = a->completion_tokens;
+	}
 	rc = store_turn_commit(s, &row, number, e);
 out:
 	buf_release(&prompt);

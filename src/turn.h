@@ -6,6 +6,8 @@
  * build.log, reward.json), each left out where there is none:
  *     shape.brep, shape.step, shape.stl         kinds brep, step, stl
  *     front.png, ..., sheet.png                 kind view
+ *     tokens.json                               kind tokens: ids and log-probabilities of a model's
+ *                                               answer
  *     notes.txt                                 kind notes: a line a note
  *     turn.md                                   kind markdown: all of it as a page
  */
@@ -37,12 +39,13 @@ void turn_event_text_end(struct turn_events *ev);
 struct turn_new {
 	int64_t episode;
 	int parent;
-	const char *source;                               /* "file", "command", "import", ... */
-	const char *model, *adapter, *sampling, *backend; /* or NULL */
-	const char *finish;                               /* or NULL */
-	int member;                                       /* of a group, from 1; 0 */
-	int64_t started_us, committed_us;                 /* 0: now */
-	const cJSON *prompt;                              /* messages, or NULL */
+	const char *source;               /* "file", "command", "import", ... */
+	const char *model, *adapter;      /* what an import says of them, or NULL; */
+	const struct author *author;      /* what is known of a model that wrote it here, or NULL */
+	const char *finish;               /* or NULL */
+	int member;                       /* of a group, from 1; 0 */
+	int64_t started_us, committed_us; /* 0: now */
+	const cJSON *prompt;              /* messages, or NULL */
 	const char *completion;
 	size_t completion_len;
 	const struct scored *scored;

@@ -133,10 +133,10 @@ claim $? "what was made before a command failed stays"
 # ---- what cannot be run ----
 expect 2 "the nearest is drawer_handle_two_bolt" "$cadforge" run drawer_handle_two_bolts --from good.py
 claim $? "an unknown task names the nearest"
-expect 3 "has no model of its own yet" "$cadforge" run $task
-claim $? "without files and command it says that there is no model, and what works"
-expect 3 "has no model of its own yet" "$cadforge" run $task --model /some/where
-claim $? "a model is not silently left out"
+expect 3 "no model was named" "$cadforge" run $task
+claim $? "without files and command it says that there is no model, and what to give"
+expect 2 "/some/where: no such folder" "$cadforge" run $task --model /some/where
+claim $? "a model that is not there is told"
 expect 2 "nothere.py" "$cadforge" run $task --from good.py nothere.py
 claim $? "a file that is not there is told before anything runs"
 expect 2 "only one of them can write" "$cadforge" run $task --from good.py --from-command cat

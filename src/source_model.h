@@ -1,0 +1,20 @@
+/*
+ * source_model.h - completions from a model (src/source.h): our own engine or a server, through
+ * gpu.h's door.
+ *
+ * A group is asked for at once and told one by one: while the first is built and scored the others
+ * are still being written. A repair's prompt shares its head with the first one's, and its program
+ * drafts from the one that is repaired. What was thought stands in the completion between <think>
+ * marks, as the model would write it.
+ */
+#ifndef SRC_SOURCE_MODEL_H
+#define SRC_SOURCE_MODEL_H
+
+#include "src/model_flags.h"
+#include "src/source.h"
+
+/* Starts the engine. Borrows @a and @m until it is closed. 0, or -1 with @e. */
+int source_model(struct source *out, const struct app *a, const struct model_flags *m,
+                 struct err *e);
+
+#endif
