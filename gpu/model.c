@@ -266,7 +266,7 @@ static int take_in(void *ctx, const struct wanted *w, struct err *e)
 			return err_set(e, ERR_INPUT,
 			               "%.200s: tensor '%s' holds values that are no finite "
 			               "numbers: the file is damaged, or its training diverged",
-			               file_of(r->m, t), w->name);
+			               file_of(r->m, t), t->name);
 	}
 	return 0;
 }
