@@ -1,12 +1,14 @@
 #include "gpu/bpe.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "src/base/clock.h"
 
-enum { NEVER = UINT32_MAX, SHORT = 48 };
+enum { NEVER = UINT32_MAX, SHORT = 48, THREADS_MAX = 4 };
 
 struct bpe_piece {
 	uint32_t id; /* NEVER: empty */
@@ -137,17 +139,24 @@ static inline struct bpe_piece *place(const struct bpe *b, const unsigned char *
 	}
 }
 
-int bpe_index(struct bpe *b, const uint32_t *hidden, int n_merges, struct err *e)
+static struct bpe_pair *empty_pairs(uint32_t mask)
+{
+	size_t bytes = ((size_t)mask + 1) * sizeof(struct bpe_pair);
+	struct bpe_pair *p = malloc(bytes);
+
+	return p ? memset(p, 0xff, bytes) : NULL;
+}
+
+int bpe_index(struct bpe *b, const uint32_t *hidden, struct err *e)
 {
 	b->piece_mask = mask_for((size_t)b->n);
-	b->pair_mask = mask_for((size_t)n_merges);
+	b->pair_mask = b->piece_mask; /* there are about as many */
 	b->piece = malloc(((size_t)b->piece_mask + 1) * sizeof(*b->piece));
-	b->pair = malloc(((size_t)b->pair_mask + 1) * sizeof(*b->pair));
+	b->pair = empty_pairs(b->pair_mask);
 	b->first = malloc(65536 * sizeof(*b->first));
 	if (!b->piece || !b->pair || !b->first)
-		return err_set(e, ERR_MEM, "no memory for %d tokens and %d merges", b->n, n_merges);
+		return err_set(e, ERR_MEM, "no memory for %d tokens", b->n);
 	memset(b->piece, 0xff, ((size_t)b->piece_mask + 1) * sizeof(*b->piece));
-	memset(b->pair, 0xff, ((size_t)b->pair_mask + 1) * sizeof(*b->pair));
 	memset(b->first, 0xff, 65536 * sizeof(*b->first));
 	for (int id = 0; id < b->n; id++) {
 		struct bpe_token t = b->token[id];
@@ -175,20 +184,46 @@ int32_t bpe_find(const struct bpe *b, const void *bytes, size_t len)
 	return s->id == NEVER ? -1 : (int32_t)s->id;
 }
 
-void bpe_merge(struct bpe *b, int32_t left, int32_t right, int32_t to, uint32_t rank)
+static struct bpe_pair *pair_place(const struct bpe *b, uint32_t left, uint32_t right)
 {
-	uint32_t l = (uint32_t)left, r = (uint32_t)right;
-	uint32_t i = hash_pair(b, l, r) & b->pair_mask;
+	uint32_t i = hash_pair(b, left, right) & b->pair_mask;
 
-	while (b->pair[i].rank != NEVER && (b->pair[i].left != l || b->pair[i].right != r))
+	while (b->pair[i].rank != NEVER && (b->pair[i].left != left || b->pair[i].right != right))
 		i = (i + 1) & b->pair_mask;
-	b->pair[i] = (struct bpe_pair){ l, r, rank, (uint32_t)to };
+	return &b->pair[i];
+}
+
+static int more_pairs(struct bpe *b, struct err *e)
+{
+	struct bpe_pair *was = b->pair;
+	uint32_t n = b->pair_mask + 1;
+
+	if (!(b->pair = empty_pairs(2 * n - 1))) {
+		b->pair = was;
+		return err_set(e, ERR_MEM, "no memory for %u merges", n);
+	}
+	b->pair_mask = 2 * n - 1;
+	for (uint32_t i = 0; i < n; i++)
+		if (was[i].rank != NEVER)
+			*pair_place(b, was[i].left, was[i].right) = was[i];
+	free(was);
+	return 0;
+}
+
+int bpe_merge(struct bpe *b, int32_t left, int32_t right, int32_t to, uint32_t rank, struct err *e)
+{
+	if (b->n_pairs >= b->pair_mask / 2 && more_pairs(b, e) < 0)
+		return -1;
+	struct bpe_pair *p = pair_place(b, (uint32_t)left, (uint32_t)right);
+	b->n_pairs += p->rank == NEVER;
+	*p = (struct bpe_pair){ (uint32_t)left, (uint32_t)right, rank, (uint32_t)to };
 	struct bpe_token tl = b->token[left], tr = b->token[right];
 	if (tl.len == 1 && tr.len == 1) {
 		unsigned char x = (unsigned char)b->bytes.data[tl.at];
 		unsigned char y = (unsigned char)b->bytes.data[tr.at];
 		b->first[x << 8 | y] = (struct bpe_join){ rank, (uint32_t)to };
 	}
+	return 0;
 }
 
 /* ---- merging ---- */
@@ -350,30 +385,69 @@ static int merge(const struct bpe *b, const unsigned char *piece, size_t n, int3
 	return n <= SHORT ? merge_short(b, piece, (int)n, out) : merge_long(b, piece, n, out, e);
 }
 
-int bpe_finish(struct bpe *b, struct err *e)
+/* One of several threads that find the whole tokens; each has words of the bit set to itself. */
+struct share {
+	const struct bpe *b;
+	uint32_t *whole;
+	int from, to; /* ids; from is a multiple of 32 */
+	int failed;
+	pthread_t thread;
+	bool running;
+};
+
+static void *find_whole(void *arg)
 {
+	struct share *s = arg;
+	const struct bpe *b = s->b;
+	struct err e;
 	int32_t *out = malloc((b->longest + 1) * sizeof(*out));
 
-	b->whole = calloc((size_t)b->n / 32 + 1, sizeof(*b->whole));
-	if (!out || !b->whole) {
-		free(out);
-		return err_set(e, ERR_MEM, "no memory for %d tokens", b->n);
-	}
-	for (uint32_t i = 0; i <= b->piece_mask; i++) {
-		uint32_t id = b->piece[i].id;
-		if (id == NEVER)
-			continue;
+	s->failed = !out;
+	for (int id = s->from; id < s->to && out; id++) {
 		struct bpe_token t = b->token[id];
-		int n = merge(b, (const unsigned char *)b->bytes.data + t.at, t.len, out, e);
+		const unsigned char *p = (const unsigned char *)b->bytes.data + t.at;
+		if (t.len == 0 || t.len > b->longest)
+			continue;
+		int n = merge(b, p, t.len, out, &e);
 		if (n < 0) {
-			free(out);
-			return -1;
+			s->failed = 1;
+			break;
 		}
-		if (n == 1 && out[0] == (int32_t)id)
-			b->whole[id / 32] |= 1u << (id % 32);
+		/* not so a token that was left out of the index: its bytes give others */
+		if (n == 1 && out[0] == id)
+			s->whole[id / 32] |= 1u << (id % 32);
 	}
 	free(out);
-	return 0;
+	return NULL;
+}
+
+int bpe_finish(struct bpe *b, struct err *e)
+{
+	struct share s[THREADS_MAX];
+	long n = b->n < 10000 ? 1 : sysconf(_SC_NPROCESSORS_ONLN);
+	bool failed = false;
+
+	if (n < 1 || n > THREADS_MAX)
+		n = n < 1 ? 1 : THREADS_MAX;
+	b->whole = calloc((size_t)b->n / 32 + 1, sizeof(*b->whole));
+	if (!b->whole)
+		return err_set(e, ERR_MEM, "no memory for %d tokens", b->n);
+	for (int i = 0; i < n; i++) {
+		int from = (int)(b->n * (int64_t)i / n) & ~31;
+		int to = i + 1 == n ? b->n : (int)(b->n * (int64_t)(i + 1) / n) & ~31;
+		s[i] = (struct share){ .b = b, .whole = b->whole, .from = from, .to = to };
+		/* the last share is this thread's, and those for which there is no thread */
+		s[i].running =
+			i + 1 < n && pthread_create(&s[i].thread, NULL, find_whole, &s[i]) == 0;
+		if (!s[i].running)
+			find_whole(&s[i]);
+	}
+	for (int i = 0; i < n; i++) {
+		if (s[i].running)
+			pthread_join(s[i].thread, NULL);
+		failed |= s[i].failed;
+	}
+	return failed ? err_set(e, ERR_MEM, "no memory for %d tokens", b->n) : 0;
 }
 
 int bpe_encode(const struct bpe *b, const unsigned char *piece, size_t len, int32_t *out,

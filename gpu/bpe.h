@@ -27,7 +27,7 @@ struct bpe {
 	struct bpe_piece *piece; /* bytes -> id */
 	uint32_t piece_mask;
 	struct bpe_pair *pair; /* (id, id) -> rank, id */
-	uint32_t pair_mask;
+	uint32_t pair_mask, n_pairs;
 	struct bpe_join *first; /* (byte, byte) -> rank, id; [256 * 256] */
 	uint32_t *whole;        /* a bit an id: its own bytes encode to it alone */
 	size_t longest;         /* bytes of the longest token in @piece */
@@ -44,13 +44,13 @@ int bpe_token(struct bpe *b, int64_t id, const void *bytes, size_t len, struct e
 
 /* Makes tokens findable by their bytes: call it after the base vocabulary is there. Ids whose bit
  * in @hidden is set are left out (NULL: none). Two tokens of equal bytes are ERR_INPUT. */
-int bpe_index(struct bpe *b, const uint32_t *hidden, int n_merges, struct err *e);
+int bpe_index(struct bpe *b, const uint32_t *hidden, struct err *e);
 /* The id of these bytes among what was indexed, or -1. */
 int32_t bpe_find(const struct bpe *b, const void *bytes, size_t len);
 
 /* Joins tokens @left and @right to @to; ranks rise from call to call. The last one counts when a
- * pair comes twice. */
-void bpe_merge(struct bpe *b, int32_t left, int32_t right, int32_t to, uint32_t rank);
+ * pair comes twice. 0; -1 (ERR_MEM). */
+int bpe_merge(struct bpe *b, int32_t left, int32_t right, int32_t to, uint32_t rank, struct err *e);
 
 /* Ends the making: finds which tokens are whole. Every byte must have a token. */
 int bpe_finish(struct bpe *b, struct err *e);
