@@ -37,6 +37,7 @@ struct sequence {
 	int slot;    /* -1: none */
 	int fed;     /* tokens its slot has taken, those in flights among them */
 	int flights; /* steps under way that it is in */
+	int ahead;   /* tokens under way: picks of those steps */
 	unsigned alone;
 	struct sampling sampling;
 	struct ids answer; /* drafts are written behind its end */
@@ -470,7 +471,7 @@ static int lose(struct scheduler *s, const struct err *why, struct err *e)
 		struct request *r = s->request[i];
 		r->flights = 0;
 		for (int k = 0; k < r->n; k++)
-			r->seq[k].flights = 0;
+			r->seq[k].flights = r->seq[k].ahead = 0;
 	}
 	for (int i = 0; i < s->n_requests; i++)
 		request_end(s, s->request[i], SEQUENCE_ERROR, s->lost.text);
@@ -824,8 +825,8 @@ static int add_decode(struct scheduler *s, struct flight *f, struct sequence *q,
                       const struct lookup_draft *d, int drafts)
 {
 	struct request *r = q->r;
-	const bool ahead = q->flights > 0;
-	int missing = known(q) + q->flights - q->fed; /* 1, or more when its slot is made anew */
+	const bool ahead = q->ahead > 0;
+	int missing = known(q) + q->ahead - q->fed; /* 1, or more when its slot is made anew */
 	int n = missing < BACKEND_WINDOW_MAX ? missing : BACKEND_WINDOW_MAX;
 	int32_t *ids = f->ids[f->n];
 	struct part *part = &f->part[f->n];
@@ -836,7 +837,7 @@ static int add_decode(struct scheduler *s, struct flight *f, struct sequence *q,
 		memcpy(ids, q->answer.id + (q->fed - r->n_prompt), (size_t)n * sizeof(*ids));
 	if (n == missing) {
 		const uint64_t *mask = q->guard ? guard_mask(q->guard) : NULL;
-		if (add_pick(s, f, q, f->n, n - 1, q->answer.n + q->flights, mask) < 0)
+		if (add_pick(s, f, q, f->n, n - 1, q->answer.n + q->ahead, mask) < 0)
 			return -1;
 		for (int i = 0; i < drafts; i++) {
 			int32_t id = d->id[i];
@@ -919,11 +920,13 @@ static int build(struct scheduler *s, struct flight *f, struct request *prefill)
 			struct sequence *c = &r->seq[k];
 			if (c->ended || c->slot < 0 || (s->one_run && c->alone == s->alone))
 				continue;
+			/* what is under way ends it, or makes its slot anew */
 			if (c->flights > 0 &&
-			    ((r->max_tokens && c->answer.n + c->flights >= r->max_tokens) ||
-			     known(c) + c->flights > s->context))
-				continue; /* what is under way ends it */
-			int missing = known(c) + c->flights - c->fed;
+			    (c->ahead == 0 ||
+			     (r->max_tokens && c->answer.n + c->ahead >= r->max_tokens) ||
+			     known(c) + c->ahead > s->context))
+				continue;
+			int missing = known(c) + c->ahead - c->fed;
 			int take = missing < BACKEND_WINDOW_MAX ? missing : BACKEND_WINDOW_MAX;
 			if (columns + take > BACKEND_DECODE_MAX)
 				continue;
@@ -1017,6 +1020,7 @@ static void commit(struct scheduler *s, struct flight *f)
 		if (p->q) {
 			p->q->fed += p->n;
 			p->q->flights++;
+			p->q->ahead += p->n_picks > 0;
 			p->q->f.drafted += p->drafted;
 		} else {
 			p->r->stem_fed += p->n;
@@ -1034,6 +1038,7 @@ static int landed_decode(struct scheduler *s, const struct flight *f, const stru
 	bool cut = false;
 
 	q->flights--;
+	q->ahead -= p->n_picks > 0;
 	for (int i = 0; i < p->n_picks && !q->ended; i++) {
 		const struct picked *got = &s->picked[p->first_pick + i];
 		if (got->id < 0 || got->id >= s->vocabulary) {
