@@ -339,14 +339,13 @@ void exact_failed(struct exact_reward *out, const struct exact_profile *p,
 		out->term[t] = out->weight[t] = out->adds[t] = NAN;
 }
 
-double exact_credit(cJSON *checks, const double *blank, int n)
+/* The weighted mean that is left of the scores by one blank. With @write it is written. */
+static double credit_by(cJSON *checks, const double *blank, bool write)
 {
 	double met = 0, room = 0, sum = 0, all = 0;
 	cJSON *c;
 	int i = 0;
 
-	if (cJSON_GetArraySize(checks) != n)
-		blank = NULL;
 	cJSON_ArrayForEach(c, checks)
 	{
 		double w = json_number_or(c, "weight", 1), s = json_number_or(c, "score", 0);
@@ -361,14 +360,34 @@ double exact_credit(cJSON *checks, const double *blank, int n)
 	{
 		double w = json_number_or(c, "weight", 1), s = json_number_or(c, "score", 0);
 		double credit = blank ? fmax(0, s - clip(blank[i]) * (1 - rest)) : s;
-		cJSON_DeleteItemFromObjectCaseSensitive(c, "raw");
-		cJSON_AddNumberToObject(c, "raw", s);
-		cJSON_ReplaceItemInObjectCaseSensitive(c, "score", cJSON_CreateNumber(credit));
+		if (write) {
+			cJSON_DeleteItemFromObjectCaseSensitive(c, "raw");
+			cJSON_AddNumberToObject(c, "raw", s);
+			cJSON_ReplaceItemInObjectCaseSensitive(c, "score",
+			                                       cJSON_CreateNumber(credit));
+		}
 		sum += w * credit;
 		all += w;
 		i++;
 	}
 	return all > 0 ? sum / all : NAN;
+}
+
+double exact_credit(cJSON *checks, const double *blanks, int n_blanks, int n)
+{
+	const double *least = NULL;
+	double mean = INFINITY;
+
+	if (cJSON_GetArraySize(checks) != n)
+		n_blanks = 0;
+	for (int k = 0; k < n_blanks; k++) {
+		double m = credit_by(checks, blanks + (size_t)k * (size_t)n, false);
+		if (m < mean) {
+			mean = m;
+			least = blanks + (size_t)k * (size_t)n;
+		}
+	}
+	return credit_by(checks, least, true);
 }
 
 void exact_edits_from_facts(struct exact_edits *x, const cJSON *facts)

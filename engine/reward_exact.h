@@ -92,18 +92,18 @@ void exact_failed(struct exact_reward *out, const struct exact_profile *p,
                   const struct exact_failure *f);
 
 /*
- * What a plain block or a round bar of the task's box passes is stock, and no merit by itself: it
- * counts as far as the rest is met. With s a check's score on the part, b the better of its scores
- * on those two blanks, and w its weight:
+ * What a plain form of the task's box passes is stock, and no merit by itself: it counts as far as
+ * the rest is met. With s a check's score on the part, b its score on a blank, and w its weight:
  *     F = sum w max(0, s - b) / sum w (1 - b)          (1 when the blank passes everything)
  *     credited score = max(0, s - b (1 - F))
- * so a blank has nothing, and a part that meets all checks has all of them whole.
+ * so a blank has nothing, and a part that meets all checks has all of them whole. There are several
+ * blanks (a block, a tube, an angle, ...); of them the one that leaves the least counts.
  */
 
 /* Rewrites "score" of each of @checks (a scorer's array) to the credited one and keeps the other as
- * "raw". @blank: b of each, in the same order; NULL or another @n leaves the scores as they are.
- * Returns the weighted mean of the scores, NAN when there is none. */
-double exact_credit(cJSON *checks, const double *blank, int n);
+ * "raw". @blanks: @n_blanks rows of b of each check, in the same order; none, or another @n, leaves
+ * the scores as they are. Returns the weighted mean of the scores, NAN when there is none. */
+double exact_credit(cJSON *checks, const double *blanks, int n_blanks, int n);
 
 /* What a program's text makes of changes. */
 struct exact_edits {

@@ -275,14 +275,41 @@ out:
 
 /* ---- blanks ---- */
 
-#define BLANK_FORMAT "cadforge-blank-1"
+#define BLANK_FORMAT "cadforge-blank-2"
 
-static const char *const blanks[] = {
-	"import cadquery as cq\n"
-	"fixture = cq.Workplane('XY').box(%.17g, %.17g, %.17g, centered=(True, True, False))\n",
-	"import cadquery as cq\n"
-	"fixture = cq.Workplane('XY').ellipse(%.17g / 2, %.17g / 2).extrude(%.17g)\n",
+/* Before each: the box's sides l, w, h and t, a tenth of the least. */
+static const char blank_head[] = "import cadquery as cq\n"
+				 "l, w, h, t = %.17g, %.17g, %.17g, %.17g\n"
+				 "def block(x, y, z, low=0.0, dx=0.0, dy=0.0):\n"
+				 "    at = (dx, dy, low + z / 2)\n"
+				 "    return cq.Workplane('XY').box(x, y, z).translate(at)\n";
+
+static const struct {
+	bool again; /* the same form as the one before: the better of their scores is its score */
+	const char *program;
+} blanks[] = {
+	{ false, "fixture = block(l, w, h)\n" },
+	{ true, "fixture = cq.Workplane('XY').ellipse(l / 2, w / 2).extrude(h)\n" },
+	{ false, "d = min(l, w)\n"
+	         "fixture = cq.Workplane('XY').circle(d / 2).circle(d / 4).extrude(h)\n" },
+	{ false, "fixture = block(l, w, t).union(block(l, t, h, 0, 0, (w - t) / 2))\n" },
+	{ false, "fixture = block(l, w, h).cut(block(l, w - 2 * t, h, t))\n" },
+	{ false, "fixture = block(l, t, h).union(block(l, w, t)).union(block(l, w, t, h - t))\n" },
+	{ false, "fixture = block(l, w, t, h - t)\n"
+	         "for x in (-1, 1):\n"
+	         "    for y in (-1, 1):\n"
+	         "        leg = block(t, t, h, 0, x * (l - t) / 2, y * (w - t) / 2)\n"
+	         "        fixture = fixture.union(leg)\n" },
+	{ false, "fixture = block(l, w, t).union(block(l / 3, w / 3, h))\n" },
+	{ false, "fixture = block(l, w, h).cut(block(l - 2 * t, w - 2 * t, h, t))\n" },
 };
+enum { BLANKS = sizeof(blanks) / sizeof(*blanks) };
+
+void blanks_release(struct blanks *b)
+{
+	free(b->score);
+	*b = (struct blanks){ 0 };
+}
 
 /* The checks' scores on one blank, each where it is better than what is there. */
 static int blank_measure(double *best, int n, struct pipeline *p, const struct app *a,
@@ -317,6 +344,7 @@ static int blank_measure(double *best, int n, struct pipeline *p, const struct a
 	return rc;
 }
 
+/* @n scores. */
 static bool blank_load(double *out, int n, const char *path)
 {
 	struct buf file = { 0 };
@@ -358,51 +386,56 @@ static void blank_store(const double *scores, int n, const char *path)
 	buf_release(&text);
 }
 
-int reference_blank(double **out, int *n, struct pipeline *p, const struct app *a,
-                    const cJSON *request, const double bbox_mm[3], struct err *e)
+int reference_blanks(struct blanks *out, struct pipeline *p, const struct app *a,
+                     const cJSON *request, const double bbox_mm[3], struct err *e)
 {
 	const cJSON *checks = cJSON_GetObjectItemCaseSensitive(request, "checks");
-	struct buf programs[2] = { { 0 } }, text = { 0 };
+	struct buf programs[BLANKS] = { { 0 } }, text = { 0 };
 	char hex[SHA256_HEX], kept[PATH_MAX + SHA256_HEX + 1];
-	int count = cJSON_GetArraySize(checks), rc = 0;
+	int count = cJSON_GetArraySize(checks), forms = 0, rc = 0;
+	double thick = fmin(fmin(bbox_mm[0], bbox_mm[1]), bbox_mm[2]) / 10;
 	struct sha256 s;
 
-	*out = NULL;
-	*n = 0;
+	*out = (struct blanks){ 0 };
 	if (count == 0)
 		return 0;
 	if (pipeline_ready(p, true, true, e) < 0)
 		return -1;
-	double *best = calloc((size_t)count, sizeof(*best));
-	if (!best)
+	double *score = calloc((size_t)count * BLANKS, sizeof(*score));
+	if (!score)
 		return err_set(e, ERR_MEM, "out of memory for %d checks", count);
-	for (int i = 0; i < 2; i++)
-		buf_printf(&programs[i], blanks[i], bbox_mm[0], bbox_mm[1], bbox_mm[2]);
+	for (int i = 0; i < BLANKS; i++) {
+		buf_printf(&programs[i], blank_head, bbox_mm[0], bbox_mm[1], bbox_mm[2], thick);
+		buf_adds(&programs[i], blanks[i].program);
+		forms += !blanks[i].again;
+	}
 	json_print(&text, request);
 	sha256_start(&s);
 	sha256_add(&s, BLANK_FORMAT, sizeof(BLANK_FORMAT));
 	add_scorer(&s, p, a);
 	add_versions(&s, engine_builder_info(pipeline_engine(p)));
 	sha256_add(&s, buf_str(&text), text.len);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < BLANKS; i++)
 		sha256_add(&s, buf_str(&programs[i]), programs[i].len);
 	sha256_end_hex(&s, hex);
 	cache_path(kept, sizeof(kept), hex);
-	if (!*kept || !blank_load(best, count, kept)) {
-		memset(best, 0, sizeof(*best) * (size_t)count);
-		for (int i = 0; i < 2 && rc == 0; i++)
-			rc = blank_measure(best, count, p, a, request, &programs[i], e);
+	if (!*kept || !blank_load(score, count * forms, kept)) {
+		memset(score, 0, sizeof(*score) * (size_t)count * BLANKS);
+		size_t row = 0;
+		for (int i = 0; i < BLANKS && rc == 0; i++) {
+			row += i && !blanks[i].again ? (size_t)count : 0;
+			rc = blank_measure(score + row, count, p, a, request, &programs[i], e);
+		}
 		if (rc == 0 && *kept)
-			blank_store(best, count, kept);
+			blank_store(score, count * forms, kept);
 	}
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < BLANKS; i++)
 		buf_release(&programs[i]);
 	buf_release(&text);
 	if (rc < 0) {
-		free(best);
+		free(score);
 		return -1;
 	}
-	*out = best;
-	*n = count;
+	*out = (struct blanks){ .score = score, .n_forms = forms, .n_checks = count };
 	return 0;
 }

@@ -25,11 +25,18 @@ void prepared_release(struct prepared *r);
 int reference_prepare(struct prepared *out, struct pipeline *p, const struct app *a,
                       const char *path, struct err *e);
 
-/* How the checks of a request for the exact profiles fare on the two blanks of a box of these
- * sizes, a block and a round (elliptic) bar along Z: the better score of each check, in their
- * order. Kept in the same cache. @out: as many doubles as there are checks, the caller's to free();
- * NULL when there is none. 0, or -1. */
-int reference_blank(double **out, int *n, struct pipeline *p, const struct app *a,
-                    const cJSON *request, const double bbox_mm[3], struct err *e);
+/* What the checks of a request for the exact profiles give for plain forms of a box of these sizes:
+ * a block or a round (elliptic) bar along Z, the better score of the two; a tube; an angle; a
+ * channel; a beam of I section; a table on four legs; a post on a plate; a tray. Kept in the same
+ * cache. */
+struct blanks {
+	double *score; /* n_forms rows of n_checks scores, in the checks' order */
+	int n_forms;   /* 0 without checks */
+	int n_checks;
+};
+void blanks_release(struct blanks *b);
+/* 0, or -1. */
+int reference_blanks(struct blanks *out, struct pipeline *p, const struct app *a,
+                     const cJSON *request, const double bbox_mm[3], struct err *e);
 
 #endif

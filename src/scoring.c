@@ -27,9 +27,8 @@ struct ready {
 	const struct task *task; /* NULL: of programs without one */
 	cJSON *exact;            /* what is asked of the scorer */
 	int exact_id;
-	double nodes;  /* of the reference's program; NAN */
-	double *blank; /* what a plain block has of each check */
-	int n_blank;
+	double nodes; /* of the reference's program; NAN */
+	struct blanks blanks;
 	bool prepared;
 	struct reference_set box; /* --reference seed-task */
 	bool has_box;
@@ -336,8 +335,7 @@ static int prepare(struct scoring *s, struct ready *r, struct err *e)
 			return -1;
 	}
 	if (r->task && r->task->n_checks > 0 &&
-	    reference_blank(&r->blank, &r->n_blank, s->pipeline, s->o.app, r->exact,
-	                    r->task->bbox_mm, e) < 0)
+	    reference_blanks(&r->blanks, s->pipeline, s->o.app, r->exact, r->task->bbox_mm, e) < 0)
 		return err_wrap(e, "task %s", r->task->id);
 	r->prepared = true;
 	return 0;
@@ -634,7 +632,8 @@ static int end_exact(struct scoring *s, struct job *j, struct err *e)
 				"fault, run it again");
 		double parts =
 			exact_credit(cJSON_GetObjectItemCaseSensitive(j->shape.exact, "checks"),
-		                     j->ready->blank, j->ready->n_blank);
+		                     j->ready->blanks.score, j->ready->blanks.n_forms,
+		                     j->ready->blanks.n_checks);
 		terms_of(s, j, &x, t);
 		t[TERM_SEMANTIC_PARTS] = parts;
 		exact_built(&xr, &s->profile, t);
@@ -904,7 +903,7 @@ void scoring_close(struct scoring *s)
 	pipeline_close(s->pipeline);
 	for (int i = 0; i < s->n_ready; i++) {
 		cJSON_Delete(s->ready[i]->exact);
-		free(s->ready[i]->blank);
+		blanks_release(&s->ready[i]->blanks);
 		reference_release(&s->ready[i]->box);
 		free(s->ready[i]);
 	}

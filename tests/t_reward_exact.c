@@ -423,8 +423,8 @@ static void a_failed_build_is_told_by_its_error_and_line(void **state)
 	notes_release(&n);
 }
 
-/* Credited scores of three checks of weights 2, 1, 1. */
-static double credited(const double s[3], const double b[3], double out[3])
+/* Credited scores of three checks of weights 2, 1, 1, with @k blanks. */
+static double credited_by(const double s[3], const double *b, int k, double out[3])
 {
 	cJSON *checks = cJSON_CreateArray();
 	static const double weight[3] = { 2, 1, 1 };
@@ -435,13 +435,38 @@ static double credited(const double s[3], const double b[3], double out[3])
 		cJSON_AddNumberToObject(c, "score", s[i]);
 		cJSON_AddItemToArray(checks, c);
 	}
-	double mean = exact_credit(checks, b, 3);
+	double mean = exact_credit(checks, b, k, 3);
 	for (int i = 0; i < 3; i++) {
 		out[i] = json_number_or(cJSON_GetArrayItem(checks, i), "score", NAN);
 		assert_true(json_number_or(cJSON_GetArrayItem(checks, i), "raw", NAN) == s[i]);
 	}
 	cJSON_Delete(checks);
 	return mean;
+}
+
+static double credited(const double s[3], const double b[3], double out[3])
+{
+	return credited_by(s, b, b != NULL, out);
+}
+
+static void of_several_blanks_the_one_that_leaves_the_least_counts(void **state)
+{
+	static const double forms[3][3] = { { 1, 0, 0 }, { 1, 1, 0 }, { 0, 0, 1 } };
+	double c[3];
+
+	(void)state;
+	for (int k = 0; k < 3; k++)
+		assert_close(credited_by(forms[k], forms[0], 3, c), 0, 1e-12);
+	/* a half of the second form is what the first leaves of it */
+	assert_close(credited_by((double[]){ 1, 1, 0 }, forms[0], 1, c), 0.5, 1e-12);
+	/* the second form leaves most to be met: a half of its third check, and nothing of its
+	 * second */
+	assert_close(credited_by((double[]){ 1, 0.5, 0.5 }, forms[0], 3, c),
+	             (2 * 0.5 + 0 + 0.5) / 4, 1e-12);
+	assert_close(c[0], 0.5, 1e-12);
+	assert_close(c[1], 0, 1e-12);
+	assert_close(c[2], 0.5, 1e-12);
+	assert_close(credited_by((double[]){ 1, 1, 1 }, forms[0], 3, c), 1, 1e-12);
 }
 
 static void what_a_block_has_counts_as_far_as_the_rest_is_met(void **state)
@@ -465,7 +490,7 @@ static void what_a_block_has_counts_as_far_as_the_rest_is_met(void **state)
 	assert_close(credited((double[]){ 0.5, 1, 1 }, all, c), 0.75, 1e-12);
 	/* nothing known of blocks */
 	assert_close(credited((double[]){ 0.5, 1, 0 }, NULL, c), 0.5, 1e-12);
-	assert_true(isnan(exact_credit(NULL, NULL, 0)));
+	assert_true(isnan(exact_credit(NULL, NULL, 0, 0)));
 }
 
 static void a_delta_is_what_this_turn_has_more(void **state)
@@ -514,6 +539,7 @@ int main(void)
 		cmocka_unit_test(the_heaviest_fallen_check_is_named_first),
 		cmocka_unit_test(a_failed_build_is_told_by_its_error_and_line),
 		cmocka_unit_test(what_a_block_has_counts_as_far_as_the_rest_is_met),
+		cmocka_unit_test(of_several_blanks_the_one_that_leaves_the_least_counts),
 		cmocka_unit_test(a_delta_is_what_this_turn_has_more),
 	};
 
