@@ -72,6 +72,16 @@ static int fault_full(struct store *s, struct err *e)
 	               s->file, room);
 }
 
+/* A log beside the file cannot be made where nothing can, which SQLite calls "cannot be opened". */
+static bool folder_is_read_only(const char *file)
+{
+	char dir[PATH_MAX];
+
+	folder_of(dir, sizeof(dir), file);
+	return access(file, R_OK) == 0 && access(dir, W_OK) < 0 &&
+	       (errno == EROFS || errno == EACCES);
+}
+
 int store_fault(struct store *s, int rc, struct err *e)
 {
 	int os = s->db ? sqlite3_system_errno(s->db) : 0;
@@ -80,6 +90,8 @@ int store_fault(struct store *s, int rc, struct err *e)
 
 	if (rc == SQLITE_ERROR && s->db)
 		rc = sqlite3_extended_errcode(s->db);
+	if ((rc & 0xff) == SQLITE_CANTOPEN && folder_is_read_only(s->file))
+		rc = SQLITE_READONLY;
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:

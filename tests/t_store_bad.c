@@ -391,7 +391,8 @@ static void a_read_only_place_can_be_read(void **state)
 			_exit(2);
 		store_close(s);
 		s = store_open(db, STORE_WRITE, NULL, &e);
-		if (s || !strstr(e.text, db) || !strstr(e.text, "--db")) {
+		if (s || !strstr(e.text, db) || !strstr(e.text, "--db") ||
+		    !strstr(e.text, "read-only")) {
 			fprintf(stderr, "%s\n", e.text);
 			_exit(3);
 		}
