@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -171,6 +172,9 @@ static int refuse(const cJSON *root, struct err *e)
 		{ "alora_invocation_tokens", "it applies to a part of the text only" },
 		{ "trainable_token_indices", "it replaces rows of the embedding" },
 		{ "target_parameters", "only linear layers can be targets" },
+		{ "arrow_config", "its routing is not computed here" },
+		{ "kasa_config", "it changes the base's weights" },
+		{ "monteclora_config", "its mixture is not computed here" },
 	};
 	/* these start from another base than the one on disk */
 	static const char *const init[] = { "pissa", "olora", "corda", "loftq", "lora_ga" };
@@ -190,7 +194,7 @@ static int refuse(const cJSON *root, struct err *e)
 			               never[i].key, never[i].why);
 	v = cJSON_GetObjectItemCaseSensitive(root, "init_lora_weights");
 	for (size_t i = 0; cJSON_IsString(v) && i < sizeof(init) / sizeof(*init); i++)
-		if (strncmp(v->valuestring, init[i], strlen(init[i])) == 0)
+		if (strncasecmp(v->valuestring, init[i], strlen(init[i])) == 0)
 			return err_set(
 				e, ERR_INPUT,
 				"init_lora_weights: '%.40s' changes the base's weights: save "

@@ -6,7 +6,7 @@
 # From the environment: srcdir CC CXX CPPFLAGS LIBS OCCT_CPPFLAGS OCCT_LIBS FUZZ_SECONDS FUZZ_SEED FUZZ_TARGETS
 set -eu
 : "${srcdir:=.}" "${CC:=cc}" "${CXX:=c++}" "${FUZZ_SECONDS:=60}" "${FUZZ_SEED:=1}"
-: "${FUZZ_TARGETS:=stl glb frame json task jsonl reference brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8}" "${PNG_LIBS:=-lpng}"
+: "${FUZZ_TARGETS:=stl glb frame json task jsonl reference safetensors config adapter brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8}" "${PNG_LIBS:=-lpng}"
 : "${OCCT_CPPFLAGS:=}" "${OCCT_LIBS:=}" "${CLANG:=clang}"
 out=fuzz-build
 mkdir -p "$out"
@@ -25,11 +25,17 @@ sources() {
 	for m in $base; do echo "$srcdir/src/base/$m.c"; done
 	case $1 in
 	stl | glb) echo "$srcdir/engine/$1.c" "$srcdir/engine/mesh.c" ;;
+	sse) echo "$srcdir/gpu/sse.c" "$srcdir/gpu/think.c" ;;
 	jsonl) echo "$srcdir/src/jsonl.c" "$srcdir/engine/extract.c" "$srcdir/engine/text.c" ;;
 	reference)
 		for m in exact_reference exact_match nearest voxel mesh topology silhouette mt19937 numeric; do
 			echo "$srcdir/engine/$m.c"
 		done
+		;;
+	safetensors) echo "$srcdir/gpu/safetensors.c" ;;
+	config) echo "$srcdir/gpu/config.c" ;;
+	adapter)
+		echo "$srcdir/gpu/lora.c" "$srcdir/gpu/config.c" "$srcdir/gpu/safetensors.c" "$srcdir/src/base/sha256.c"
 		;;
 	task) echo "$srcdir/engine/task.c" "$srcdir/engine/checks.c" "$srcdir/src/base/sha256.c" ;;
 	esac
