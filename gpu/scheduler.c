@@ -315,6 +315,10 @@ static int check(const struct scheduler *s, const struct scheduler_request *r, s
 	if (r->n_stop < 0 || r->n_stop > SCHEDULER_STOPS)
 		return err_set(e, ERR_USAGE, "stop texts: 0 to %d wanted, got %d", SCHEDULER_STOPS,
 		               r->n_stop);
+	if (!s->t && (r->n_stop > 0 || r->guard))
+		return err_set(e, ERR_USAGE,
+		               "stop texts and the code guard need a tokenizer, and this model has "
+		               "none");
 	for (int i = 0; i < r->n_stop; i++)
 		if (strlen(r->stop[i]) > SCHEDULER_STOP_BYTES)
 			return err_set(e, ERR_USAGE, "stop text %d: longer than %d bytes", i,
@@ -343,7 +347,7 @@ static int begin_sequences(struct scheduler *s, const struct scheduler_request *
 		q->sampling = in->sampling;
 		q->sampling.seed += (uint64_t)i;
 		q->f.prompt_tokens = r->n_prompt;
-		if (in->guard && s->t && !in->forced) {
+		if (in->guard && !in->forced) {
 			if (i == 0) {
 				q->guard = guard_open(s->t, in->guard, s->vocabulary, e);
 				if (q->guard)
@@ -615,7 +619,7 @@ static void sequence_take(struct scheduler *s, struct sequence *q, const struct 
 	full = (r->max_tokens && q->answer.n >= r->max_tokens) ||
 	       (r->n_forced && q->answer.n >= r->n_forced) || known(q) > s->context;
 	if (s->t)
-		decoder_push(&q->decoder, s->t, p->id, true, &q->held);
+		decoder_push(&q->decoder, s->t, p->id, false, &q->held);
 	if (full)
 		decoder_finish(&q->decoder, &q->held);
 	size_t ready = stops_scan(&r->stops, &q->held, &found);

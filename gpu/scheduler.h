@@ -78,10 +78,10 @@ struct sequence_figures {
 
 struct scheduler_ops {
 	void *ctx;
-	/* @text: whole characters, may be empty while one is incomplete or a stop text may be
-	 * beginning; all of them together are the answer. What is still held when the answer ends
-	 * other than by a token (stop id, cancelled, seconds, error) comes in a last call with @p
-	 * NULL and index -1. */
+	/* @text: whole characters, special tokens as their text; may be empty while one is
+	 * incomplete or a stop text may be beginning; all of them together are the answer. What is
+	 * still held when the answer ends other than by a token (stop id, cancelled, seconds,
+	 * error) comes in a last call with @p NULL and index -1. */
 	void (*token)(void *ctx, uint32_t request, int sequence, int index, const struct picked *p,
 	              const char *text, size_t len);
 	/* @error: for SEQUENCE_ERROR. @ids: all tokens of the answer, the stop token not among
@@ -100,7 +100,8 @@ struct scheduler_options {
 };
 
 struct scheduler;
-/* @t NULL: no text, no stop ids but options->eos. All are borrowed till the end. */
+/* @t NULL: no text, no stop ids but options->eos, neither stop texts nor guard. All are borrowed
+ * till the end. */
 struct scheduler *scheduler_open(struct backend *b, const struct tokenizer *t,
                                  const struct scheduler_options *o, const struct scheduler_ops *ops,
                                  struct err *e);

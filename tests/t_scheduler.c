@@ -239,7 +239,7 @@ static void expect(const struct toy *t, const struct scheduler_request *r, int s
 		assert_true(a->n < TOKENS_MAX);
 		a->logprob[a->n] = p.logprob;
 		a->id[a->n++] = seen[n++] = p.id;
-		decoder_push(&d, toy_tokenizer, p.id, true, &a->text);
+		decoder_push(&d, toy_tokenizer, p.id, false, &a->text);
 		bool full = (r->max_tokens && a->n >= r->max_tokens) ||
 		            (r->forced && a->n >= r->n_forced) || n > t->context;
 		if (full)
@@ -768,7 +768,7 @@ static void stop_texts_are_found_over_the_borders_of_tokens(void **state)
 		{ { 'S', 'S', 'T', 'S', 'T', 'O', 'P' }, 7, "SST", SEQUENCE_STOP },
 		{ { 258, 'O' }, 2, "STO", SEQUENCE_LENGTH }, /* held, let go */
 		{ { 258, 'O', END }, 3, "STO", SEQUENCE_STOP },
-		{ { 258, SILENT, 259, 'x' }, 4, "", SEQUENCE_STOP },
+		{ { 258, SILENT, 259, 'x' }, 4, "ST<|e>OPx", SEQUENCE_LENGTH },
 		{ { 'x', 264, 265, 'y' }, 4, "x", SEQUENCE_STOP }, /* e6 97 | a5 */
 		{ { 'x', 0xe6, 0x97, 0xa5, 'y' }, 5, "x", SEQUENCE_STOP },
 		{ { 'x', 264, 'y' }, 3, "x\xef\xbf\xbdy", SEQUENCE_LENGTH },
@@ -1214,6 +1214,20 @@ static void what_cannot_be_is_refused_with_words(void **state)
 	REFUSED(r.sampling.repetition = 0, "repetition");
 	REFUSED(r.sampling.top = 21, "alternatives");
 	assert_int_equal(run(&d), 0);
+	struct scheduler *without = d.s;
+	struct scheduler_ops ops = { &d, on_token, on_done };
+	d.s = scheduler_open(&t->b, NULL, NULL, &ops, NULL);
+	stops[0] = "x";
+	REFUSED((r.stop = stops, r.n_stop = 1), "need a tokenizer");
+	REFUSED(r.guard = toy_names, "need a tokenizer");
+	struct scheduler_request silent = request_of(prompt, 4); /* all else goes, without text */
+	silent.ignore_eos = true;
+	ask(&d, &silent);
+	run(&d);
+	assert_int_equal(d.got[1][0].a.n, 40);
+	assert_int_equal(d.got[1][0].a.text.len, 0);
+	scheduler_close(d.s);
+	d.s = without;
 	desk_close(&d);
 	toy_free(t);
 	free(long_stop);
