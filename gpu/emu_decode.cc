@@ -1,0 +1,2 @@
+/* The decode stages over the host emulation, for tests. */
+#include "gpu/k_decode.cu"
