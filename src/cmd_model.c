@@ -432,6 +432,8 @@ static const struct {
 	int (*run)(const struct cmd *self, int argc, char **argv);
 } words[] = {
 	{ "info", model_info },
+	{ "tokenize", model_tokenize },
+	{ "chat", model_chat },
 };
 enum { N_WORDS = sizeof(words) / sizeof(*words) };
 
@@ -469,8 +471,11 @@ static int run_model(const struct cmd *self, int argc, char **argv)
 
 const struct cmd cmd_model = {
 	.name = "model",
-	.usage = "model info DIR [--adapter DIR]... [--json]",
-	.summary = "look inside a model: sizes, memory, adapters that fit",
+	.usage = "model info DIR [--adapter DIR]... [--json]\n"
+		 "       cadforge model tokenize DIR [--no-added] [--skip-special] [--stream]\n"
+		 "       cadforge model chat DIR --messages FILE.json [--thinking on|off]\n"
+		 "                [--generation-prompt]",
+	.summary = "look inside a model: sizes, memory, adapters that fit, tokens, chat form",
 	.help = "  info DIR          a Hugging Face folder of a Qwen3.5 model: sizes, layers, dtypes, "
 		"bytes\n"
 		"                    to load, bytes a sequence takes, the adapters in it and beside "
@@ -484,6 +489,18 @@ const struct cmd cmd_model = {
 		"hash,\n"
 		"                    adapters [{dir, fits, why | name, modules, rank_max, targets, "
 		"...}]}\n"
+		"  tokenize DIR      lines {\"text\": ...} or {\"ids\": [...]} on standard input: "
+		"for each\n"
+		"                    {\"ids\": [...]} or {\"text\": ...}\n"
+		"  --no-added        added tokens (<|im_end|>, ...) in a text are plain text\n"
+		"  --skip-special    special tokens are left out of the text\n"
+		"  --stream          of ids: a line for every prefix\n"
+		"  chat DIR          a conversation as the model reads it, byte for byte\n"
+		"  --messages FILE   JSON: a list of {role, content}, or an object with one under "
+		"messages\n"
+		"  --thinking on|off  what the generation prompt says of it; else as the model's "
+		"template\n"
+		"  --generation-prompt  ends with the beginning of the answer\n"
 		"  --quiet           nothing but the result\n"
 		"  --help            this text\n",
 	.run = run_model,

@@ -8,5 +8,8 @@
 
 /* argv[0] is the word ("info"), flags and arguments follow; returns the exit status. */
 int model_info(const struct cmd *self, int argc, char **argv);
+/* cmd_model_text.c */
+int model_tokenize(const struct cmd *self, int argc, char **argv);
+int model_chat(const struct cmd *self, int argc, char **argv);
 
 #endif
