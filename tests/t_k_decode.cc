@@ -481,7 +481,7 @@ void streaming_equals_its_twin_at_every_width(void **)
 {
 	for (const stream_case &c : stream_cases) {
 		streaming s(c);
-		for (int n : { 1, 3, 8, 9, 16, 21, 33, 64 }) {
+		for (int n : { 1, 8, 13, 33 }) {
 			vector<int> ids = range(n, n);
 			vector<float> got = s.run(ids, n, tuning(132, 0));
 			s.compare(ids, got);
@@ -495,27 +495,26 @@ void a_column_has_the_same_bits_alone_and_in_any_company(void **)
 		streaming s(c);
 		vector<float> all = s.run(range(0, 64), 64, tuning(2, 0));
 		size_t rows = (size_t)s.out_rows;
-		for (int n : { 1, 2, 7, 8, 12, 20, 40 })
-			for (int bound : { n, n < 8 ? 8 : 64 }) {
-				int from = 63 - n;
-				/* the split depends on the processors, the prologue's place on
-				 * fused_max: neither shows */
-				vector<float> some = s.run(range(from, n), bound,
-				                           tuning(n % 2 ? 132 : 5, n % 3 ? 8 : 0));
-				vector<float> part(all.begin() + (long)((size_t)from * rows),
-				                   all.begin() + (long)((size_t)(from + n) * rows));
-				if (!same(some, part))
-					fail_msg("%s: %d columns of a bound of %d", c.name, n,
-					         bound);
-			}
+		for (int n : { 1, 3, 8, 12, 40 }) {
+			/* the bound (tiles), the processors (splits) and fused_max (where the
+			 * prologue is done) differ, and do not show */
+			int from = 63 - n, bound = n % 2 ? n : n < 8 ? 8 : 64;
+			vector<float> some = s.run(range(from, n), bound,
+			                           tuning(n % 2 ? 132 : 5, n % 3 ? 8 : 0));
+			vector<float> part(all.begin() + (long)((size_t)from * rows),
+			                   all.begin() + (long)((size_t)(from + n) * rows));
+			if (!same(some, part))
+				fail_msg("%s: %d columns of a bound of %d", c.name, n, bound);
+		}
 	}
 }
 
 void streaming_gives_the_same_bits_in_every_order(void **)
 {
+	int turn = 0;
 	for (const stream_case &c : stream_cases) {
 		streaming s(c);
-		for (int n : { 2, 11, 50 }) {
+		for (int n : { turn % 2 ? 11 : 3, turn % 4 == 2 ? 50 : 1 }) {
 			vector<float> first;
 			for (auto o : orders) {
 				emu_set_order(o.order, o.seed);
@@ -527,6 +526,7 @@ void streaming_gives_the_same_bits_in_every_order(void **)
 			}
 			emu_set_order(EMU_UP, 0);
 		}
+		turn++;
 	}
 }
 
@@ -540,8 +540,8 @@ void streaming_holds_at_the_real_widths(void **)
 	};
 	for (const stream_case &c : real) {
 		streaming s(c);
-		vector<float> all = s.run(range(0, 33), 33, tuning(132, 0));
-		s.compare(range(0, 33), all);
+		vector<float> all = s.run(range(0, 17), 17, tuning(132, 0));
+		s.compare(range(0, 17), all);
 		vector<float> one = s.run(range(7, 1), 1, tuning(132, 1));
 		assert_true(memcmp(one.data(), &all[7 * (size_t)s.out_rows],
 		                   sizeof(float) * one.size()) == 0);
@@ -743,7 +743,7 @@ void the_delta_step_equals_its_twin(void **)
 			S[s].assign((size_t)(c.nv * c.dv * c.dk), 0);
 			m.clear_state(s + 1);
 		}
-		int tokens = c.dk == 128 ? 12 : 40; /* more than the ring has rows */
+		int tokens = c.dk == 128 ? 6 : 36; /* more than the ring has rows */
 		for (int p = 0; p < tokens; p++) {
 			m.put(0, p);
 			m.put(2, p);
@@ -1141,8 +1141,10 @@ void a_window_gives_the_bits_of_one_by_one(void **)
 						}
 			m.fill_before(2, 33);
 			for (auto o : orders) {
+				if (from != 120 && o.order != EMU_DOWN)
+					continue; /* once is enough there */
 				emu_set_order(o.order, o.seed);
-				m.run({ { 2, 33, 1 }, { 1, from, 16 } }, 64);
+				m.run({ { 2, 33, 1 }, { 1, from, 16 } }, 24);
 				for (int i = 0; i < 16; i++)
 					assert_true(same(m.out(1 + i), plain[(size_t)i]));
 			}
@@ -1247,7 +1249,7 @@ struct pick_bench {
 void picks_equal_the_samplers(void **)
 {
 	for (int v : { 3, 1000, 1024, 5003 }) {
-		const int n = v < 2000 ? 64 : 32;
+		const int n = v < 2000 ? 48 : 24;
 		pick_bench b(v, n);
 		random_source r = { (uint64_t)v };
 		device<uint64_t> mask((size_t)(v + 63) / 64);
