@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -404,6 +405,21 @@ static int make_part(struct lora_part *part, const struct pair *x, const struct 
 	return 0;
 }
 
+/* For the values; free() gives it back. In large pages where it is large: of a rank-16 adapter's
+ * 173 MB, half the time of opening would go into faults of 4 KiB. */
+static float *room(size_t bytes)
+{
+	const size_t page = (size_t)2 << 20;
+	void *p;
+
+	if (bytes < 4 * page)
+		return malloc(bytes);
+	if (posix_memalign(&p, page, (bytes + page - 1) / page * page) != 0)
+		return NULL;
+	madvise(p, bytes, MADV_HUGEPAGE);
+	return p;
+}
+
 static int make_parts(struct adapter *a, const struct tensors *t, const struct config *f,
                       const struct model_config *c, bool values, struct err *e)
 {
@@ -427,7 +443,7 @@ static int make_parts(struct adapter *a, const struct tensors *t, const struct c
 		        a->skipped ? ", only such of the vision part" : "");
 		goto out;
 	}
-	float *at = a->own = values ? malloc(a->parameters * sizeof(float)) : NULL;
+	float *at = a->own = values ? room(a->parameters * sizeof(float)) : NULL;
 	if (values && !at) {
 		err_set(e, ERR_MEM, "no memory for %" PRIu64 " values", a->parameters);
 		goto out;

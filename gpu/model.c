@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "gpu/cpu_kernels.h"
 #include "src/base/json.h"
 #include "src/base/sha256.h"
 
@@ -366,7 +367,8 @@ void model_close(struct model *m)
 
 struct sums {
 	uint64_t tensors[DTYPE_OTHER], parameters[DTYPE_OTHER], bytes;
-	uint64_t matrix, rows, rest; /* elements of matrices, their rows; elements of all else */
+	uint64_t matrix, rest; /* elements of matrices, and of all else */
+	uint64_t int8_bytes;
 };
 
 static int sum_up(void *ctx, const struct wanted *w, struct err *e)
@@ -379,8 +381,9 @@ static int sum_up(void *ctx, const struct wanted *w, struct err *e)
 	s->parameters[t->dtype] += t->n;
 	s->bytes += t->bytes;
 	if (w->role == ROLE_MATRIX) {
+		uint64_t rows = (uint64_t)t->dims[0], columns = (uint64_t)t->dims[1];
 		s->matrix += t->n;
-		s->rows += (uint64_t)t->dims[0];
+		s->int8_bytes += t->n + 4 * rows * ((columns + Q8_GROUP - 1) / Q8_GROUP);
 	} else {
 		s->rest += t->n;
 	}
@@ -447,7 +450,7 @@ cJSON *model_describe(const struct model *m)
 	add_count(part, "as_stored", s.bytes);
 	add_count(part, "bf16", 2 * s.matrix + 4 * s.rest);
 	add_count(part, "f32", 4 * (s.matrix + s.rest));
-	add_count(part, "int8", s.matrix + 4 * s.rows + 4 * s.rest);
+	add_count(part, "int8", s.int8_bytes + 4 * s.rest);
 	add_count(o, "state_bytes", config_state_bytes(c));
 	add_count(o, "kv_bytes_per_token", config_kv_bytes_per_token(c));
 	json_add_text(o, "hash", hex);
