@@ -574,6 +574,31 @@ static void speculation_changes_no_token_and_saves_steps(void **state)
 		}
 }
 
+static void penalties_count_the_draft_before_them(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < 6; kind++) { /* from 3 on: nothing is queued ahead of it */
+		struct toy *t = toy_new(1 + kind / 3);
+		struct desk d;
+		int32_t prompt[60];
+		for (int i = 0; i < 60; i++)
+			prompt[i] = 40 + i % 2;
+		struct scheduler_request r = request_of(prompt, 60);
+		t->push = 90; /* on and on, until the penalty is larger */
+		r.sampling.frequency = kind % 3 == 0 ? 1.3f : 0;
+		r.sampling.presence = kind % 3 == 1 ? 8 : 0;
+		r.sampling.repetition = kind % 3 == 2 ? 3 : 1;
+		r.speculate = kind < 3;
+		desk_open(&d, t, NULL);
+		ask(&d, &r);
+		run(&d);
+		all_same(&d);
+		assert_true(kind >= 3 || d.got[1][0].f.drafted > 2);
+		desk_close(&d);
+		toy_free(t);
+	}
+}
+
 static void steps_are_queued_ahead_where_the_backend_allows(void **state)
 {
 	struct toy *t = toy_new(2);
@@ -981,6 +1006,37 @@ static void requests_are_served_as_they_came(void **state)
 	assert_true(t->widest <= 2);
 	for (int i = 2; i <= 6; i++)
 		assert_true(d.got[i][0].f.wait_s >= d.got[i - 1][0].f.wait_s);
+	desk_close(&d);
+	toy_free(t);
+	free(prompt);
+}
+
+static void sequences_that_wait_and_are_cancelled_hold_nobody_up(void **state)
+{
+	struct toy *t = toy_new(1);
+	struct desk d;
+	struct err e = { 0 };
+	struct scheduler_options o = { .batch = 2 };
+	int32_t *prompt = prompt_of(60, 3);
+	struct scheduler_request r = request_of(prompt, 60), next = request_of(prompt, 30);
+	(void)state;
+	r.n = 4;
+	r.ignore_eos = true;
+	r.max_tokens = 100;
+	desk_open(&d, t, &o);
+	ask(&d, &r);
+	ask(&d, &next);
+	while (d.got[1][0].a.n < 5)
+		assert_int_equal(scheduler_step(d.s, &e), 1);
+	for (int k = 1; k < 4; k++) {
+		d.got[1][k].cancel_at = 1000;
+		scheduler_cancel(d.s, 1, k);
+	}
+	for (int i = 0; i < 5; i++)
+		scheduler_step(d.s, &e);
+	assert_true(d.got[2][0].a.n > 0);
+	run(&d);
+	all_same(&d);
 	desk_close(&d);
 	toy_free(t);
 	free(prompt);
@@ -1514,6 +1570,7 @@ int main(void)
 		cmocka_unit_test(neighbours_change_nothing),
 		cmocka_unit_test(a_group_shares_its_prefill_and_draws_with_its_own_seeds),
 		cmocka_unit_test(speculation_changes_no_token_and_saves_steps),
+		cmocka_unit_test(penalties_count_the_draft_before_them),
 		cmocka_unit_test(steps_are_queued_ahead_where_the_backend_allows),
 		cmocka_unit_test(a_found_prefix_changes_no_token),
 		cmocka_unit_test(a_warm_prompt_takes_one_step_to_its_first_token),
@@ -1526,6 +1583,7 @@ int main(void)
 		cmocka_unit_test(
 			every_step_gives_a_token_to_those_who_decode_while_a_prompt_is_read),
 		cmocka_unit_test(requests_are_served_as_they_came),
+		cmocka_unit_test(sequences_that_wait_and_are_cancelled_hold_nobody_up),
 		cmocka_unit_test(few_slots_and_little_memory_only_take_longer),
 		cmocka_unit_test(what_does_not_fit_alone_ends_in_words),
 		cmocka_unit_test(one_sequence_of_bad_numbers_ends_and_the_others_go_on),
