@@ -587,7 +587,7 @@ static void penalties_count_the_draft_before_them(void **state)
 		t->push = 90; /* on and on, until the penalty is larger */
 		r.sampling.frequency = kind % 3 == 0 ? 1.3f : 0;
 		r.sampling.presence = kind % 3 == 1 ? 8 : 0;
-		r.sampling.repetition = kind % 3 == 2 ? 3 : 1;
+		r.sampling.repetition = kind % 3 == 2 ? 1.6f : 1;
 		r.speculate = kind < 3;
 		desk_open(&d, t, NULL);
 		ask(&d, &r);
