@@ -51,15 +51,18 @@ static inline four q8_plain(const char *p)
 	return __builtin_convertvector(q, four);
 }
 
-static inline void sum_plain(const four *a, float *out)
+static inline four sum_plain(const four *a)
 {
+	four t;
 	for (int i = 0; i < 4; i++)
-		out[i] = (a[i][0] + a[i][2]) + (a[i][1] + a[i][3]);
+		t[i] = (a[i][0] + a[i][2]) + (a[i][1] + a[i][3]);
+	return t;
 }
-#define WIDEN_BF16(p)    bf16_plain(p)
-#define WIDEN_F16(p)     f16_plain(p)
-#define WIDEN_Q8(p)      q8_plain(p)
-#define SUM_TILE(a, out) sum_plain(a, out)
+#define KEEP(x)       (void)(x)
+#define WIDEN_BF16(p) bf16_plain(p)
+#define WIDEN_F16(p)  f16_plain(p)
+#define WIDEN_Q8(p)   q8_plain(p)
+#define SUM_TILE(a)   sum_plain(a)
 #include "gpu/cpu_kernels_isa.h"
 
 #if defined(__x86_64__)
@@ -81,11 +84,12 @@ static inline void sum_plain(const four *a, float *out)
 #define WIDEN_F16(p)  ((v_avx2)_mm256_cvtph_ps(HALF_LOAD(p)))
 #define WIDEN_Q8(p)                                                                                \
 	((v_avx2)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p)))))
-#define SUM_TILE(a, out) sum_avx2((const __m256 *)(a), out)
-static inline __attribute__((always_inline)) void sum_avx2(const __m256 *a, float *out)
+#define SUM_TILE(a) sum_avx2((const __m256 *)(a))
+#define KEEP(x)     __asm__("" : "+x"(x))
+static inline __attribute__((always_inline)) __m128 sum_avx2(const __m256 *a)
 {
 	__m256 t = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
-	_mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1)));
+	return _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
 }
 #include "gpu/cpu_kernels_isa.h"
 #undef HALF_LOAD
@@ -108,7 +112,8 @@ static inline __attribute__((always_inline)) void sum_avx2(const __m256 *a, floa
 #define WIDEN_F16(p)  ((v_avx512)_mm512_cvtph_ps(HALF_LOAD(p)))
 #define WIDEN_Q8(p)                                                                                \
 	((v_avx512)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p)))))
-#define SUM_TILE(a, out) sum_avx512((const __m512 *)(a), out)
+#define SUM_TILE(a) sum_avx512((const __m512 *)(a))
+#define KEEP(x)     __asm__("" : "+v"(x))
 /* Two rows' sums meet in one register at each of three steps, then the quarters are added. */
 static inline __attribute__((always_inline)) __m512 sum_two_avx512(__m512 a, __m512 b)
 {
@@ -120,15 +125,15 @@ static inline __attribute__((always_inline)) __m512 sum_four_avx512(__m512 a, __
 	return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
 	                     _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
 }
-static inline __attribute__((always_inline)) void sum_avx512(const __m512 *a, float *out)
+static inline __attribute__((always_inline)) __m256 sum_avx512(const __m512 *a)
 {
 	__m512 low = sum_four_avx512(sum_two_avx512(a[0], a[1]), sum_two_avx512(a[2], a[3]));
 	__m512 high = sum_four_avx512(sum_two_avx512(a[4], a[5]), sum_two_avx512(a[6], a[7]));
 	__m512 t = _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88),
 	                         _mm512_shuffle_f32x4(low, high, 0xdd));
 	__m256 x = _mm512_castps512_ps256(t), y = _mm512_extractf32x8_ps(t, 1);
-	_mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(x, y, 0x20),
-	                                    _mm256_permute2f128_ps(x, y, 0x31)));
+	return _mm256_add_ps(_mm256_permute2f128_ps(x, y, 0x20),
+	                     _mm256_permute2f128_ps(x, y, 0x31));
 }
 #include "gpu/cpu_kernels_isa.h"
 #undef HALF_LOAD

@@ -24,10 +24,11 @@
 
 enum {
 	ROW_PAD = 16,     /* floats; no version has more lanes */
-	MAT_BLOCK = 1024, /* k of one panel: eight rows of it are two thirds of a 48 KiB L1 */
-	Q8_GROUP = 64,    /* weights of a row that share a scale */
-	CONV_MAX = 16,    /* taps of a convolution */
-	DOT_COLS = 128    /* columns of one call at most: their blocks stay in L2 */
+	MAT_BLOCK = 1024, /* of k: what is summed up before the lanes are */
+	PANEL = 1024,  /* of k, of one tile's rows, unpacked at once: two thirds of a 48 KiB L1 */
+	Q8_GROUP = 64, /* weights of a row that share a scale */
+	CONV_MAX = 16, /* taps of a convolution */
+	DOT_COLS = 128 /* columns of one call at most: their blocks stay in L2 */
 };
 
 static inline size_t row_pad(size_t n)

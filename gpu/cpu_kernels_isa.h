@@ -7,19 +7,24 @@
  *   FMA(a, b, c)         a * b + c
  *   MIN(a, b), MAX(a, b) b where either is NaN
  *   WIDEN_BF16/F16/Q8(p) LANES weights from memory of any alignment
- *   SUM_TILE(a, out)     out[i] = sum of the lanes of a[i], i < TILE
- *   PREFETCH(p)
+ *   SUM_TILE(a)          TILE floats, as a vector: the sums of the lanes of a[0..TILE)
+ *   KEEP(x)              x is in a register from here on: GCC would rather read it from memory
+ * again for every use, and there are two loads a cycle, not three PREFETCH(p)
  *
  * Vectors are GCC's, with its operators. Tails of rows that no vector fills are read through a
  * zeroed one, so that they meet the same operations.
  */
 
-#define V  ID(v)
-#define VI ID(vi)
-#define VU ID(vu)
+#define V   ID(v)
+#define VI  ID(vi)
+#define VU  ID(vu)
+#define VT  ID(vt)
+#define VTU ID(vtu)
 typedef float V __attribute__((vector_size(LANES * 4)));
 typedef int32_t VI __attribute__((vector_size(LANES * 4)));
 typedef float VU __attribute__((vector_size(LANES * 4), aligned(1), may_alias));
+typedef float VT __attribute__((vector_size(TILE * 4)));
+typedef float VTU __attribute__((vector_size(TILE * 4), aligned(4), may_alias));
 
 #define INLINE      static inline __attribute__((always_inline))
 #define UNROLL      _Pragma("GCC unroll 8")
@@ -117,6 +122,7 @@ INLINE V ID(weights_n)(enum mat_kind kind, const char *p, float scale, int n)
 #define ROW_FMA(i, w)                                                                              \
 	{                                                                                          \
 		V w_ = (w);                                                                        \
+		KEEP(w_);                                                                          \
 		a0[i] = FMA(w_, x0, a0[i]);                                                        \
 		if (C > 1)                                                                         \
 			a1[i] = FMA(w_, x1, a1[i]);                                                \
@@ -127,6 +133,24 @@ INLINE V ID(weights_n)(enum mat_kind kind, const char *p, float scale, int n)
 	V x0 = LOAD(x + (at)), x1 = C > 1 ? LOAD(x + ldx + (at)) : x0,                             \
 	  x2 = C > 2 ? LOAD(x + 2 * ldx + (at)) : x0;                                              \
 	(void)x1, (void)x2;
+
+/* Of one block: the first one, or added to those before. */
+INLINE void ID(sums)(int C, const V *a0, const V *a1, const V *a2, float *out, bool first)
+{
+	VTU *to = (VTU *)out;
+	VT s0 = (VT)SUM_TILE(a0), s1 = s0, s2 = s0;
+	if (C > 1)
+		s1 = (VT)SUM_TILE(a1);
+	if (C > 2)
+		s2 = (VT)SUM_TILE(a2);
+	if (!first)
+		s0 += to[0];
+	to[0] = s0;
+	if (C > 1)
+		to[1] = first ? s1 : s1 + (VT)to[1];
+	if (C > 2)
+		to[2] = first ? s2 : s2 + (VT)to[2];
+}
 
 /* out[c][TILE] of rows [row, row + TILE), the last row again where there are fewer. */
 INLINE void ID(tile)(const struct mat *m, enum mat_kind kind, int C, int row, const float *x,
@@ -170,20 +194,7 @@ INLINE void ID(tile)(const struct mat *m, enum mat_kind kind, int C, int row, co
 	                         to - k < LANES ? to - k : LANES))
 			EACH_ROW(ROW_TAIL)
 		}
-		float sum[TILE];
-		SUM_TILE(a0, sum);
-		for (int i = 0; i < TILE; i++)
-			out[i] = from ? out[i] + sum[i] : sum[i];
-		if (C > 1) {
-			SUM_TILE(a1, sum);
-			for (int i = 0; i < TILE; i++)
-				out[TILE + i] = from ? out[TILE + i] + sum[i] : sum[i];
-		}
-		if (C > 2) {
-			SUM_TILE(a2, sum);
-			for (int i = 0; i < TILE; i++)
-				out[2 * TILE + i] = from ? out[2 * TILE + i] + sum[i] : sum[i];
-		}
+		ID(sums)(C, a0, a1, a2, out, from == 0);
 	}
 }
 
@@ -217,70 +228,85 @@ INLINE void ID(panel_tile)(const float *panel, int steps, int C, const float *x,
 #define ROW_PANEL(i) ROW_FMA(i, *(const V *)(panel + (i)*LANES))
 		EACH_ROW(ROW_PANEL)
 	}
-	float sum[TILE];
-	SUM_TILE(a0, sum);
-	for (int i = 0; i < TILE; i++)
-		out[i] = first ? sum[i] : out[i] + sum[i];
-	if (C > 1) {
-		SUM_TILE(a1, sum);
-		for (int i = 0; i < TILE; i++)
-			out[TILE + i] = first ? sum[i] : out[TILE + i] + sum[i];
-	}
-	if (C > 2) {
-		SUM_TILE(a2, sum);
-		for (int i = 0; i < TILE; i++)
-			out[2 * TILE + i] = first ? sum[i] : out[2 * TILE + i] + sum[i];
-	}
+	ID(sums)(C, a0, a1, a2, out, first);
 }
 
 INLINE void ID(write)(const float *out, int n, float *y, float scale, bool add)
 {
+	float part[TILE] = { 0 };
+	float *to = n == TILE ? y : part;
+	if (n < TILE && add)
+		memcpy(part, y, (size_t)n * sizeof *part);
+	VT sum = *(const VTU *)out * scale;
 	if (add)
-		for (int i = 0; i < n; i++)
-			y[i] += scale * out[i];
-	else
-		for (int i = 0; i < n; i++)
-			y[i] = scale * out[i];
+		sum += *(const VTU *)to;
+	*(VTU *)to = sum;
+	if (n < TILE)
+		memcpy(y, part, (size_t)n * sizeof *part);
+}
+
+/* Many columns: through panels. Rows of one block go several tiles at a time, so that columns come
+ * from L2 less often; longer ones are added up block by block. */
+INLINE void ID(dot_panels)(const struct mat *m, enum mat_kind kind, int row, int end,
+                           const float *x, size_t ldx, int cols, float *y, size_t ldy, float scale,
+                           bool add)
+{
+	_Alignas(64) float panel[TILE * PANEL], out[PANEL / MAT_BLOCK * DOT_COLS * TILE];
+	const int padded = (m->cols + LANES - 1) / LANES * LANES;
+	const int group = PANEL / (padded < MAT_BLOCK ? padded : MAT_BLOCK);
+	/* sums of several blocks wait for the last one */
+	const int wait = padded > MAT_BLOCK ? DOT_COLS * TILE : 0;
+
+	for (; row < end; row += group * TILE) {
+		const int last = row + group * TILE < end ? row + group * TILE : end;
+		for (int from = 0; from < m->cols; from += MAT_BLOCK) {
+			int to = m->cols - from < MAT_BLOCK ? m->cols : from + MAT_BLOCK;
+			int steps = (to - from + LANES - 1) / LANES, floats = steps * LANES * TILE;
+			float *p = panel;
+			for (int r = row; r < last; r += TILE, p += floats)
+				ID(unpack)(m, kind, r, from, to, p);
+			for (int c = 0; c < cols; c += 3) {
+				const float *xc = x + (size_t)c * ldx + from;
+				float *sum = out + (wait ? c * TILE : 0);
+				p = panel;
+				for (int r = row; r < last; r += TILE, p += floats, sum += wait) {
+					int C = cols - c < 3 ? cols - c : 3;
+					if (C == 3)
+						ID(panel_tile)(p, steps, 3, xc, ldx, sum, !from);
+					else if (C == 2)
+						ID(panel_tile)(p, steps, 2, xc, ldx, sum, !from);
+					else
+						ID(panel_tile)(p, steps, 1, xc, ldx, sum, !from);
+					for (int i = 0; to == m->cols && i < C; i++)
+						ID(write)
+					(sum + i * TILE, last - r < TILE ? last - r : TILE,
+					 y + (size_t)(c + i) * ldy + r, scale, add);
+				}
+			}
+		}
+	}
 }
 
 INLINE void ID(dot_kind)(const struct mat *m, enum mat_kind kind, int row, int n, const float *x,
                          size_t ldx, int cols, float *y, size_t ldy, float scale, bool add)
 {
-	_Alignas(64) float out[DOT_COLS * TILE];
-	_Alignas(64) float panel[TILE * MAT_BLOCK];
 	const int end = row + n;
-
+	if (cols > 3) {
+		ID(dot_panels)(m, kind, row, end, x, ldx, cols, y, ldy, scale, add);
+		return;
+	}
 	for (; row < end; row += TILE) {
-		if (cols == 1) {
+		_Alignas(64) float out[3 * TILE];
+		if (cols == 1)
 			ID(tile)(m, kind, 1, row, x, ldx, out);
-		} else if (cols == 2) {
+		else if (cols == 2)
 			ID(tile)(m, kind, 2, row, x, ldx, out);
-		} else if (cols == 3) {
+		else
 			ID(tile)(m, kind, 3, row, x, ldx, out);
-		} else {
-			for (int from = 0; from < m->cols; from += MAT_BLOCK) {
-				int to = m->cols - from < MAT_BLOCK ? m->cols : from + MAT_BLOCK;
-				int steps = (to - from + LANES - 1) / LANES;
-				ID(unpack)(m, kind, row, from, to, panel);
-				int c = 0;
-				for (; c + 3 <= cols; c += 3)
-					ID(panel_tile)
-					(panel, steps, 3, x + (size_t)c * ldx + from, ldx,
-					 out + (size_t)c * TILE, from == 0);
-				if (cols - c == 2)
-					ID(panel_tile)
-					(panel, steps, 2, x + (size_t)c * ldx + from, ldx,
-					 out + (size_t)c * TILE, from == 0);
-				else if (cols - c == 1)
-					ID(panel_tile)
-					(panel, steps, 1, x + (size_t)c * ldx + from, ldx,
-					 out + (size_t)c * TILE, from == 0);
-			}
-		}
-		int rows = end - row < TILE ? end - row : TILE;
 		for (int c = 0; c < cols; c++)
 			ID(write)
-			(out + (size_t)c * TILE, rows, y + (size_t)c * ldy + row, scale, add);
+		(out + c * TILE, end - row < TILE ? end - row : TILE, y + (size_t)c * ldy + row,
+		 scale, add);
 	}
 }
 
@@ -357,7 +383,7 @@ static void ID(sigmoid_mul)(float *o, const float *gate, int n)
 		STORE(o + i, LOAD(o + i) * ID(sigmoid)(LOAD(gate + i)));
 	if (i < n)
 		ID(store_n)
-		(o + i, ID(load_n)(o + i, n - i) * ID(sigmoid)(ID(load_n)(gate + i, n - i)), n - i);
+	(o + i, ID(load_n)(o + i, n - i) * ID(sigmoid)(ID(load_n)(gate + i, n - i)), n - i);
 }
 
 static float ID(softmax)(float *s, int n)
@@ -428,15 +454,15 @@ static void ID(weigh)(float *const *o, const float *p, size_t ldp, const int *n,
 					ID(weigh_tile)(3, 4, head, pc, ldp, 0, all, v + at, ldv);
 				for (int i = 0; i < C; i++)
 					ID(weigh_tile)
-					(1, 4, head + i, pc + (size_t)i * ldp, ldp, all, n[c + i],
-					 v + at, ldv);
+				(1, 4, head + i, pc + (size_t)i * ldp, ldp, all, n[c + i], v + at,
+				 ldv);
 			} else {
 				if (C == 3)
 					ID(weigh_tile)(3, 1, head, pc, ldp, 0, all, v + at, ldv);
 				for (int i = 0; i < C; i++)
 					ID(weigh_tile)
-					(1, 1, head + i, pc + (size_t)i * ldp, ldp, all, n[c + i],
-					 v + at, ldv);
+				(1, 1, head + i, pc + (size_t)i * ldp, ldp, all, n[c + i], v + at,
+				 ldv);
 			}
 			at += wide ? 4 * LANES : LANES;
 		}
@@ -605,6 +631,8 @@ static const struct kernels ID(kernels) = {
 #undef V
 #undef VI
 #undef VU
+#undef VT
+#undef VTU
 #undef INLINE
 #undef UNROLL
 #undef LOAD
@@ -628,4 +656,5 @@ static const struct kernels ID(kernels) = {
 #undef WIDEN_F16
 #undef WIDEN_Q8
 #undef SUM_TILE
+#undef KEEP
 #undef PREFETCH
