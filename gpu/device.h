@@ -72,12 +72,13 @@ struct device_graph *device_capture_end(struct device *d);
 void device_graph_launch(struct device *d, struct device_graph *g);
 void device_graph_drop(struct device *d, struct device_graph *g);
 
-/* y[t][i] = scale * sum_k (x[t][k] + x_low[t][k]) * w[i][k]  (+ y[t][i] with @add), sums in f32.
- * w, x, x_low: bf16, rows of ldw and ldx values; y: f32, rows of ldy. All pointers 16-byte aligned,
- * ldw and ldx multiples of 8, ldy of 4. x_low NULL: none; else it costs a second product. One
- * algorithm a shape, so the same rows give the same bits in the same place of the same shape. */
+/* y[t][i] = scale * sum_k (x[t][k] w[i][k] + x_low[t][k] w[i][k] + x[t][k] w_low[i][k])
+ * (+ y[t][i] with @add), sums in f32. w, x and their low parts: bf16, rows of ldw and ldx values;
+ * y: f32, rows of ldy. All pointers 16-byte aligned, ldw and ldx multiples of 8, ldy of 4. A low
+ * part that is NULL is left out; else it costs a product of its own. One algorithm a shape, so the
+ * same rows give the same bits in the same place of the same shape. */
 struct gemm {
-	const uint16_t *w, *x, *x_low;
+	const uint16_t *w, *w_low, *x, *x_low;
 	float *y;
 	int rows, n, k; /* of x and y; of w and columns of y; of w's and x's columns */
 	int ldw, ldx, ldy;

@@ -376,24 +376,28 @@ static struct plan *plan_find(struct device *d, const struct gemm *g, bool add)
 	return &d->plan[d->n_plans++];
 }
 
-static void product(struct device *d, const struct gemm *g, const uint16_t *x, bool add)
+static void product(struct device *d, const struct gemm *g, const uint16_t *w, const uint16_t *x,
+                    bool add)
 {
 	struct gemm part = *g;
+	part.w = w;
 	part.x = x;
 	struct plan *p = plan_find(d, &part, add);
 	if (!p)
 		return;
 	float beta = add ? 1.0f : 0.0f;
 	cublasStatus_t s =
-		cublasLtMatmul(d->lt, p->desc, &g->scale, g->w, p->w, x, p->x, &beta, g->y, p->y,
-	                       g->y, p->y, &p->algo, d->workspace, WORKSPACE_BYTES, d->stream);
+		cublasLtMatmul(d->lt, p->desc, &g->scale, w, p->w, x, p->x, &beta, g->y, p->y, g->y,
+	                       p->y, &p->algo, d->workspace, WORKSPACE_BYTES, d->stream);
 	if (s != CUBLAS_STATUS_SUCCESS && d->first_product == CUBLAS_STATUS_SUCCESS)
 		d->first_product = s;
 }
 
 void device_gemm(struct device *d, const struct gemm *g)
 {
-	product(d, g, g->x, g->add);
+	product(d, g, g->w, g->x, g->add);
 	if (g->x_low)
-		product(d, g, g->x_low, true);
+		product(d, g, g->w, g->x_low, true);
+	if (g->w_low)
+		product(d, g, g->w_low, g->x, true);
 }

@@ -156,26 +156,29 @@ void device_graph_drop(struct device *d, struct device_graph *g)
 	(void)g;
 }
 
+static void product(const struct gemm *g, const uint16_t *w, const uint16_t *x, bool add)
+{
+	float row[8192];
+	for (int i = 0; i < g->n; i++) {
+		if (g->k > (int)(sizeof(row) / sizeof(*row)))
+			abort(); /* no model that fits the emulation */
+		for (int k = 0; k < g->k; k++)
+			row[k] = bf16_widen(w[(size_t)i * g->ldw + k]);
+		for (int t = 0; t < g->rows; t++) {
+			float sum = 0, *y = g->y + (size_t)t * g->ldy + i;
+			for (int k = 0; k < g->k; k++)
+				sum += bf16_widen(x[(size_t)t * g->ldx + k]) * row[k];
+			*y = g->scale * sum + (add ? *y : 0);
+		}
+	}
+}
+
 void device_gemm(struct device *d, const struct gemm *g)
 {
 	(void)d;
-	float *x = malloc(sizeof(*x) * (size_t)g->k * 2);
-	if (!x)
-		abort(); /* a test program with no memory for two rows */
-	float *w = x + g->k;
-	for (int i = 0; i < g->n; i++) {
-		for (int k = 0; k < g->k; k++)
-			w[k] = bf16_widen(g->w[(size_t)i * g->ldw + k]);
-		for (int t = 0; t < g->rows; t++) {
-			const uint16_t *high = g->x + (size_t)t * g->ldx;
-			const uint16_t *low = g->x_low ? g->x_low + (size_t)t * g->ldx : NULL;
-			float sum = 0;
-			for (int k = 0; k < g->k; k++)
-				sum += (bf16_widen(high[k]) + (low ? bf16_widen(low[k]) : 0)) *
-				       w[k];
-			float *y = g->y + (size_t)t * g->ldy + i;
-			*y = g->scale * sum + (g->add ? *y : 0);
-		}
-	}
-	free(x);
+	product(g, g->w, g->x, g->add);
+	if (g->x_low)
+		product(g, g->w, g->x_low, true);
+	if (g->w_low)
+		product(g, g->w_low, g->x, true);
 }
