@@ -284,7 +284,7 @@ static void ranks_and_alphas_follow_the_patterns(void **state)
 		{ "{\"r\":4,\"lora_alpha\":8,\"use_rslora\":true,"
 		  "\"rank_pattern\":{\"model\\\\.layers\\\\.[02]\\\\..*\":2},"
 		  "\"alpha_pattern\":{\"up_proj|down_proj\":3}}",
-		  3 / sqrt(2), 4 },
+		  2.1213203435596424, 4 }, /* 3 / sqrt(2) */
 		/* a part of a name is no match, nor is one in the middle */
 		{ "{\"r\":2,\"lora_alpha\":8,\"rank_pattern\":{\"proj_qkv\":9,\"linear_attn\":9,"
 		  "\"in_proj_qkv\":4}}",
