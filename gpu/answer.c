@@ -58,6 +58,15 @@ void answer_token(struct answer *a, const struct gpu_ops *ops, int index, const 
 		tell(a, ops, index, p, t, h);
 }
 
+void answer_rest(struct answer *a, const struct gpu_ops *ops, const char *text, size_t len)
+{
+	size_t t = a->text.len, h = a->thought.len;
+
+	think_feed(&a->think, text, len, &a->thought, &a->text);
+	if (a->text.len > t || a->thought.len > h)
+		tell(a, ops, a->n, NULL, t, h);
+}
+
 void answer_thought(struct answer *a, const struct gpu_ops *ops, const char *text, size_t len)
 {
 	size_t h = a->thought.len;

@@ -314,6 +314,11 @@ static int on_token(struct client *c, struct request *r, const struct frame *f, 
 		return err_set(e, ERR_PROTOCOL, "a token of sequence %d, which is not under way",
 		               sequence);
 	struct answer *a = &r->answer[sequence];
+	if (index == -1 && n_top == 0) {
+		answer_rest(a, &c->gpu.ops, (const char *)p + INFER_TOKEN_BYTES,
+		            f->blob_len - INFER_TOKEN_BYTES);
+		return 0;
+	}
 	if (index != a->n)
 		return err_set(e, ERR_PROTOCOL, "token %d came where token %d was due", index,
 		               a->n);

@@ -54,6 +54,8 @@ void answer_release(struct answer *a);
 /* Tells a piece of text, and the token that it belongs to (@p may be NULL). */
 void answer_token(struct answer *a, const struct gpu_ops *ops, int index, const struct picked *p,
                   const char *text, size_t len);
+/* Tells text that belongs to tokens which were told before. */
+void answer_rest(struct answer *a, const struct gpu_ops *ops, const char *text, size_t len);
 /* Thoughts that came by a way of their own. */
 void answer_thought(struct answer *a, const struct gpu_ops *ops, const char *text, size_t len);
 /* Tells the end. What the caller knows is in @d (figures, end, error); text, thinking, ids and

@@ -553,8 +553,11 @@ static void on_token(void *ctx, uint32_t request, int sequence, int index, const
 	struct job *j = job_of(in, request);
 	unsigned char head[INFER_TOKEN_BYTES + 8 * SAMPLER_TOP_MAX], frame[FRAME_HEADER_BYTES], *at;
 
+	struct picked none = { .id = -1 };
+
 	if (!j)
 		return;
+	p = p ? p : &none; /* text that was held back; index is -1 then */
 	wire_put32(head, (uint32_t)sequence);
 	wire_put32(head + 4, (uint32_t)index);
 	wire_put32(head + 8, (uint32_t)p->id);
@@ -802,6 +805,8 @@ static int open_model(struct infer *in, struct err *e)
 	}
 	if (!(in->backend = BACKEND_OPEN(&in->model, &in->options, e)))
 		return -1;
+	so.eos = in->model.config.eos;
+	so.n_eos = in->model.config.n_eos;
 	in->scheduler = scheduler_open(in->backend, in->tokenizer, &so, &ops, e);
 	return in->scheduler ? 0 : -1;
 }

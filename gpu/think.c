@@ -6,7 +6,7 @@ static const char open_mark[] = "<think>", close_mark[] = "</think>";
 
 void think_begin(struct think *t, bool in_thought)
 {
-	*t = (struct think){ .at = in_thought ? THINK_IN : THINK_BEGIN };
+	*t = (struct think){ .at = in_thought ? THINK_IN : THINK_BEGIN, .fresh = true };
 }
 
 void think_release(struct think *t)
@@ -61,8 +61,6 @@ static bool step(struct think *t, bool last, struct buf *thought, struct buf *an
 		b = blanks(h->data, h->len);
 		if (h->len - b >= m && memcmp(h->data + b, open_mark, m) == 0) {
 			buf_consume(h, b + m);
-			b = h->len && h->data[0] == '\n' ? 1 : 0;
-			buf_consume(h, b);
 			t->at = THINK_IN;
 			return true;
 		}
@@ -71,6 +69,8 @@ static bool step(struct think *t, bool last, struct buf *thought, struct buf *an
 		t->at = THINK_OUT;
 		return true;
 	case THINK_IN: {
+		while (t->fresh && h->len > 0 && h->data[0] == '\n')
+			buf_consume(h, 1);
 		char *at = h->len ? memmem(h->data, h->len, close_mark, strlen(close_mark)) : NULL;
 		if (at) {
 			size_t n = (size_t)(at - h->data), keep = n;
@@ -81,7 +81,9 @@ static bool step(struct think *t, bool last, struct buf *thought, struct buf *an
 			t->at = THINK_AFTER;
 			return true;
 		}
-		move(h, h->len - (last ? 0 : possible_tail(h->data, h->len, close_mark)), thought);
+		b = h->len - (last ? 0 : possible_tail(h->data, h->len, close_mark));
+		t->fresh = t->fresh && b == 0;
+		move(h, b, thought);
 		return false;
 	}
 	case THINK_AFTER:

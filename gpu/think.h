@@ -12,6 +12,7 @@
 
 struct think {
 	enum { THINK_BEGIN, THINK_IN, THINK_AFTER, THINK_OUT } at;
+	bool fresh; /* nothing of the thought has come out yet */
 	struct buf held;
 };
 void think_begin(struct think *t, bool in_thought); /* @t is {0} or released */

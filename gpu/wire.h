@@ -36,7 +36,8 @@ enum infer_wire {
 	INFER_TAKEN = 17,   /* json: {prompt_tokens, in_thought: the answer begins inside <think>,
 	                     * adapter_hash: 64 hex digits | null} */
 	INFER_TOKEN = 18,   /* blob: struct infer_token's fields in their order, then the
-	                     * alternatives as (i32 id, f32 logprob), then the text */
+	                     * alternatives as (i32 id, f32 logprob), then the text. index -1: no
+	                     * token, only text that was held back */
 	INFER_DONE = 19,    /* json: {sequence, end: "stop"|"length"|"cancelled"|"error", error,
 	                     * prompt_tokens, cached_tokens, drafted, accepted, wait_s, prefill_s,
 	                     * decode_s}; blob: the answer's ids, i32 */
