@@ -846,8 +846,10 @@ static int add_decode(struct scheduler *s, struct flight *f, struct sequence *q,
 		for (int i = 0; i < drafts; i++) {
 			int32_t id = d->id[i];
 			const uint64_t *here = f->pick[f->n_picks - 1].input.mask;
-			if (here && !(here[id / 64] >> (id % 64) & 1))
-				break; /* it cannot be picked */
+			/* what the guard forbids cannot be picked; forced tokens don't show
+			 * here, so that drafting is as it would be without them */
+			if (q->guard && here && !(here[id / 64] >> (id % 64) & 1))
+				break;
 			if (q->guard && !guard && !(guard = guard_copy(q->guard, NULL)))
 				break;
 			if (guard)

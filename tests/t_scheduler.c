@@ -947,6 +947,8 @@ static void forced_tokens_have_the_models_own_probabilities(void **state)
 	assert_memory_equal(d.got[2][0].a.id, forced, 300 * sizeof(*forced));
 	assert_true(t->steps - plain < plain / 4);
 	assert_true(d.got[2][0].f.accepted > 230);
+	/* the faults are drafted and refused: what is forced is not peeked at */
+	assert_true(d.got[2][0].f.drafted > d.got[2][0].f.accepted + 5);
 	desk_close(&d);
 	toy_free(t);
 	free(prompt);
