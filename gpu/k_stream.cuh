@@ -10,7 +10,8 @@
  *
  * Two shapes of the same thing:
  * - narrow, up to 8 columns: a block takes 16 rows, each of its 8 warps one chunk. Weights go from
- *   memory to registers, 16 bytes a lane, 8 loads under way. Two blocks a multiprocessor.
+ *   memory to registers, 16 bytes a lane; the next 8 loads are always under way, over the borders of
+ *   tiles and from before the wait for the launch's predecessors. Two blocks a multiprocessor.
  * - wide, 16, 32 or 64 columns: a block takes 64 rows and 8, 4 or 2 chunks; weights and x go
  * through a ring in shared memory by asynchronous copies. Parts of a row block meet in scratch,
  * where the last block to come adds them in order.
@@ -184,117 +185,172 @@ DEV uint4 load_16(const uint16_t *p)
 	return *(const uint4 *)p;
 }
 
-/* Slices @from to @to of 16 rows times 8 columns. @x_high and @x_low point at the lane's first
- * value of its column, NULL where the column is not there; @step_x values from slice to slice. */
-template <bool PRECISE>
-DEV void narrow_chunk(float acc[4], const uint16_t *row0, const uint16_t *row1,
-                      const uint16_t *x_high, const uint16_t *x_low, int from, int to)
+/* Where the reading of a block's weights stands: units of 16 rows one after the other, of each the
+ * warp's chunk, slices in batches of 4; matrices with a low part twice. */
+struct narrow_unit {
+	const uint16_t *high, *low; /* [..][ld]; high NULL: nothing is read and the sums are 0 */
+	int tile;
+};
+
+struct narrow_place {
+	struct narrow_unit of;
+	int unit, part, slice;
+	const uint16_t *row0, *row1; /* the lane's first values of its two rows */
+};
+
+DEV void narrow_rows(struct narrow_place *at, const struct k_matrix &w, bool pairs)
 {
+	const int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
+	const uint16_t *m = at->part ? at->of.low : at->of.high;
+	at->row0 = m + (int64_t)tile_row(w, pairs, at->of.tile, g) * w.ld + 8 * t;
+	at->row1 = m + (int64_t)tile_row(w, pairs, at->of.tile, g + 8) * w.ld + 8 * t;
+}
+
+/* Units @first, @first + @step, ... below @n: @describe(unit) says what is read, @prepare() gives x
+ * once the first loads are under way (what they read was there before the launch), and
+ * @consume(unit, value) gets the sums: thread 16 c + i, below 128, has row i of the tile and column
+ * c. The next 4 slices are always under way, over the borders of units too, so that memory is busy
+ * while a unit is summed up. Columns from @columns on, of @c0(unit) .. + 7, are not read. All units
+ * have @w's row length. @red: 2 x 8 x 128 floats. */
+template <bool PRECISE, class Describe, class Prepare, class First, class Consume>
+DEV void narrow_units(const struct k_matrix &w, bool pairs, int first, int step, int n, int columns,
+                      float *red, Describe describe, Prepare prepare, First c0, Consume consume)
+{
+	const int tid = (int)threadIdx.x, warp = tid / 32, lane = tid % 32;
+	const int g = lane / 4, t = lane % 4;
+	const int per = chunk_slices(w.ld), last = w.ld / 32;
+	const int from = min(warp * per, last), to = min(from + per, last);
 	const uint4 none = make_uint4(0, 0, 0, 0);
-	int s = from;
-	for (; s + 4 <= to; s += 4) {
-		uint4 w0[4], w1[4];
-		UNROLL
-		for (int i = 0; i < 4; i++) {
-			w0[i] = load_stream(row0 + (s + i) * 32);
-			w1[i] = load_stream(row1 + (s + i) * 32);
+	struct narrow_place at = {};
+	uint4 next0[4], next1[4];
+
+	auto begin = [&](int unit) {
+		at.unit = unit;
+		at.part = 0;
+		at.slice = from;
+		if (unit < n) {
+			at.of = describe(unit);
+			narrow_rows(&at, w, pairs);
 		}
+	};
+	auto load = [&] {
 		UNROLL
 		for (int i = 0; i < 4; i++) {
-			slice_mma(acc, w0[i], w1[i],
-			          x_high ? load_16(x_high + (s + i) * 32) : none);
-			if (PRECISE)
+			next0[i] = next1[i] = none;
+			if (at.unit < n && at.of.high && at.slice + i < to) {
+				next0[i] = load_stream(at.row0 + (at.slice + i) * 32);
+				next1[i] = load_stream(at.row1 + (at.slice + i) * 32);
+			}
+		}
+	};
+	auto advance = [&] {
+		at.slice += 4;
+		if (at.slice < to)
+			return;
+		at.slice = from;
+		if (at.part == 0 && at.of.low) {
+			at.part = 1;
+			narrow_rows(&at, w, pairs);
+		} else {
+			begin(at.unit + step);
+		}
+	};
+
+	begin(first);
+	load();
+	const struct k_act x = prepare(columns);
+	int turn = 0;
+	for (int unit = first; unit < n; unit = at.unit, turn ^= 1) {
+		const int column = c0(unit) + g;
+		const bool there = column < columns;
+		const uint16_t *x_high = x.high + (int64_t)column * x.ld + 8 * t;
+		const uint16_t *x_low = PRECISE ? x.low + (int64_t)column * x.ld + 8 * t : nullptr;
+		float acc[4] = { 0, 0, 0, 0 };
+		do {
+			uint4 w0[4], w1[4];
+			const int s = at.slice;
+			UNROLL
+			for (int i = 0; i < 4; i++) {
+				w0[i] = next0[i];
+				w1[i] = next1[i];
+			}
+			advance();
+			load();
+			UNROLL
+			for (int i = 0; i < 4; i++) {
+				if (s + i >= to)
+					break;
 				slice_mma(acc, w0[i], w1[i],
-				          x_low ? load_16(x_low + (s + i) * 32) : none);
+				          there ? load_16(x_high + (s + i) * 32) : none);
+				if (PRECISE)
+					slice_mma(acc, w0[i], w1[i],
+					          there ? load_16(x_low + (s + i) * 32) : none);
+			}
+		} while (at.unit == unit);
+
+		/* Two buffers in turn: who still reads the last unit's sums is not disturbed. */
+		float *sums = red + turn * STREAM_WARPS * 128, *mine = sums + warp * 128;
+		mine[g * 8 + 2 * t] = acc[0];
+		mine[g * 8 + 2 * t + 1] = acc[1];
+		mine[(g + 8) * 8 + 2 * t] = acc[2];
+		mine[(g + 8) * 8 + 2 * t + 1] = acc[3];
+		block_sync();
+		if (tid < 128) {
+			float p[STREAM_WARPS];
+			/* rows are the fast index of threads: neighbours store side by side */
+			int place = tid % 16 * 8 + tid / 16;
+			UNROLL
+			for (int i = 0; i < STREAM_WARPS; i++)
+				p[i] = sums[i * 128 + place];
+			consume(unit,
+			        ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7])));
 		}
 	}
-	UNROLL_N(1)
-	for (; s < to; s++) {
-		uint4 w0 = load_stream(row0 + s * 32), w1 = load_stream(row1 + s * 32);
-		slice_mma(acc, w0, w1, x_high ? load_16(x_high + s * 32) : none);
-		if (PRECISE)
-			slice_mma(acc, w0, w1, x_low ? load_16(x_low + s * 32) : none);
-	}
 }
 
-/* 16 rows of @w times columns @c0..@c0+7 of @x (those from @columns on are not read): the tile's
- * sums, [i][c], added up in @out by the block's first 128 threads, one value each. */
-template <bool PRECISE>
-DEV float narrow_tile(const struct k_matrix &w, bool pairs, int tile, const struct k_act &x, int c0,
-                      int columns, float *red)
-{
-	int tid = (int)threadIdx.x, warp = tid / 32, lane = tid % 32;
-	int g = lane / 4, t = lane % 4;
-	int per = chunk_slices(w.ld), last = w.ld / 32;
-	int from = min(warp * per, last), to = min(from + per, last);
-	int64_t row0 = (int64_t)tile_row(w, pairs, tile, g) * w.ld + 8 * t;
-	int64_t row1 = (int64_t)tile_row(w, pairs, tile, g + 8) * w.ld + 8 * t;
-	bool there = c0 + g < columns;
-	int64_t at = (int64_t)(c0 + g) * x.ld + 8 * t;
-	float acc[4] = { 0, 0, 0, 0 };
-
-	UNROLL_N(1)
-	for (int part = 0; part < (w.low ? 2 : 1); part++) {
-		const uint16_t *m = part ? w.low : w.high;
-		narrow_chunk<PRECISE>(acc, m + row0, m + row1, there ? x.high + at : nullptr,
-		                      PRECISE && there ? x.low + at : nullptr, from, to);
-	}
-	float *mine = red + warp * 128;
-	mine[g * 8 + 2 * t] = acc[0];
-	mine[g * 8 + 2 * t + 1] = acc[1];
-	mine[(g + 8) * 8 + 2 * t] = acc[2];
-	mine[(g + 8) * 8 + 2 * t + 1] = acc[3];
-	block_sync();
-	float sum = 0;
-	if (tid < 128) {
-		float p[STREAM_WARPS];
-		/* rows are the fast index of threads: stores of neighbours are neighbours */
-		int place = tid % 16 * 8 + tid / 16;
-		UNROLL
-		for (int i = 0; i < STREAM_WARPS; i++)
-			p[i] = red[i * 128 + place];
-		sum = ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
-	}
-	return sum;
-}
-
-/* The prologue into shared memory where the block does it itself; what narrow_tile() shall read. */
+/* What a matrix is fed: the prologue into shared memory where the block does it itself. */
 template <bool FUSED>
-DEV struct k_act narrow_input(const struct k_stream &a, int columns, uint16_t *shared)
-{
-	struct k_act x = a.in;
-	if (FUSED) {
-		x.ld = a.w.ld + 32; /* 16-byte reads of 8 columns meet no bank twice */
-		x.high = shared;
-		x.low = a.precise ? shared + (int64_t)columns * x.ld : nullptr;
-		for (int c = 0; c < columns; c++)
-			normalise(a, c, x.high + c * x.ld, x.low ? x.low + c * x.ld : nullptr);
-		block_sync();
+struct narrow_input {
+	const struct k_stream &a;
+	uint16_t *shared;
+	__device__ struct k_act operator()(int columns) const
+	{
+		grid_wait();
+		struct k_act x = a.in;
+		if (FUSED) {
+			x.ld = a.w.ld + 32; /* 16-byte reads of 8 columns meet no bank twice */
+			x.high = shared;
+			x.low = a.precise ? shared + (int64_t)columns * x.ld : nullptr;
+			for (int c = 0; c < columns; c++)
+				normalise(a, c, x.high + c * x.ld,
+				          x.low ? x.low + c * x.ld : nullptr);
+			block_sync();
+		}
+		return x;
 	}
-	return x;
-}
+};
 
 template <bool FUSED, bool PRECISE>
 DEV void stage_narrow(const struct k_stream &a, int block, int n_blocks, uint16_t *shared)
 {
 	SHARED(float, red, 2 * STREAM_WARPS * 128);
-	int tid = (int)threadIdx.x;
-	bool pairs = a.epilogue == K_SILU_MUL;
-	int tiles = (a.w.rows + 15) / 16;
-	int columns = min(stream_columns(a), 8);
-	struct k_act x = narrow_input<FUSED>(a, columns, shared);
+	const int tid = (int)threadIdx.x, i = tid % 16, c = tid / 16;
+	const bool pairs = a.epilogue == K_SILU_MUL;
+	const int columns = min(stream_columns(a), 8);
 
-	int turn = 0;
-	for (int tile = block; tile < tiles; tile += n_blocks, turn ^= 1) {
-		/* Two buffers in turn: who still reads the last one's sums is not disturbed. */
-		float v = narrow_tile<PRECISE>(a.w, pairs, tile, x, 0, columns,
-		                               red + turn * STREAM_WARPS * 128);
-		/* thread 16 c + i has row i; a pair's up row is 8 lanes on */
-		float up = pairs ? warp_down(v, 8) : 0;
-		int i = tid % 16, c = tid / 16;
-		if (c < columns && !(pairs && i >= 8))
-			put_value(a, tile, i, c, v, up);
-	}
+	narrow_units<PRECISE>(
+		a.w, pairs, block, n_blocks, (a.w.rows + 15) / 16, columns, red,
+		[&](int tile) {
+			struct narrow_unit u = { a.w.high, a.w.low, tile };
+			return u;
+		},
+		narrow_input<FUSED>{ a, shared }, [](int) { return 0; },
+		[&](int tile, float v) {
+			/* a pair's up row is 8 lanes on */
+			float up = pairs ? warp_down(v, 8) : 0;
+			if (c < columns && !(pairs && i >= 8))
+				put_value(a, tile, i, c, v, up);
+		});
 }
 
 /* t = A x for every different adapter of the step and all columns, 8 at a time. */
@@ -302,28 +358,33 @@ template <bool FUSED, bool PRECISE>
 DEV void stage_lora(const struct k_stream &a, int block, int n_blocks, uint16_t *shared)
 {
 	SHARED(float, red, 2 * STREAM_WARPS * 128);
-	int tid = (int)threadIdx.x;
-	int columns = stream_columns(a), eights = (columns + 7) / 8;
-	int tiles = (a.lora.t_rows + 15) / 16, units = a.step->n_adapters * tiles * eights;
+	const int tid = (int)threadIdx.x;
+	const int columns = stream_columns(a), eights = (columns + 7) / 8;
+	const int tiles = (a.lora.t_rows + 15) / 16, units = a.step->n_adapters * tiles * eights;
 	if (block >= units)
 		return;
-	struct k_act x = narrow_input<FUSED>(a, columns, shared);
 
-	int turn = 0;
-	for (int unit = block; unit < units; unit += n_blocks) {
-		int distinct = unit / (tiles * eights), tile = unit / eights % tiles;
-		int c0 = unit % eights * 8;
-		const struct k_matrix w =
-			a.lora.table[(int64_t)a.step->adapter[distinct] * a.lora.stride].a;
-		if (tile * 16 >= w.rows)
-			continue;
-		float v = narrow_tile<PRECISE>(w, false, tile, x, c0, columns,
-		                               red + turn * STREAM_WARPS * 128);
-		int row = tile * 16 + tid % 16, c = c0 + tid / 16;
-		if (tid < 128 && c < columns && row < w.rows)
-			a.lora.t[((int64_t)distinct * a.lora.t_rows + row) * K_COLUMNS + c] = v;
-		turn ^= 1;
-	}
+	auto matrix = [&](int unit) {
+		int adapter = a.step->adapter[unit / (tiles * eights)];
+		return &a.lora.table[(int64_t)adapter * a.lora.stride].a;
+	};
+	narrow_units<PRECISE>(
+		a.w, false, block, n_blocks, units, columns, red,
+		[&](int unit) {
+			const struct k_matrix *m = matrix(unit);
+			int tile = unit / eights % tiles;
+			struct narrow_unit u = { tile * 16 < m->rows ? m->high : nullptr, m->low,
+			                         tile };
+			return u;
+		},
+		narrow_input<FUSED>{ a, shared }, [&](int unit) { return unit % eights * 8; },
+		[&](int unit, float v) {
+			int row = unit / eights % tiles * 16 + tid % 16;
+			int c = unit % eights * 8 + tid / 16, distinct = unit / (tiles * eights);
+			if (c < columns && row < matrix(unit)->rows)
+				a.lora.t[((int64_t)distinct * a.lora.t_rows + row) * K_COLUMNS +
+			                 c] = v;
+		});
 }
 
 /* ---- wide ---- */
@@ -557,17 +618,6 @@ DEV void stage_embed(const struct k_embed &a, int block, int n_blocks)
 
 /* ---- kernels ---- */
 
-/* Asks for the block's first tile before anything the kernel must wait for is there. */
-DEV void prefetch_tile(const struct k_matrix &w, bool pairs, int tile)
-{
-	if (tile * 16 >= w.rows)
-		return;
-	int lines = w.ld / 64; /* of 128 bytes, in a row */
-	for (int i = (int)threadIdx.x; i < 16 * lines; i += STREAM_THREADS)
-		prefetch_l2(w.high + (int64_t)tile_row(w, pairs, tile, i / lines) * w.ld +
-		            i % lines * 64);
-}
-
 __global__ void __launch_bounds__(256) kernel_embed(const struct k_embed a)
 {
 	grid_trigger();
@@ -589,9 +639,7 @@ template <bool FUSED, bool PRECISE>
 __global__ void __launch_bounds__(STREAM_THREADS, 2) kernel_narrow(const struct k_stream a)
 {
 	DYN_SHARED(uint16_t, shared);
-	grid_trigger();
-	prefetch_tile(a.w, a.epilogue == K_SILU_MUL, (int)blockIdx.x);
-	grid_wait();
+	grid_trigger(); /* narrow_units() waits, when its first loads are under way */
 	stage_narrow<FUSED, PRECISE>(a, (int)blockIdx.x, (int)gridDim.x, shared);
 }
 
@@ -600,7 +648,7 @@ __global__ void __launch_bounds__(STREAM_THREADS, 2) kernel_lora(const struct k_
 {
 	DYN_SHARED(uint16_t, shared);
 	grid_trigger();
-	grid_wait();
+	grid_wait(); /* also blocks that have nothing to do */
 	stage_lora<FUSED, PRECISE>(a, (int)blockIdx.x, (int)gridDim.x, shared);
 }
 
