@@ -61,7 +61,8 @@ struct k_column {
 	} mix[K_MIX];
 };
 
-/* Consecutive tokens of one slot: columns column..column+n-1, positions position... */
+/* Consecutive tokens of one slot: columns column..column+n-1, positions position...; at most 16
+ * (BACKEND_WINDOW_MAX). */
 struct k_group {
 	int32_t slot, column, n, position;
 	/* Recurrent state: read from state_from; first @replay tokens before @position are walked
