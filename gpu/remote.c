@@ -424,17 +424,24 @@ static int on_event(void *ctx, const char *event, const char *data, size_t len)
 	return c->wrong.kind != 0;
 }
 
-static size_t on_bytes(char *bytes, size_t one, size_t n, void *ctx)
+static long look_at_status(struct call *c)
 {
-	struct call *c = ctx;
 	long status = 0;
 	char *type = NULL;
 
-	(void)one;
-	c->last_s = clock_now_s();
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
 	c->stream = status == 200 && type && strncasecmp(type, "text/event-stream", 17) == 0;
+	return status;
+}
+
+static size_t on_bytes(char *bytes, size_t one, size_t n, void *ctx)
+{
+	struct call *c = ctx;
+	long status = look_at_status(c);
+
+	(void)one;
+	c->last_s = clock_now_s();
 	if (c->stream) {
 		struct err e = { 0 };
 		if (sse_feed(&c->sse, bytes, n, on_event, c, &e) < 0 && !c->wrong.kind)
@@ -656,9 +663,8 @@ static void try_over(struct call *c, CURLcode rc)
 {
 	struct remote *r = c->remote;
 	struct err e = { 0 };
-	long status = 0;
+	long status = look_at_status(c);
 
-	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (c->stream && !c->wrong.kind && sse_end(&c->sse, on_event, c, &e) < 0 && !c->wrong.kind)
 		c->wrong = e;
 	if (c->wrong.kind) {

@@ -434,6 +434,7 @@ static const struct {
 	{ "info", model_info },
 	{ "tokenize", model_tokenize },
 	{ "chat", model_chat },
+	{ "logits", model_logits },
 };
 enum { N_WORDS = sizeof(words) / sizeof(*words) };
 
@@ -471,10 +472,12 @@ static int run_model(const struct cmd *self, int argc, char **argv)
 
 const struct cmd cmd_model = {
 	.name = "model",
-	.usage = "model info DIR [--adapter DIR]... [--json]\n"
-		 "       cadforge model tokenize DIR [--no-added] [--skip-special] [--stream]\n"
-		 "       cadforge model chat DIR --messages FILE.json [--thinking on|off]\n"
-		 "                [--generation-prompt]",
+	.usage =
+		"model info DIR [--adapter DIR]... [--json]\n"
+		"       cadforge model tokenize DIR [--no-added] [--skip-special] [--stream]\n"
+		"       cadforge model chat DIR --messages FILE.json [--thinking on|off]\n"
+		"                [--generation-prompt]\n"
+		"       cadforge model logits DIR --ids LIST --out FILE.safetensors [--adapter DIR]...",
 	.summary = "look inside a model: sizes, memory, adapters that fit, tokens, chat form",
 	.help = "  info DIR          a Hugging Face folder of a Qwen3.5 model: sizes, layers, dtypes, "
 		"bytes\n"
@@ -501,6 +504,11 @@ const struct cmd cmd_model = {
 		"  --thinking on|off  what the generation prompt says of it; else as the model's "
 		"template\n"
 		"  --generation-prompt  ends with the beginning of the answer\n"
+		"  logits DIR        what the model says at every position: tensor logits [T, V] F32\n"
+		"  --ids 1,2,3, --ids-file FILE  token ids; the file a JSON array\n"
+		"  --out FILE        the safetensors file that is written\n"
+		"  --model, --adapter DIR[:S], --backend B, --dtype D, --threads N, --context N\n"
+		"                    of logits, as in generate\n"
 		"  --quiet           nothing but the result\n"
 		"  --help            this text\n",
 	.run = run_model,

@@ -11,5 +11,7 @@ int model_info(const struct cmd *self, int argc, char **argv);
 /* cmd_model_text.c */
 int model_tokenize(const struct cmd *self, int argc, char **argv);
 int model_chat(const struct cmd *self, int argc, char **argv);
+/* cmd_model_logits.c */
+int model_logits(const struct cmd *self, int argc, char **argv);
 
 #endif

@@ -14,6 +14,9 @@ lock = threading.Lock()
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def handle_error(self, request, client_address):
+        pass  # whoever asked may have left
+
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

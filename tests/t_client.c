@@ -271,7 +271,7 @@ static int in_time(void *ctx)
 
 static void wait_all(struct heard *h)
 {
-	double end = clock_now_s() + 20;
+	double end = clock_now_s() + 90;
 	struct err e = { 0 };
 
 	if (gpu_wait(h->gpu, in_time, &end, &e) < 0)
