@@ -9,8 +9,8 @@
 /* ---- a toy tokenizer: bytes, an end, a silent token, and some strings ---- */
 
 enum { END = 256, SILENT = 257 };
-static const char *const strings[] = { "ST",       "OP",   "a STOP", "\n",    "é",   "日本",
-	                               "\xe6\x97", "\xa5", "ab",     "END\n", "ENDE" };
+static const char *const strings[] = { "ST",       "OP",   "a STOP", "\n",    "é",    "日本",
+	                               "\xe6\x97", "\xa5", "ab",     "END\n", "ENDE", "OP\xe6" };
 
 int tokenizer_stops(const struct tokenizer *t, int32_t *out, int cap)
 {
@@ -791,6 +791,7 @@ static void stop_texts_are_found_over_the_borders_of_tokens(void **state)
 		{ { 260, 'x' }, 2, "a ", SEQUENCE_STOP }, /* a STOP */
 		{ { 'S', 'T', 'O', 'x' }, 4, "STOx", SEQUENCE_LENGTH },
 		{ { 'S', 'S', 'T', 'S', 'T', 'O', 'P' }, 7, "SST", SEQUENCE_STOP },
+		{ { 258, 269, 'x' }, 3, "", SEQUENCE_STOP }, /* and half a character after */
 		{ { 258, 'O' }, 2, "STO", SEQUENCE_LENGTH }, /* held, let go */
 		{ { 258, 'O', END }, 3, "STO", SEQUENCE_STOP },
 		{ { 258, SILENT, 259, 'x' }, 4, "ST<|e>OPx", SEQUENCE_LENGTH },
