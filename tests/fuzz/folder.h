@@ -20,7 +20,10 @@ static inline void fuzz_folder_remove(void)
 		                             "model.safetensors",
 		                             "model.safetensors.index.json",
 		                             "a.st",
-		                             "b.st" };
+		                             "b.st",
+		                             "tokenizer.json",
+		                             "tokenizer_config.json",
+		                             "chat_template.jinja" };
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
