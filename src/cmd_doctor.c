@@ -196,6 +196,28 @@ static void gpu(struct report *r)
 	    "building and scoring need none; the NVIDIA driver is for inference and training");
 }
 
+/* Which of the engine's programs there are; whether the one for a GPU works is seen when it is
+ * started with a model. */
+static void inference(struct report *r)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/cadforge-infer", r->app->libexec);
+	bool cpu = access(path, X_OK) == 0;
+	row(r, "inference: CPU", cpu, WANTED, cpu ? path : NULL,
+	    "run ./quickstart build in the sources, or make install again");
+	snprintf(path, sizeof(path), "%s/cadforge-infer-cuda", r->app->libexec);
+	bool cuda = access(path, X_OK) == 0;
+	row(r, "inference: CUDA", cuda, WANTED, cuda ? path : NULL,
+	    "built where nvcc is found by configure; without it models run on the CPU");
+	const char *model = getenv("CADFORGE_MODEL");
+	row(r, "model", model && *model, WANTED, model && *model ? model : NULL,
+	    "set CADFORGE_MODEL to a folder or an address, or give --model");
+	bool key = getenv("CADFORGE_API_KEY") && *getenv("CADFORGE_API_KEY");
+	row(r, "key for a server", key, WANTED, key ? "in CADFORGE_API_KEY" : NULL,
+	    "only a server that asks for one needs CADFORGE_API_KEY");
+}
+
 static void disk(struct report *r)
 {
 	struct statvfs s;
@@ -272,6 +294,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		return EXIT_INTERRUPTED;
 	}
 	gpu(&r);
+	inference(&r);
 	disk(&r);
 	if (r.lacking && !a.json)
 		printf("\n%d thing%s needed and not there.\n", r.lacking,
