@@ -16,8 +16,10 @@
 #include "gpu/cpu.h"
 
 enum {
-	ITEM_BYTES = 48 << 10, /* of weights, where a few columns pass over them */
-	ITEM_ROWS = 64,        /* where many do */
+	ITEM_BYTES =
+		192 << 10, /* of weights, where a few columns pass over them: shorter ones keep the
+	                    * hardware from reading ahead, and asking it to by hand costs more */
+	ITEM_ROWS = 64,    /* where many do */
 	FEW_COLS = 8,
 	NORM_COLS = 16, /* columns of an item of the norms */
 	PRODUCTS_MAX = 4

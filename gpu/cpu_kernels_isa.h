@@ -165,19 +165,12 @@ INLINE void ID(tile)(const struct mat *m, enum mat_kind kind, int C, int row, co
 		p[i] = (const char *)m->data + r * row_bytes;
 		scale[i] = kind == MAT_Q8 ? m->scale + r * groups : NULL;
 	}
-	/* rows are close together: the next tile is as far ahead as this one is long */
-	const size_t ahead = row + 2 * TILE <= m->rows ? TILE * row_bytes : 0;
 
 	for (int from = 0; from < m->cols; from += MAT_BLOCK) {
 		const int to = m->cols - from < MAT_BLOCK ? m->cols : from + MAT_BLOCK;
 		V a0[TILE] = { 0 }, a1[TILE] = { 0 }, a2[TILE] = { 0 };
 		int k = from;
 		for (; k + 64 <= to; k += 64) {
-#define ROW_AHEAD(i)                                                                               \
-	UNROLL                                                                                     \
-	for (size_t b = 0; b < 64 * bytes; b += 64)                                                \
-		PREFETCH(p[i] + (size_t)k * bytes + b + ahead);
-			EACH_ROW(ROW_AHEAD)
 			for (int j = 0; j < 64; j += LANES) {
 				LOAD_X(k + j)
 #define ROW_STEP(i)                                                                                \
@@ -641,7 +634,6 @@ static const struct kernels ID(kernels) = {
 #undef EACH_ROW
 #undef ROW_FMA
 #undef LOAD_X
-#undef ROW_AHEAD
 #undef ROW_STEP
 #undef ROW_TAIL
 #undef ROW_PANEL
