@@ -8,12 +8,12 @@
 #include <pcre2.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <utf8proc.h>
 
 #include "gpu/pretokenize.h"
 #include "gpu/tokenizer.h"
 #include "gpu/unicode.h"
-#include "src/base/clock.h"
 #include "src/base/json.h"
 #include "src/base/utf8.h"
 #include "tests/tiny_tokenizer.h"
@@ -435,10 +435,10 @@ static void hostile_texts_take_their_length_in_time(void **state)
 		size_t k = strlen(unit[kind]), len = n / k * k;
 		for (size_t i = 0; i < len; i++)
 			text[i] = unit[kind][i % k];
-		double from = clock_now_s();
+		clock_t from = clock();
 		assert_int_equal(tokenizer_encode(t, text, len, true, &v, &e), 0);
-		/* a quadratic step would take minutes */
-		assert_true(clock_now_s() - from < 10);
+		/* of the processor, whoever else is at work; a quadratic step would take minutes */
+		assert_true(clock() - from < 20 * CLOCKS_PER_SEC);
 		assert_true(v.n > 0);
 		ids_release(&v);
 	}
