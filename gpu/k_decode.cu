@@ -173,3 +173,10 @@ void queue_pick(const struct k_pick *a, int picks, const struct k_tuning *t, dev
 	      s, *a);
 	QUEUE(t, kernel_pick, n, PICK_THREADS, 0, s, *a);
 }
+
+/* ---- the yardstick ---- */
+
+void queue_sweep(const struct k_sweep *a, int blocks, const struct k_tuning *t, dev_stream s)
+{
+	QUEUE(t, kernel_sweep, blocks_of(blocks, INT32_MAX), STREAM_THREADS, 0, s, *a);
+}

@@ -10,8 +10,8 @@
  *
  * Two shapes of the same thing:
  * - narrow, up to 8 columns: a block takes 16 rows, each of its 8 warps one chunk. Weights go from
- *   memory to registers, 16 bytes a lane; the next 8 loads are always under way, over the borders of
- *   tiles and from before the wait for the launch's predecessors. Two blocks a multiprocessor.
+ *   memory to registers, 16 bytes a lane; the next 8 loads are always under way, over the borders
+ * of tiles and from before the wait for the launch's predecessors. Two blocks a multiprocessor.
  * - wide, 16, 32 or 64 columns: a block takes 64 rows and 8, 4 or 2 chunks; weights and x go
  * through a ring in shared memory by asynchronous copies. Parts of a row block meet in scratch,
  * where the last block to come adds them in order.
@@ -616,7 +616,42 @@ DEV void stage_embed(const struct k_embed &a, int block, int n_blocks)
 	}
 }
 
+/* ---- the yardstick: reading and nothing else ---- */
+
+DEV void stage_sweep(const struct k_sweep &a, int block, int n_blocks)
+{
+	const uint4 *p = (const uint4 *)a.p;
+	const int64_t n = a.bytes / 16, step = (int64_t)n_blocks * STREAM_THREADS;
+	unsigned sum = 0;
+	int64_t i = (int64_t)block * STREAM_THREADS + (int)threadIdx.x;
+	for (; i + 7 * step < n; i += 8 * step) {
+		uint4 v[8];
+		UNROLL
+		for (int j = 0; j < 8; j++)
+			v[j] = load_stream(p + i + j * step);
+		UNROLL
+		for (int j = 0; j < 8; j++)
+			sum += v[j].x + v[j].y + v[j].z + v[j].w;
+	}
+	for (; i < n; i += step) {
+		uint4 v = load_stream(p + i);
+		sum += v.x + v.y + v.z + v.w;
+	}
+	UNROLL
+	for (int m = 16; m; m >>= 1)
+		sum += warp_xor(sum, m);
+	if (threadIdx.x % 32 == 0)
+		atomic_add(a.sum, sum);
+}
+
 /* ---- kernels ---- */
+
+__global__ void __launch_bounds__(STREAM_THREADS) kernel_sweep(const struct k_sweep a)
+{
+	grid_trigger();
+	grid_wait();
+	stage_sweep(a, (int)blockIdx.x, (int)gridDim.x);
+}
 
 __global__ void __launch_bounds__(256) kernel_embed(const struct k_embed a)
 {

@@ -264,6 +264,16 @@ int64_t k_pick_scratch_bytes(int picks, int vocabulary);
 /* Equal to sampler_pick() but for the last bits of its sums. id -1 where none may be picked. */
 void queue_pick(const struct k_pick *a, int picks, const struct k_tuning *t, dev_stream s);
 
+/* ---- the yardstick ---- */
+
+/* Reads @bytes (a multiple of 16) once, past the caches, and adds the 32-bit words to *sum. */
+struct k_sweep {
+	const void *p;
+	int64_t bytes;
+	uint32_t *sum;
+};
+void queue_sweep(const struct k_sweep *a, int blocks, const struct k_tuning *t, dev_stream s);
+
 #ifdef __cplusplus
 }
 #endif

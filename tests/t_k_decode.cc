@@ -574,6 +574,22 @@ void embedding_takes_the_given_or_the_picked_token(void **)
 			assert_true(x[(size_t)i * 40 + k] == (float)table.at(want[i], k));
 }
 
+void the_yardstick_reads_everything_once(void **)
+{
+	device<uint32_t> words(4 * 5003), sum(1);
+	uint32_t want = 0;
+	for (size_t i = 0; i < words.n; i++)
+		want += words[i] = (uint32_t)(i * 2654435761u);
+	for (int blocks : { 1, 3, 40 }) {
+		struct k_sweep a = { words.p, (int64_t)words.n * 4, sum.p };
+		struct k_tuning t = tuning(132, 8);
+		sum[0] = 0;
+		queue_sweep(&a, blocks, &t, nullptr);
+		done();
+		assert_true(sum[0] == want);
+	}
+}
+
 /* ---- gated DeltaNet ---- */
 
 struct delta_shape {
@@ -1380,6 +1396,7 @@ int main()
 		cmocka_unit_test(streaming_gives_the_same_bits_in_every_order),
 		cmocka_unit_test(streaming_holds_at_the_real_widths),
 		cmocka_unit_test(embedding_takes_the_given_or_the_picked_token),
+		cmocka_unit_test(the_yardstick_reads_everything_once),
 		cmocka_unit_test(the_delta_step_equals_its_twin),
 		cmocka_unit_test(windows_and_replays_give_the_bits_of_plain_decode),
 		cmocka_unit_test(the_delta_step_gives_the_same_bits_in_every_order_and_company),
