@@ -12,6 +12,9 @@
 #include <immintrin.h>
 #endif
 
+/* Narrow weights have short rows, which end before the hardware has begun to read ahead. */
+enum { AHEAD_BYTES = 8 << 10 };
+
 /* ---- any processor: vectors of four that the compiler knows how to carry out ---- */
 
 #define NAME         "plain"

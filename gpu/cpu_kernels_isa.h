@@ -171,6 +171,12 @@ INLINE void ID(tile)(const struct mat *m, enum mat_kind kind, int C, int row, co
 		V a0[TILE] = { 0 }, a1[TILE] = { 0 }, a2[TILE] = { 0 };
 		int k = from;
 		for (; k + 64 <= to; k += 64) {
+#define ROW_AHEAD(i)                                                                               \
+	if (kind != MAT_F32)                                                                       \
+		PREFETCH(p[i] + (size_t)k * bytes + AHEAD_BYTES);                                  \
+	if (bytes == 2)                                                                            \
+		PREFETCH(p[i] + (size_t)k * bytes + AHEAD_BYTES + 64);
+			EACH_ROW(ROW_AHEAD)
 			for (int j = 0; j < 64; j += LANES) {
 				LOAD_X(k + j)
 #define ROW_STEP(i)                                                                                \
@@ -635,6 +641,7 @@ static const struct kernels ID(kernels) = {
 #undef ROW_FMA
 #undef LOAD_X
 #undef ROW_STEP
+#undef ROW_AHEAD
 #undef ROW_TAIL
 #undef ROW_PANEL
 #undef LANES
