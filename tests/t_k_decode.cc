@@ -1344,6 +1344,43 @@ void a_pick_does_not_depend_on_its_neighbours_or_the_order(void **)
 	assert_true(b.out[0].drawn == first[5].drawn && b.out[0].logprob == first[5].logprob);
 }
 
+/* Greedy picks that turn on one penalty each: of ids 5 and 6 the first is ahead by a little. */
+void penalties_turn_picks_as_the_samplers_do(void **)
+{
+	const struct {
+		float five, six, repetition, presence, frequency;
+		int n_prompt, n_answer, want;
+	} cases[] = {
+		{ -1, -1.2f, 1.3f, 0, 0, 1, 0, 6 }, /* negative: multiplied */
+		{ 1.2f, 1, 1.3f, 0, 0, 1, 0, 6 },   /* positive: divided */
+		{ 1.2f, 1, 1.1f, 0, 0, 0, 4, 5 },   /* once, however often it occurs */
+		{ 1.2f, 1, 1, 0.3f, 0, 0, 1, 6 },   { 1.2f, 1, 1, 0.3f, 0, 4, 0, 5 },
+		{ 1.2f, 1, 1, 0.15f, 0, 0, 4, 5 },  { 1.2f, 1, 1, 0, 0.15f, 0, 4, 6 },
+		{ 1.2f, 1, 1, 0, 0.15f, 3, 1, 5 },
+	};
+	pick_bench b(100, 8);
+	device<int32_t> history(8);
+	history.fill(5);
+	for (int i = 0; i < 8; i++) {
+		k_pick_input &in = b.input[(size_t)i];
+		for (int k = 0; k < 100; k++)
+			b.row(i)[k] = -9;
+		b.row(i)[5] = cases[i].five;
+		b.row(i)[6] = cases[i].six;
+		in.sampling.repetition = cases[i].repetition;
+		in.sampling.presence = cases[i].presence;
+		in.sampling.frequency = cases[i].frequency;
+		in.history = history.p;
+		in.n_prompt = cases[i].n_prompt;
+		in.n_answer = cases[i].n_answer;
+	}
+	b.run(8);
+	for (int i = 0; i < 8; i++) {
+		b.compare(i);
+		assert_int_equal(b.out[(size_t)i].id, cases[i].want);
+	}
+}
+
 void what_cannot_be_picked_has_id_minus_one(void **)
 {
 	pick_bench b(1500, 5);
@@ -1405,6 +1442,7 @@ int main()
 		cmocka_unit_test(a_window_gives_the_bits_of_one_by_one),
 		cmocka_unit_test(picks_equal_the_samplers),
 		cmocka_unit_test(a_pick_does_not_depend_on_its_neighbours_or_the_order),
+		cmocka_unit_test(penalties_turn_picks_as_the_samplers_do),
 		cmocka_unit_test(what_cannot_be_picked_has_id_minus_one),
 		cmocka_unit_test(a_row_of_the_real_vocabulary_is_picked_from),
 	};
