@@ -269,6 +269,7 @@ static void prefill_delta_layer(struct cuda *b, int l, int slot, int position, i
 		.ring_rows = RING_ROWS,
 		.ring_ld = b->width,
 		.state = d.state + (uint64_t)slot * b->state_values,
+		.exact = b->precise,
 		.scratch = b->delta_scratch,
 		.high = b->piece_act.high,
 		.low = b->piece_act.low,

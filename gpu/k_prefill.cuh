@@ -32,30 +32,49 @@ DEV void split_store(uint16_t *high, uint16_t *low, size_t i, float v)
 		low[i] = to_bf16(v - from_bf16(h));
 }
 
+/* What is left of a pair after its high and low parts. */
+DEV uint32_t split_rest(pair_split s, float a, float b)
+{
+	return to_bf16x2(a - low_bf16(s.high) - low_bf16(s.low),
+	                 b - high_bf16(s.high) - high_bf16(s.low));
+}
+
 /* acc += A B for one warp: 16 rows, NT tiles of 8 columns, k in steps of 16 up to @k_end. a(row, k)
- * and b(k, column) give the operands as f32 from wherever they lie. */
-template <int NT, class A, class B>
+ * and b(k, column) give the operands as f32 from wherever they lie. Two parts an operand and three
+ * products; with EXACT three parts and six products: as good as f32. */
+template <int NT, bool EXACT, class A, class B>
 DEV void product3(float (*acc)[4], int k_end, A a, B b)
 {
 	int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
 	for (int k = 0; k < k_end; k += 16) {
-		uint32_t ah[4], al[4];
+		uint32_t ah[4], al[4], ar[4];
 		UNROLL
 		for (int i = 0; i < 4; i++) {
 			int row = g + i % 2 * 8, col = k + 2 * t + i / 2 * 8;
-			pair_split s = split_pair(a(row, col), a(row, col + 1));
+			float p = a(row, col), q = a(row, col + 1);
+			pair_split s = split_pair(p, q);
 			ah[i] = s.high;
 			al[i] = s.low;
+			if (EXACT)
+				ar[i] = split_rest(s, p, q);
 		}
 		UNROLL
 		for (int n = 0; n < NT; n++) {
-			uint32_t bh[2], bl[2];
+			uint32_t bh[2], bl[2], br[2];
 			UNROLL
 			for (int i = 0; i < 2; i++) {
 				int row = k + 2 * t + i * 8, col = n * 8 + g;
-				pair_split s = split_pair(b(row, col), b(row + 1, col));
+				float p = b(row, col), q = b(row + 1, col);
+				pair_split s = split_pair(p, q);
 				bh[i] = s.high;
 				bl[i] = s.low;
+				if (EXACT)
+					br[i] = split_rest(s, p, q);
+			}
+			if (EXACT) {
+				mma_bf16(acc[n], al, bl);
+				mma_bf16(acc[n], ar, bh);
+				mma_bf16(acc[n], ah, br);
 			}
 			mma_bf16(acc[n], al, bh);
 			mma_bf16(acc[n], ah, bl);
@@ -551,6 +570,7 @@ static __global__ void kp_ring(struct delta_piece d, int width)
  * head's value heads A, its inverse, W, U and P. The inverse of I + A (unit lower triangular): 16 x
  * 16 blocks of the diagonal by forward substitution, a lane a column, then -X22 A21 X11 for 16 ->
  * 32 -> 64. (Never the product (I - A)(I + A^2)...: with correlated keys it overflows.) */
+template <bool EXACT>
 static __global__ void __launch_bounds__(256)
 	kp_chunk_prepare(struct delta_piece d, struct delta_scratch s)
 {
@@ -576,9 +596,9 @@ static __global__ void __launch_bounds__(256)
 		clear<4>(kk);
 		clear<4>(qk);
 		auto other = [=](int k, int c) { return K[(half * 32 + c) * LK + k]; };
-		product3<4>(
+		product3<4, EXACT>(
 			kk, dkp, [=](int r, int k) { return K[(m + r) * LK + k]; }, other);
-		product3<4>(
+		product3<4, EXACT>(
 			qk, dkp, [=](int r, int k) { return Q[(m + r) * LK + k]; }, other);
 		each_result<4>(
 			kk, [=](int r, int c, float v) { KK[(m + r) * LC + half * 32 + c] = v; });
@@ -633,7 +653,7 @@ static __global__ void __launch_bounds__(256)
 			int b = warp * 32;
 			float acc[2][4];
 			clear<2>(acc);
-			product3<2>(
+			product3<2, EXACT>(
 				acc, 16, [=](int r, int k) { return A[(b + 16 + r) * LC + b + k]; },
 				[=](int k, int c) { return X[(b + k) * LC + b + c]; });
 			each_result<2>(acc, [=](int r, int c, float v) {
@@ -641,7 +661,7 @@ static __global__ void __launch_bounds__(256)
 			});
 			warp_sync();
 			clear<2>(acc);
-			product3<2>(
+			product3<2, EXACT>(
 				acc, 16,
 				[=](int r, int k) { return X[(b + 16 + r) * LC + b + 16 + k]; },
 				[=](int k, int c) { return Y[(warp * 16 + k) * 36 + c]; });
@@ -654,13 +674,13 @@ static __global__ void __launch_bounds__(256)
 		int m2 = warp % 2 * 16, n2 = warp / 2 * 8;
 		float acc[1][4];
 		clear<1>(acc);
-		product3<1>(
+		product3<1, EXACT>(
 			acc, 32, [=](int r, int k) { return A[(32 + m2 + r) * LC + k]; },
 			[=](int k, int c) { return X[k * LC + n2 + c]; });
 		each_result<1>(acc, [=](int r, int c, float v) { Y[(m2 + r) * 36 + n2 + c] = v; });
 		block_sync();
 		clear<1>(acc);
-		product3<1>(
+		product3<1, EXACT>(
 			acc, 32, [=](int r, int k) { return X[(32 + m2 + r) * LC + 32 + k]; },
 			[=](int k, int c) { return Y[k * 36 + n2 + c]; });
 		each_result<1>(acc,
@@ -672,7 +692,7 @@ static __global__ void __launch_bounds__(256)
 			int dk = d.dk;
 			float *W = s.W;
 			clear<4>(w);
-			product3<4>(
+			product3<4, EXACT>(
 				w, m + 16,
 				[=](int r, int k) { return X[(m + r) * LC + k] * u_scale[k]; },
 				[=](int k, int c) {
@@ -690,7 +710,7 @@ static __global__ void __launch_bounds__(256)
 			const float *V = s.v + ((size_t)chunk * C * d.nv + j) * dv;
 			size_t step = (size_t)d.nv * dv;
 			clear<4>(u);
-			product3<4>(
+			product3<4, EXACT>(
 				u, m + 16,
 				[=](int r, int k) { return X[(m + r) * LC + k] * beta[k]; },
 				[=](int k, int c) {
@@ -706,6 +726,7 @@ static __global__ void __launch_bounds__(256)
 
 /* Kernel 2, block (32 columns of dv, value head): chunks in order, S [dk][32] in shared memory.
  * V' = U - W S; O = e^G Q S + P V'; S <- e^G_C S + (e^(G_C - G) K)' V'. */
+template <bool EXACT>
 static __global__ void __launch_bounds__(256)
 	kp_chunk_scan(struct delta_piece d, struct delta_scratch s)
 {
@@ -737,7 +758,7 @@ static __global__ void __launch_bounds__(256)
 		}
 		float acc[2][4];
 		clear<2>(acc);
-		product3<2>(
+		product3<2, EXACT>(
 			acc, dkp,
 			[=](int r, int k) { return k < dk ? W[(size_t)(m + r) * dk + k] : 0.0f; },
 			[=](int k, int c) { return S[k * LS + half + c]; });
@@ -748,14 +769,14 @@ static __global__ void __launch_bounds__(256)
 		});
 		block_sync();
 		clear<2>(acc);
-		product3<2>(
+		product3<2, EXACT>(
 			acc, dkp,
 			[=](int r, int k) {
 				return m + r < n && k < dk ? Q[(m + r) * step + k] * eG[m + r]
 			                                   : 0.0f;
 			},
 			[=](int k, int c) { return S[k * LS + half + c]; });
-		product3<2>(
+		product3<2, EXACT>(
 			acc, m + 16, [=](int r, int k) { return P[(m + r) * C + k]; },
 			[=](int k, int c) { return V[k * LS + half + c]; });
 		float *o = s.o + ((size_t)chunk * C * d.nv + j) * dv + strip;
@@ -769,7 +790,7 @@ static __global__ void __launch_bounds__(256)
 		for (int r0 = warp * 16; r0 < dkp; r0 += 128) {
 			float add[4][4];
 			clear<4>(add);
-			product3<4>(
+			product3<4, EXACT>(
 				add, C,
 				[=](int r, int k) {
 					return k < n && r0 + r < dk ? K[k * step + r0 + r] * rest[k]
@@ -886,11 +907,17 @@ void prefill_delta(dev_stream stream, const struct delta_piece *d)
 	dim3 last((unsigned)((width + 255) / 256), (unsigned)min(d->T, d->ring_rows));
 	LAUNCH(kp_conv, rows, 128, 0, stream, *d, s);
 	LAUNCH(kp_ring, last, 256, 0, stream, *d, width);
-	LAUNCH(kp_chunk_prepare, dim3(chunks, (unsigned)d->nk), 256,
-	       (2 * C * (dkp + 4) + 4 * C * (C + 4) + 32 * 36 + 3 * C) * sizeof(float), stream, *d,
-	       s);
-	LAUNCH(kp_chunk_scan, dim3((unsigned)((d->dv + 31) / 32), (unsigned)d->nv), 256,
-	       (dkp * 36 + C * 36 + 2 * C) * sizeof(float), stream, *d, s);
+	size_t prepare = (2 * C * (dkp + 4) + 4 * C * (C + 4) + 32 * 36 + 3 * C) * sizeof(float);
+	size_t scan = (dkp * 36 + C * 36 + 2 * C) * sizeof(float);
+	dim3 chunk_heads(chunks, (unsigned)d->nk);
+	dim3 strips((unsigned)((d->dv + 31) / 32), (unsigned)d->nv);
+	if (d->exact) {
+		LAUNCH(kp_chunk_prepare<true>, chunk_heads, 256, prepare, stream, *d, s);
+		LAUNCH(kp_chunk_scan<true>, strips, 256, scan, stream, *d, s);
+	} else {
+		LAUNCH(kp_chunk_prepare<false>, chunk_heads, 256, prepare, stream, *d, s);
+		LAUNCH(kp_chunk_scan<false>, strips, 256, scan, stream, *d, s);
+	}
 	LAUNCH(kp_gated_norm, dim3(T, (unsigned)((d->nv + 3) / 4)), 128, 0, stream, *d, s);
 }
 

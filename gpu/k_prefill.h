@@ -80,6 +80,7 @@ struct delta_piece {
 	float *ring; /* u | a | b of the slot's last tokens, token t in row t % ring_rows */
 	int ring_rows, ring_ld;
 	float *state;         /* [nv][dv][dkp], read and written */
+	bool exact;           /* products as good as f32 (precise mode), else to 7e-6 .. 4e-5 */
 	float *scratch;       /* prefill_delta_scratch() floats */
 	uint16_t *high, *low; /* out: [T][nv * dv] in rows of ldo, normed and gated */
 	int ldo;

@@ -1,0 +1,2 @@
+/* The prefill kernels for the device. */
+#include "gpu/k_prefill.cuh"
