@@ -28,8 +28,8 @@ struct bench {
 	struct app app;
 	struct bench_set set[BENCH_SETS_MAX];
 	int n_sets, rounds;
-	bool build, score, store; /* which kinds of figures */
-	const char *only;         /* one group alone; NULL: all of those */
+	bool build, score, store, inference; /* which kinds of figures */
+	const char *only;                    /* one group alone; NULL: all of those */
 	const char *peer_python;
 	char stubs[4200], python[4200], script[4200], where[300];
 	char dir[64];  /* where the peers run, and write what they write */
@@ -58,5 +58,7 @@ int bench_score(struct bench *b, struct err *e);
  * million (src/bench_store.c). */
 int bench_store(struct bench *b, struct err *e);
 int bench_store_million(struct bench *b, struct err *e);
+/* The inference engine with random weights (src/bench_inference.c). */
+int bench_inference(struct bench *b, struct err *e);
 
 #endif

@@ -699,9 +699,10 @@ static bool wanted(const struct bench *b, const char *group)
 		return strcmp(b->only, group) == 0;
 	if (strcmp(group, "million") == 0)
 		return false; /* takes minutes: when it is asked for alone */
-	return strcmp(group, "score") == 0   ? b->score
-	       : strcmp(group, "store") == 0 ? b->store
-	                                     : b->build;
+	return strcmp(group, "score") == 0       ? b->score
+	       : strcmp(group, "store") == 0     ? b->store
+	       : strcmp(group, "inference") == 0 ? b->inference
+	                                         : b->build;
 }
 
 static int add_set(struct bench *b, const char *dir)
@@ -772,20 +773,24 @@ static int run(const struct cmd *self, int argc, char **argv)
 			b.score = true;
 		else if (strcmp(argv[optind], "store") == 0)
 			b.store = true;
+		else if (strcmp(argv[optind], "inference") == 0)
+			b.inference = true;
 		else
-			return app_usage(
-				self, "'%s': 'build', 'score' and 'store' are what can be measured",
-				argv[optind]);
+			return app_usage(self,
+			                 "'%s': 'build', 'score', 'store' and 'inference' are what "
+			                 "can be measured",
+			                 argv[optind]);
 	}
-	if (!b.build && !b.score && !b.store)
-		b.build = b.score = b.store = true;
+	if (!b.build && !b.score && !b.store && !b.inference)
+		b.build = b.score = b.store = b.inference = true;
 	app_find(&b.app);
-	if (!b.app.python_env[0]) {
+	bool inference_alone = b.inference && !b.build && !b.score && !b.store && !b.only;
+	if (!b.app.python_env[0] && !inference_alone) {
 		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
 		return EXIT_LACKS;
 	}
 	bool score_alone = b.only ? strcmp(b.only, "score") == 0 : !b.build;
-	if (b.n_sets == 0 && !score_alone) {
+	if (b.n_sets == 0 && !score_alone && !inference_alone) {
 		snprintf(examples, sizeof(examples), "%s/examples", b.app.tasks);
 		add_set(&b, examples);
 	}
@@ -827,6 +832,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_store(&b, &e);
 	if (!e.kind && wanted(&b, "million"))
 		bench_store_million(&b, &e);
+	if (!e.kind && wanted(&b, "inference"))
+		bench_inference(&b, &e);
 out:
 	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
@@ -842,11 +849,12 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [store] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
-	.summary = "measure build, score and store beside what bounds them and a peer",
+		"bench [build] [score] [store] [inference] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
+	.summary = "measure build, score, store and inference beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
-		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's)\n"
+		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's);\n"
+		"                    of inference: one with numpy, gguf and llama-cpp-python\n"
 		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score, pictures, store alone;\n"
 		"                    million: the store with a million episodes, which takes minutes\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
