@@ -631,6 +631,8 @@ static int give_rows(struct infer *in, struct job *j, struct err *e)
 	int v = in->model.config.vocabulary, most = ROWS_BYTES / 4 / v, rc = -1;
 	float *row;
 
+	if (j->prompt.n == 0)
+		return err_set(e, ERR_INPUT, "ids: none");
 	most = most < 1 ? 1 : most > BACKEND_PIECE ? BACKEND_PIECE : most;
 	if (j->prompt.n > in->options.context && in->options.context > 0)
 		return err_set(e, ERR_INPUT, "%d ids; the context holds %d (--context N)",
