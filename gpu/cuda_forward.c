@@ -30,7 +30,7 @@ static struct k_stream stage_of(struct cuda *b, int l, enum stage stage, bool ad
 		.ld_y = b->ld_h,
 		.lora = { .table = adapters ? b->adapter_table + l * STAGE_COUNT + stage : NULL,
 		          .stride = b->model->config.layers * STAGE_COUNT,
-		          .t_rows = b->t_rows,
+		          .t_rows = b->lora_rows,
 		          .t = b->lora_t },
 		.partial = b->partial,
 		.counter = b->counter,

@@ -115,6 +115,7 @@ struct cuda {
 	uint64_t staged;
 	float *logits_pinned;     /* [K_COLUMNS][V], taken when logits are first asked for */
 	bool warm[BUCKETS][2][2]; /* has been launched kernel by kernel */
+	int lora_rows; /* most ranks of one stage among adapters added so far, up to 16s */
 	struct cuda_queued queued[DEPTH];
 	int first_queued, n_queued;
 };

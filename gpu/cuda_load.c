@@ -573,6 +573,17 @@ int cuda_adapter_add(struct backend *base, const struct adapter *a, struct err *
 	}
 	if (device_check(b->device, e) < 0)
 		goto fail;
+	int rows = b->lora_rows;
+	for (uint64_t i = 0; i < stages; i++)
+		rows = max_int(rows, (int)up_to((uint64_t) new.stage[i].a.rows, 16));
+	if (rows > b->lora_rows) {
+		/* graphs hold the bound: those with adapters are made again when next needed */
+		for (int i = 0; i < BUCKETS * 2; i++) {
+			device_graph_drop(b->device, b->graph[i / 2][1][i % 2]);
+			b->graph[i / 2][1][i % 2] = NULL;
+		}
+		b->lora_rows = rows;
+	}
 	b->adapter[number] = new;
 	return number + 1;
 fail:

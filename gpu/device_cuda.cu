@@ -1,4 +1,7 @@
 /* The device layer over the CUDA runtime and cuBLASLt; see device.h. */
+extern "C" {
+#include "src/base/err.h"
+}
 #include "gpu/device.h"
 
 #include <cublasLt.h>

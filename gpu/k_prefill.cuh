@@ -311,15 +311,21 @@ DEV void load_tile(bf16 *high, bf16 *low, const void *pages, const struct attent
 	}
 }
 
+/* Keys of a tile: what registers (O of 256 dims takes 128 of them) and shared memory bear. */
+HOSTDEV constexpr int attend_keys(int hd, bool f32)
+{
+	return f32 || hd > 64 ? 32 : 64;
+}
+
 /* Block (tile of 128 stacked rows, kv head): row r of the sequence's stack is token r / group,
  * query head kv * group + r % group, so that all heads of a group share K and V. A warp owns 16
  * rows; keys come in tiles through shared memory; softmax online (running maximum and sum a row), O
  * in registers. Scores and weights as high + low, K and V as they are stored. Twin: attend() of
  * t_prefill.cc, 1e-5. */
 template <int HD, bool F32>
-static __global__ void __launch_bounds__(256) kp_attend(struct attention_piece a)
+static __global__ void __launch_bounds__(256, 1) kp_attend(struct attention_piece a)
 {
-	const int LD = HD + 8, KEYS = F32 ? 32 : 64, NK = KEYS / 8, ND = HD / 8;
+	const int LD = HD + 8, KEYS = attend_keys(HD, F32), NK = KEYS / 8, ND = HD / 8;
 	DYN_SHARED(bf16, shared);
 	bf16 *qh = shared, *ql = qh + 128 * LD;
 	bf16 *kh = ql + 128 * LD, *vh = kh + KEYS * LD;
@@ -458,7 +464,7 @@ static __global__ void __launch_bounds__(256) kp_attend(struct attention_piece a
 template <int HD, bool F32>
 static void launch_attend(dev_stream s, const struct attention_piece *a)
 {
-	int planes = F32 ? 4 * 32 : 2 * 64;
+	int planes = (F32 ? 4 : 2) * attend_keys(HD, F32);
 	size_t bytes = (size_t)(256 + planes) * (HD + 8) * sizeof(bf16);
 	dim3 grid((unsigned)((a->T * (a->H / a->KV) + 127) / 128), (unsigned)a->KV);
 	LAUNCH((kp_attend<HD, F32>), grid, 256, bytes, s, *a);
@@ -526,8 +532,8 @@ static __global__ void __launch_bounds__(128) kp_conv(struct delta_piece d, stru
 	float *out = value        ? s.v + ((size_t)t * d.nv + row - 2 * d.nk) * d.dv
 	             : row < d.nk ? s.q + ((size_t)t * d.nk + row) * d.dk
 	                          : s.k + ((size_t)t * d.nk + row - d.nk) * d.dk;
-	float kept[PREFILL_KEY_MAX / 32], sum = 0;
-	for (int i = lane, n = 0; i < dim; i += 32, n++) {
+	float sum = 0;
+	for (int i = lane; i < dim; i += 32) {
 		float c = 0;
 		for (int j = 0; j < d.K; j++) {
 			int from = t - (d.K - 1) + j, position = d.position + from;
@@ -541,20 +547,16 @@ static __global__ void __launch_bounds__(128) kp_conv(struct delta_piece d, stru
 			c += d.conv[(size_t)(channel + i) * d.K + j] * u;
 		}
 		c = silu(c);
-		if (value) {
-			out[i] = c;
-		} else {
-			kept[n] = c;
-			sum += c * c;
-		}
+		out[i] = c;
+		sum += c * c;
 	}
 	if (value)
 		return;
 	float scale = 1.0f / sqrtf(warp_sum(sum) + 1e-6f);
 	if (row < d.nk)
 		scale /= sqrtf((float)d.dk);
-	for (int i = lane, n = 0; i < dim; i += 32, n++)
-		out[i] = kept[n] * scale;
+	for (int i = lane; i < dim; i += 32)
+		out[i] *= scale; /* what this lane wrote */
 }
 
 /* The last tokens' rows into the ring, after kp_conv has read what was there. */
@@ -571,7 +573,7 @@ static __global__ void kp_ring(struct delta_piece d, int width)
  * 16 blocks of the diagonal by forward substitution, a lane a column, then -X22 A21 X11 for 16 ->
  * 32 -> 64. (Never the product (I - A)(I + A^2)...: with correlated keys it overflows.) */
 template <bool EXACT>
-static __global__ void __launch_bounds__(256)
+static __global__ void __launch_bounds__(256, 1)
 	kp_chunk_prepare(struct delta_piece d, struct delta_scratch s)
 {
 	const int C = PREFILL_CHUNK, LC = C + 4;
