@@ -42,12 +42,17 @@ for f in device_cuda k_decode k_prefill; do
 	nvcc \$flags -Isources -c -o objects/\$f.o sources/gpu/\$f.cu &
 done
 for t in t_prefill t_k_decode; do
-	nvcc \$flags -Isources -x cu -c -o objects/\${t}_device.o sources/tests/\$t.cc &
+	nvcc -arch=sm_90 -std=c++17 -O2 -Isources -x cu -c -o objects/\${t}_device.o sources/tests/\$t.cc &
 done
-wait
+wait # a compiler that failed shows when linking
 kernels="objects/device_cuda.o objects/k_decode.o objects/k_prefill.o"
 libs="archives/libgpu.a archives/libbase.a"
-for l in lib/*.so*; do libs="\$libs \$l"; done
+for l in lib/*.so*; do
+	case \$l in
+	*/libstdc++* | */libgcc*) ;;
+	*) libs="\$libs -Xlinker \$l" ;;
+	esac
+done
 link() { out=\$1; shift; nvcc -arch=sm_90 -o bin/\$out "\$@" \$kernels \$libs -lcublasLt -lpthread -lm; }
 link t_prefill_device objects/t_prefill_device.o
 link t_k_decode_device objects/t_k_decode_device.o
