@@ -186,9 +186,15 @@ claim $? "it goes out and comes in byte for byte"
 [ $? -eq 1 ] && [ "$(wc -l < out)" -eq 3 ] && [ "$("$cadforge" show 3.1 --artifact tokens.json -o - | cksum)" != "$("$cadforge" show 3.2 --artifact tokens.json -o - | cksum)" ]
 claim $? "a group's answers differ"
 
-# killed in mid-stream: words, and what was committed stays
+# killed in mid-stream: words, and what was committed stays. The tiny model made to take contexts in
+# which it has something to do for long.
+mkdir long
+ln -s "$tiny"/* long/
+rm long/config.json
+sed 's/\("max_position_embeddings": *\)[0-9]*/\1262144/' "$tiny/config.json" > long/config.json
+long=$work/long
 rm -f out err
-"$cadforge" generate --model "$tiny" --prompt x --max-tokens 100000 --ignore-eos --context 200000 > out 2> err &
+"$cadforge" generate --model "$long" --prompt x --max-tokens 100000 --ignore-eos --context 200000 > out 2> err &
 pid=$!
 wait_until test -s out
 kill -KILL "$(engine_of $pid)"
@@ -196,7 +202,7 @@ wait $pid
 [ $? -eq 3 ] && grep -q "the inference engine died (signal 9 (Killed); out of memory?)" err
 claim $? "kill -9 of the engine in mid-stream is told in words"
 rm -f out err
-"$cadforge" generate --model "$tiny" --prompt x --max-tokens 100000 --ignore-eos --context 200000 --json > out 2> err &
+"$cadforge" generate --model "$long" --prompt x --max-tokens 100000 --ignore-eos --context 200000 --json > out 2> err &
 pid=$!
 has_engine() { [ -n "$(engine_of $pid)" ]; }
 wait_until has_engine
@@ -207,7 +213,7 @@ wait $pid
 [ $? -eq 130 ] && grep -q '"finish":"cancelled"' out && [ -n "$engine" ] && ! kill -0 "$engine" 2> /dev/null
 claim $? "an interruption ends with 130, tells what came, and leaves no engine behind"
 rm -f out err
-"$cadforge" run four_leg_chair_700n --model "$tiny" --turns 3 --max-tokens 100000 --context 200000 \
+"$cadforge" run four_leg_chair_700n --model "$long" --turns 3 --max-tokens 100000 --context 200000 \
 	--profile exact-train --reference none > out 2> err &
 pid=$!
 wait_until grep -q "^episode" out
