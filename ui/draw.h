@@ -1,0 +1,90 @@
+/*
+ * draw.h - cells: rectangles, boxes, clipped text, in roles.
+ *
+ * A canvas is the grid of one frame; curses gets it from ui/term once it is complete. So screens
+ * are drawn without a terminal, a frame is compared with the last one, and nothing a model wrote
+ * can reach the terminal but as cells.
+ */
+#ifndef UI_DRAW_H
+#define UI_DRAW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* X(CONSTANT, "name", 'letter of the dump') */
+#define UI_ROLES(X)                                                                                \
+	X(NORMAL, "normal", '.')                                                                   \
+	X(FAINT, "faint", 'f') X(STRONG, "strong", 's') X(TITLE, "title", 't') X(                  \
+		FOCUS, "focus", 'F') X(SELECT, "select", 'S') X(MATCH, "match", 'm')               \
+		X(GOOD, "good", 'g') X(WEAK, "weak", 'w') X(BAD, "bad", 'b') X(RUN, "run", 'r')    \
+			X(ADD, "add", '+') X(DEL, "del", '-') X(BAR, "bar", '#') X(                \
+				BAR_REST, "bar_rest", '_') X(KEY, "key", 'k')                      \
+				X(CODE_WORD, "code_word", 'W') X(CODE_TEXT, "code_text", 'T')      \
+					X(CODE_NUMBER, "code_number", 'N')                         \
+						X(CODE_COMMENT, "code_comment", 'C')               \
+							X(CODE_NAME, "code_name", 'D')
+enum role {
+#define X(constant, name, letter) ROLE_##constant,
+	UI_ROLES(X)
+#undef X
+		N_ROLES
+};
+
+struct rect {
+	int x, y, w, h;
+};
+
+struct cell {
+	uint32_t ch[3]; /* a character and what combines with it; 0: the right half of a wide one */
+	uint8_t role;
+	bool reverse; /* selection: whatever the role */
+	bool pixel;   /* fg and bg below are colours of a picture, 0xRRGGBB; role does not count */
+	uint32_t fg, bg;
+};
+
+struct canvas {
+	int w, h;
+	struct cell *cells;
+	bool ascii; /* no character beyond ASCII */
+};
+
+/* 0, or -1 without memory. Blank, in ROLE_NORMAL. */
+int canvas_size(struct canvas *c, int w, int h);
+void canvas_release(struct canvas *c);
+void canvas_clear(struct canvas *c);
+
+/* Cut pieces off a rectangle; never more than there is. */
+struct rect rect_take_top(struct rect *r, int h);
+struct rect rect_take_bottom(struct rect *r, int h);
+struct rect rect_take_left(struct rect *r, int w);
+struct rect rect_take_right(struct rect *r, int w);
+
+/* UTF-8 of strangers at x, y, at most @w cells wide (East Asian width by utf8proc), inside the
+ * canvas: control characters, escapes, bidi marks and broken bytes as visible signs, tabs to 8.
+ * Returns the cells used. */
+int draw_text(struct canvas *c, int x, int y, int w, enum role role, const char *text, size_t len);
+/* The same of a NUL-terminated text (NULL: nothing), cut with "~" when it does not fit ("…" is
+ * never used: it would be another width in ASCII). */
+int draw_str(struct canvas *c, int x, int y, int w, enum role role, const char *text);
+int draw_right(struct canvas *c, int x_end, int y, int w, enum role role,
+               const char *text); /* ends before x_end */
+int draw_f(struct canvas *c, int x, int y, int w, enum role role, const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
+/* Cells that a text takes. */
+int text_width(const char *text, size_t len);
+void draw_reverse(struct canvas *c, struct rect r); /* selection */
+/* Lines at r's border, shared with neighbours where they meet; title left, fact right; a focused
+ * one has "*" and is strong. Returns the inside. */
+struct rect draw_pane(struct canvas *c, struct rect r, const char *title, const char *fact,
+                      bool focused);
+/* A bar of @w cells, @share 0..1 of it full ("#" and "." in ASCII); NAN: blank. */
+void draw_bar(struct canvas *c, int x, int y, int w, double share, enum role role);
+/* One of the signs of enum mark, and what it is drawn in. */
+enum mark;
+const char *mark_sign(int mark, bool ascii);
+enum role mark_role(int mark);
+/* "0.785", "-0.750", "-" into @out (at least 8), fixed to 3 places. */
+const char *figure_text(char *out, double v);
+
+#endif

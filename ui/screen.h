@@ -1,0 +1,51 @@
+/*
+ * screen.h - what a screen is: it draws a view, and turns a key into an intent; it never does the
+ * thing.
+ */
+#ifndef UI_SCREEN_H
+#define UI_SCREEN_H
+
+#include "ui/draw.h"
+#include "ui/intent.h"
+#include "ui/pane.h"
+#include "ui/view.h"
+
+enum { UI_PANES_MAX = 8 };
+
+/* What the screens keep between frames. Each uses its own; panes are numbered as the screen names
+ * them. */
+struct screen_state {
+	struct list lists[UI_PANES_MAX];
+	struct text_pane texts[UI_PANES_MAX];
+	int focus, n_panes; /* focus: 0..n_panes-1, in Tab order */
+	bool zoom;
+	bool certainty, think, show_code, show_page; /* u, t, d, p/v: what is laid open */
+	int column;
+};
+
+struct screen {
+	const char *name; /* "Tasks": in row 0 */
+	const char *const *panes;
+	int n_panes;
+	/* into the rows between the frame's first and last two */
+	void (*draw)(struct screen_state *s, const struct view *v, struct canvas *c, struct rect r);
+	/* a key the keymap does not give away for all screens: true when taken; @out may then hold
+	 * an intent. */
+	bool (*key)(struct screen_state *s, const struct view *v, struct key k, struct intent *out);
+	/* An action of the keymap meant for this screen (its intent or ui action already looked
+	 * up): fills in n, m from the selection. */
+	void (*fill)(struct screen_state *s, const struct view *v, struct intent *out);
+	int64_t (*selected)(const struct screen_state *s);
+	void (*select)(struct screen_state *s, int64_t id);
+	/* the pane that shows a picture, in cells, for @r; w 0: none */
+	struct rect (*image)(const struct screen_state *s, const struct view *v, struct rect r);
+	const struct view_text *(*text)(
+		const struct screen_state *s,
+		const struct view *v); /* of the focused pane: for / and y */
+};
+
+extern const struct screen screen_tasks, screen_live, screen_replay, screen_curriculum,
+	screen_compare;
+extern const struct screen *const screens[N_SCREENS];
+
+#endif
