@@ -9,6 +9,20 @@
 
 enum { BENCH_SETS_MAX = 8, BENCH_FILES_MAX = 512 };
 
+/* What can be asked for by word: X(CONSTANT, "word"). */
+#define BENCH_KINDS(X)                                                                             \
+	X(BUILD, "build")                                                                          \
+	X(SCORE, "score")                                                                          \
+	X(STORE, "store")                                                                          \
+	X(INFERENCE, "inference")                                                                  \
+	X(GPU, "gpu")
+enum bench_kind {
+#define X(constant, word) BENCH_##constant,
+	BENCH_KINDS(X)
+#undef X
+		BENCH_KINDS_COUNT
+};
+
 struct bench_program {
 	char path[1024]; /* as found, */
 	char bare[1200]; /* and its program alone, in a folder of the bench's own, for the peers */
@@ -28,8 +42,8 @@ struct bench {
 	struct app app;
 	struct bench_set set[BENCH_SETS_MAX];
 	int n_sets, rounds;
-	bool build, score, store, inference; /* which kinds of figures */
-	const char *only;                    /* one group alone; NULL: all of those */
+	unsigned kinds;   /* of figures: bits of enum bench_kind */
+	const char *only; /* one group alone; NULL: all of those */
 	const char *peer_python;
 	char stubs[4200], python[4200], script[4200], where[300];
 	char dir[64];  /* where the peers run, and write what they write */
@@ -58,7 +72,9 @@ int bench_score(struct bench *b, struct err *e);
  * million (src/bench_store.c). */
 int bench_store(struct bench *b, struct err *e);
 int bench_store_million(struct bench *b, struct err *e);
-/* The inference engine with random weights (src/bench_inference.c). */
+/* The inference engine with random weights: on the CPU, and on a GPU where there is one
+ * (src/bench_inference.c). */
 int bench_inference(struct bench *b, struct err *e);
+int bench_gpu(struct bench *b, struct err *e);
 
 #endif

@@ -475,7 +475,7 @@ struct plan {
 	int decode, prefill, group; /* tokens */
 	double of_sweep, of_peer;   /* limits; NAN: none */
 	bool all;                   /* warm prompt, group, repairs as well */
-	bool adapter; /* its cost; a small model's own matrices are hardly larger than one */
+	bool adapter;               /* what one costs */
 };
 
 static int measure(struct bench *b, const struct plan *p, double *decode, struct err *e)
@@ -507,8 +507,10 @@ static int measure(struct bench *b, const struct plan *p, double *decode, struct
 	bench_figure(b, "inference.prefill", prefill, "1/s", 1.3 * llama_prefill, llama_prefill,
 	             prefill / llama_prefill, s->set);
 	products(s, &peer);
-	if (p->all && (warm_first_token(s, 1 / rate, e) < 0 ||
-	               group_rate(s, rate, p->group, e) < 0 || adapter_cost(s, p->decode, e) < 0))
+	if (p->all &&
+	    (warm_first_token(s, 1 / rate, e) < 0 || group_rate(s, rate, p->group, e) < 0))
+		goto out;
+	if (p->adapter && adapter_cost(s, p->decode, e) < 0)
 		goto out;
 	if (p->all && p->backend == GPU_CPU && repairs(s, e) < 0)
 		goto out;
@@ -522,31 +524,38 @@ out:
 
 int bench_inference(struct bench *b, struct err *e)
 {
-	static const struct plan cpu[] = {
-		{ "10m", "f32", GPU_CPU, 512, 512, 64, NAN, 1.2, true, false },
+	static const struct plan plans[] = {
+		{ "10m", "f32", GPU_CPU, 512, 512, 64, NAN, 1.2, true, true },
 		{ "110m", "f32", GPU_CPU, 64, 512, 16, 0.8, 1.0, false, true },
 		{ "110m", "int8", GPU_CPU, 128, 512, 16, NAN, NAN, false, false },
 	};
-	static const struct plan cuda[] = {
-		{ "2b", "bf16", GPU_CUDA, 256, 2048, 1024, 0.8, NAN, false, false },
-		{ "9b", "bf16", GPU_CUDA, 256, 2048, 1024, 0.92, NAN, true, true },
-	};
-	double rate[3] = { NAN, NAN, NAN }, device[2];
-	struct err no = { 0 };
+	double rate[3] = { NAN, NAN, NAN };
 
 	for (int i = 0; i < 3; i++)
-		if (measure(b, &cpu[i], &rate[i], e) < 0)
+		if (measure(b, &plans[i], &rate[i], e) < 0)
 			return -1;
 	bench_figure(b, "inference.decode_int8", rate[2], "1/s", 2.5 * rate[1], rate[1],
 	             rate[2] / rate[1], "110m");
+	return 0;
+}
+
+int bench_gpu(struct bench *b, struct err *e)
+{
+	static const struct plan plans[] = {
+		{ "2b", "bf16", GPU_CUDA, 256, 2048, 1024, 0.8, NAN, false, true },
+		{ "9b", "bf16", GPU_CUDA, 256, 2048, 1024, 0.92, NAN, true, true },
+	};
+	struct err no = { 0 };
+	double rate;
+
 	for (int i = 0; i < 2; i++)
-		if (measure(b, &cuda[i], &device[i], &no) < 0) {
+		if (measure(b, &plans[i], &rate, &no) < 0) {
 			if (no.kind != ERR_LACKS) {
 				*e = no;
 				return -1;
 			}
 			app_tell("no figures of a GPU: %s", no.text);
-			break;
+			return 0;
 		}
 	return 0;
 }

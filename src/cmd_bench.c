@@ -693,16 +693,22 @@ static void remove_folder(const char *path)
 	rmdir(path);
 }
 
+static const char *const kind_words[] = {
+#define X(constant, word) word,
+	BENCH_KINDS(X)
+#undef X
+};
+
 static bool wanted(const struct bench *b, const char *group)
 {
 	if (b->only)
 		return strcmp(b->only, group) == 0;
 	if (strcmp(group, "million") == 0)
 		return false; /* takes minutes: when it is asked for alone */
-	return strcmp(group, "score") == 0       ? b->score
-	       : strcmp(group, "store") == 0     ? b->store
-	       : strcmp(group, "inference") == 0 ? b->inference
-	                                         : b->build;
+	for (int i = 0; i < BENCH_KINDS_COUNT; i++)
+		if (strcmp(group, kind_words[i]) == 0)
+			return b->kinds >> i & 1;
+	return b->kinds >> BENCH_BUILD & 1; /* one of those that are measured while building */
 }
 
 static int add_set(struct bench *b, const char *dir)
@@ -767,30 +773,25 @@ static int run(const struct cmd *self, int argc, char **argv)
 		}
 	}
 	for (; optind < argc; optind++) {
-		if (strcmp(argv[optind], "build") == 0)
-			b.build = true;
-		else if (strcmp(argv[optind], "score") == 0)
-			b.score = true;
-		else if (strcmp(argv[optind], "store") == 0)
-			b.store = true;
-		else if (strcmp(argv[optind], "inference") == 0)
-			b.inference = true;
-		else
-			return app_usage(self,
-			                 "'%s': 'build', 'score', 'store' and 'inference' are what "
-			                 "can be measured",
-			                 argv[optind]);
+		int kind = 0;
+		while (kind < BENCH_KINDS_COUNT && strcmp(argv[optind], kind_words[kind]) != 0)
+			kind++;
+		if (kind == BENCH_KINDS_COUNT)
+			return app_usage(self, "'%s' cannot be measured; what can: %s",
+			                 argv[optind], "build, score, store, inference, gpu");
+		b.kinds |= 1u << kind;
 	}
-	if (!b.build && !b.score && !b.store && !b.inference)
-		b.build = b.score = b.store = b.inference = true;
+	if (!b.kinds)
+		b.kinds = (1u << BENCH_KINDS_COUNT) - 1;
 	app_find(&b.app);
-	bool inference_alone = b.inference && !b.build && !b.score && !b.store && !b.only;
-	if (!b.app.python_env[0] && !inference_alone) {
+	/* these build no program */
+	bool without_python = !b.only && !(b.kinds & ~(1u << BENCH_INFERENCE | 1u << BENCH_GPU));
+	if (!b.app.python_env[0] && !without_python) {
 		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
 		return EXIT_LACKS;
 	}
-	bool score_alone = b.only ? strcmp(b.only, "score") == 0 : !b.build;
-	if (b.n_sets == 0 && !score_alone && !inference_alone) {
+	bool no_set = b.only ? strcmp(b.only, "score") == 0 : !(b.kinds >> BENCH_BUILD & 1);
+	if (b.n_sets == 0 && !no_set) {
 		snprintf(examples, sizeof(examples), "%s/examples", b.app.tasks);
 		add_set(&b, examples);
 	}
@@ -834,6 +835,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_store_million(&b, &e);
 	if (!e.kind && wanted(&b, "inference"))
 		bench_inference(&b, &e);
+	if (!e.kind && wanted(&b, "gpu"))
+		bench_gpu(&b, &e);
 out:
 	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
@@ -849,8 +852,8 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [store] [inference] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
-	.summary = "measure build, score, store and inference beside what bounds them and a peer",
+		"bench [build] [score] [store] [inference] [gpu] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
+	.summary = "measure build, score, store, inference, GPU beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's);\n"
