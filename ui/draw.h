@@ -15,15 +15,16 @@
 /* X(CONSTANT, "name", 'letter of the dump') */
 #define UI_ROLES(X)                                                                                \
 	X(NORMAL, "normal", '.')                                                                   \
-	X(FAINT, "faint", 'f') X(STRONG, "strong", 's') X(TITLE, "title", 't') X(                  \
-		FOCUS, "focus", 'F') X(SELECT, "select", 'S') X(MATCH, "match", 'm')               \
-		X(GOOD, "good", 'g') X(WEAK, "weak", 'w') X(BAD, "bad", 'b') X(RUN, "run", 'r')    \
-			X(ADD, "add", '+') X(DEL, "del", '-') X(BAR, "bar", '#') X(                \
-				BAR_REST, "bar_rest", '_') X(KEY, "key", 'k')                      \
-				X(CODE_WORD, "code_word", 'W') X(CODE_TEXT, "code_text", 'T')      \
-					X(CODE_NUMBER, "code_number", 'N')                         \
-						X(CODE_COMMENT, "code_comment", 'C')               \
-							X(CODE_NAME, "code_name", 'D')
+	X(FAINT, "faint", 'f')                                                                     \
+	X(STRONG, "strong", 's') X(TITLE, "title", 't') X(FOCUS, "focus", 'F') X(                  \
+		SELECT, "select", 'S') X(MATCH, "match", 'm') X(GOOD, "good", 'g')                 \
+		X(WEAK, "weak", 'w') X(BAD, "bad", 'b') X(RUN, "run", 'r') X(ADD, "add", '+')      \
+			X(DEL, "del", '-') X(BAR, "bar", '#') X(BAR_REST, "bar_rest", '_')         \
+				X(KEY, "key", 'k') X(CODE_WORD, "code_word", 'W')                  \
+					X(CODE_TEXT, "code_text", 'T')                             \
+						X(CODE_NUMBER, "code_number", 'N')                 \
+							X(CODE_COMMENT, "code_comment", 'C')       \
+								X(CODE_NAME, "code_name", 'D')
 enum role {
 #define X(constant, name, letter) ROLE_##constant,
 	UI_ROLES(X)
@@ -40,13 +41,15 @@ struct cell {
 	uint8_t role;
 	bool reverse; /* selection: whatever the role */
 	bool pixel;   /* fg and bg below are colours of a picture, 0xRRGGBB; role does not count */
-	uint32_t fg, bg;
+	uint32_t fg, bg; /* CELL_DEFAULT: the terminal's own */
 };
+#define CELL_DEFAULT 0xffffffffu
 
 struct canvas {
 	int w, h;
 	struct cell *cells;
 	bool ascii; /* no character beyond ASCII */
+	int colors; /* that pixel cells can have: 0 or 8: none, 256, 1 << 24 */
 };
 
 /* 0, or -1 without memory. Blank, in ROLE_NORMAL. */

@@ -70,6 +70,7 @@ struct text_pane {
 	uint8_t *state; /* at each line's beginning: inside which kind of string (Python) */
 	int top, left;  /* first line and cell shown */
 	bool follow, wrap;
+	bool numbers; /* line numbers at the left; the screen says so before it draws */
 	struct buf find;
 	int missed; /* lines that came while not following: "+37" in the frame */
 	int token;  /* the token under the certainty cursor; -1: not shown */
@@ -77,8 +78,8 @@ struct text_pane {
 };
 void text_draw(struct text_pane *p, struct canvas *c, struct rect r, const struct view_text *t,
                bool focused);
-/* j k h l arrows g G Home End ^D ^U PgDn PgUp Space F w n N; with tokens shown left and right walk
- * them. */
+/* j k h l arrows g G Home End ^D ^U PgDn PgUp Space F w n N; tokens are
+ * ui/certainty's. */
 bool text_key(struct text_pane *p, struct key k, const struct view_text *t);
 /* Finds from the place one is at; the count of all matches. */
 int text_find(struct text_pane *p, const struct view_text *t, const char *what, int direction);

@@ -6,6 +6,7 @@
 #define UI_SCREEN_H
 
 #include "ui/draw.h"
+#include "ui/image.h"
 #include "ui/intent.h"
 #include "ui/pane.h"
 #include "ui/view.h"
@@ -19,8 +20,15 @@ struct screen_state {
 	struct text_pane texts[UI_PANES_MAX];
 	int focus, n_panes; /* focus: 0..n_panes-1, in Tab order */
 	bool zoom;
-	bool certainty, think, show_code, show_page; /* u, t, d, p/v: what is laid open */
-	int column;
+	bool certainty, think; /* u, t: laid open */
+	bool show_code;        /* d: the program instead of the diff */
+	bool show_prompt;      /* p */
+	bool show_score;       /* v: the whole score */
+	int column;            /* a group's member, Compare's column */
+	int alternative;       /* certainty: of the token at the cursor */
+	int side;              /* two columns: the pane that last had the place several share */
+	enum ui_image_mode image_mode; /* ui sets it: what this terminal gets */
+	struct image_pane images[2];
 };
 
 struct screen {
@@ -35,6 +43,10 @@ struct screen {
 	/* An action of the keymap meant for this screen (its intent or ui action already looked
 	 * up): fills in n, m from the selection. */
 	void (*fill)(struct screen_state *s, const struct view *v, struct intent *out);
+	/* the status row, where the screen says more in it than view.status does: true when drawn
+	 * (NULL: never) */
+	bool (*status)(struct screen_state *s, const struct view *v, struct canvas *c,
+	               struct rect row);
 	int64_t (*selected)(const struct screen_state *s);
 	void (*select)(struct screen_state *s, int64_t id);
 	/* the pane that shows a picture, in cells, for @r; w 0: none */

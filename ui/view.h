@@ -74,6 +74,8 @@ struct view_image {
 	const uint8_t *rgb;
 	int w, h;
 	uint64_t id;
+	bool has_paper; /* pixels of colour @paper are the terminal's own background */
+	uint32_t paper; /* 0xRRGGBB */
 	const char *caption; /* "120.0 x 60.0 x 138.4 mm" */
 	const char *which;   /* "iso", "front", "section", "difference", ... */
 	const char *why;
@@ -158,7 +160,9 @@ enum live_phase {
 struct view_live {
 	const char *task, *level;
 	int64_t episode;
-	int turn, turns_max; /* in flight; 0: none */
+	int turn, turns_max;     /* in flight; 0: none */
+	int code_turn, log_turn; /* whose code and log are shown; 0: none yet */
+	bool group_asked;        /* @group is shown instead of the code */
 	enum live_phase phase;
 	bool failed_last;
 	struct view_text code, thinking, log,
@@ -184,6 +188,7 @@ struct view_live {
 		const char *failure;
 	} * group;
 	int n_group;
+	const char *session[2]; /* "session 7 on 2026-11-22", "31 episodes  88 turns  41 built" */
 	const char *why_not; /* no model, no CadQuery: one sentence; NULL: it can run */
 };
 
@@ -200,6 +205,13 @@ struct view_replay {
 	const char *asked; /* "asked next: ..." */
 	const char *judged;
 	bool playing, blind, pairwise;
+	bool seeking; /* @live is shown, though it does not play: after a seek */
+	const char *judge_note, *judge_tags; /* of the judgement that stands, for the form; @grade */
+	int judge_grade;                     /* -1: none */
+	const char *why_not;                 /* nothing to show: what would fill it; NULL */
+	const char *left_name, *right_name;  /* of the diff's sides: "turn 1"; NULL: by number */
+	double left_reward, right_reward;
+	enum mark left_mark, right_mark;
 	double speed, at_s, length_s; /* of the playback */
 	struct view_live live; /* what stood there at @at_s, while playing or after seeking */
 	double build_rate;
@@ -230,6 +242,8 @@ struct view_curriculum {
 	double rate[64];         /* build rate per batch of completions, oldest first; 0..1 */
 	int n_rate;
 	const char *run;              /* a training's status row; NULL: none runs */
+	bool paused;
+	const char *why_not; /* no classes yet: what would fill them; NULL */
 	const struct view_fact *step; /* "This step" */
 	int n_step;
 };
