@@ -6,13 +6,15 @@
  * events'.
  *
  * Events are those of src/session.h, and from a host besides
- *     "token"    {"i", "id", "text", "p", "entropy", "top": [[id, p, text], ...], "member",
- * "thinking"} one a token, where the model says that much; "tokens" has the same text in batches,
- * and stored episodes have their tokens.json instead "figure"   {"name", "value", "early": true}
- * known before the program is complete "early"    {"line", "error", "name"}          what building
- * while it streams found "shape"    {"line", "name", "bytes", "early"} the STL comes as bytes
- * beside it (live_shape()) "phase"    {"phase"}                          "generate", "build",
- * "score", "commit", "wait", "done"
+ *     "begin"     {"task", "profile", "episode", "group", "parent", "best", "turns"}   a round
+ * begins "token"     {"i", "id", "text", "p", "entropy", "top": [[id, p, text], ...], "thinking"}
+ * one a token, where the model says that much, of sibling "member"; else "tokens"; stored episodes
+ * have "tokens" in batches, and tokens.json (live_tokens()) "figure"    {"name", "value", "early":
+ * true}   known before the program is complete "early"     {"line", "error", "name"}          what
+ * building while it streams found "shape"     {"line"?, "name"?}                 binary STL as
+ * bytes beside it; with line: of the program so far "phase"     {"phase", "why"?} "generate",
+ * "build", "score", "commit", "wait", "done"; why: of wait and done, an end of src/episode.h "turn"
+ * the object of run --json: it is stored
  */
 #ifndef SRC_LIVE_H
 #define SRC_LIVE_H
@@ -24,7 +26,7 @@
 #include "src/base/buf.h"
 #include "src/base/err.h"
 
-enum { LIVE_MEMBERS_MAX = 64, LIVE_TOP = 5, LIVE_TERMS = 8 };
+enum { LIVE_MEMBERS_MAX = 64, LIVE_TOP = 5, LIVE_TERMS = 8, LIVE_TOKENS_MAX = 1 << 20 };
 
 enum live_at {
 	LIVE_AT_IDLE,
@@ -34,6 +36,18 @@ enum live_at {
 	LIVE_AT_COMMIT,
 	LIVE_AT_WAIT,
 	LIVE_AT_DONE
+};
+
+/* One event. */
+struct live_news {
+	int64_t time_us;
+	const char *kind;
+	int turn;   /* number that the turn has or is going to have; 0: of the episode */
+	int member; /* of a group, from 1; 0: no group */
+	/* text kinds ("tokens", "log"): a string; others: an object */
+	const cJSON *data;
+	const void *bytes;
+	size_t len;
 };
 
 struct live_token {
@@ -53,14 +67,18 @@ struct live_answer {
 	struct buf text;     /* all that came, "<think>" included */
 	struct buf thinking; /* between the marks */
 	struct buf code;     /* the program as far as it can be told: fence and talk left out */
+	size_t code_at;      /* where in text the code begins */
 	uint64_t version;    /* grows with each change */
 	size_t code_kept;    /* bytes of code as they were at the version before */
 	struct live_token *tokens;
 	int n_tokens, cap_tokens;
 	int turn; /* once committed; 0 */
 	bool over, built;
-	double total;
+	double total; /* NAN: not known */
 	char class_name[48], finish[16];
+	/* how far the text was looked at for the above */
+	size_t looked, think_at;
+	int state;
 };
 
 struct live {
@@ -69,12 +87,12 @@ struct live {
 	int turn, parent, best; /* in flight (its number to be); what it answers to; best so far */
 	enum live_at at;
 	struct live_answer answer[LIVE_MEMBERS_MAX];
-	int n_answers, member; /* 1 without a group; the one that is built or was last */
+	int n_answers, member; /* 1 without a group; the one that is built or was last, from 0 */
 	struct buf log;
 	uint64_t log_version;
 	double terms[LIVE_TERMS], total, delta; /* NAN: not known */
 	bool early[LIVE_TERMS];
-	cJSON *score; /* the object of score --json; NULL until it is there */
+	cJSON *score; /* the object of run --json (score --json and more); NULL until it is there */
 	char class_name[48], build_error[240];
 	int build_line;
 	double build_s;
@@ -85,17 +103,22 @@ struct live {
 	int stl_line; /* > 0: of the program so far, up to that line */
 	int64_t started_us, first_token_us, last_us;         /* of the turn in flight */
 	int prompt_tokens, cached_tokens, drafted, accepted; /* -1: not known */
-	char end[64]; /* why the episode ended; "" while it goes on */
+	char end[64]; /* why the episode ended, or waits; "" while it goes on */
 };
 
 void live_init(struct live *l);
 void live_release(struct live *l); /* safe on {0} and twice */
 /* One event. Unknown kinds and damaged data are passed over: what is shown must not depend on the
  * version that wrote it. -1 only for ERR_MEM. */
-int live_event(struct live *l, int64_t time_us, const char *kind, const char *data, size_t len,
-               struct err *e);
+int live_feed(struct live *l, const struct live_news *n, struct err *e);
+/* The same of an event as the store has it: data is text or JSON, by its kind. */
+int live_event(struct live *l, int64_t time_us, const char *kind, int turn, int member,
+               const char *data, size_t len, struct err *e);
 int live_shape(struct live *l, const void *stl, size_t len, int line, struct err *e);
-/* tokens.json of a stored turn, against the text that stands in answer @member. */
+/* tokens.json of a stored turn, against the text that stands in answer @member (from 0). */
 int live_tokens(struct live *l, int member, const cJSON *tokens, struct err *e);
+/* How sure the model was of the piece of @a's *code* that begins at @at: the tokens that begin in
+ * it, starts counted in the code. As many as fit @out. */
+int live_code_tokens(const struct live_answer *a, struct live_token *out, int cap);
 
 #endif
