@@ -42,7 +42,9 @@ struct author {
 		backend[256];                 /* "": none */
 	int prompt_tokens, completion_tokens; /* -1: not known */
 	struct buf sampling;                  /* JSON object */
-	struct buf tokens;  /* JSON: {"ids", "logprobs", "entropy", "top"}; an array item a token */
+	/* JSON: {"ids", "logprobs", "entropy", "top", "at"}; an array item a token. at: the byte of
+	 * the text at which what the token wrote begins */
+	struct buf tokens;
 	struct buf figures; /* JSON object: what making it took */
 };
 

@@ -17,7 +17,7 @@ struct sibling {
 	bool thinks, over; /* inside <think> now */
 	struct completion
 		completion; /* its author's tokens and figures; text and finish at the end */
-	cJSON *ids, *logprobs, *entropy, *top;
+	cJSON *ids, *logprobs, *entropy, *top, *at;
 	struct err why; /* it failed */
 	bool failed, cancelled;
 	double begun_s, ended_s;
@@ -73,10 +73,12 @@ static void on_token(void *ctx, uint32_t request, int sequence, int index, const
 	(void)index;
 	if (request != m->request || sequence >= m->n)
 		return;
-	if (len > 0) {
+	if (len > 0)
 		write_mark(s, in_thought);
+	if (p)
+		cJSON_AddItemToArray(s->at, cJSON_CreateNumber((double)s->text.len));
+	if (len > 0)
 		buf_add(&s->text, text, len);
-	}
 	if (!p)
 		return;
 	cJSON_AddItemToArray(s->ids, cJSON_CreateNumber(p->id));
@@ -104,10 +106,10 @@ static void add_count(cJSON *o, const char *key, int v)
 static void keep_tokens(struct sibling *s, const struct gpu_done *d, struct buf *out)
 {
 	cJSON *o = cJSON_CreateObject();
-	cJSON *list[] = { s->ids, s->logprobs, s->entropy, s->top };
-	static const char *const key[] = { "ids", "logprobs", "entropy", "top" };
+	cJSON *list[] = { s->ids, s->logprobs, s->entropy, s->top, s->at };
+	static const char *const key[] = { "ids", "logprobs", "entropy", "top", "at" };
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		/* those of a stop text are no part of the answer */
 		while (d->ids && cJSON_GetArraySize(list[i]) > d->n)
 			cJSON_DeleteItemFromArray(list[i], cJSON_GetArraySize(list[i]) - 1);
@@ -118,7 +120,7 @@ static void keep_tokens(struct sibling *s, const struct gpu_done *d, struct buf 
 			cJSON_AddItemToObject(o, key[i], list[i]);
 		}
 	}
-	s->ids = s->logprobs = s->entropy = s->top = NULL;
+	s->ids = s->logprobs = s->entropy = s->top = s->at = NULL;
 	json_print(out, o);
 	cJSON_Delete(o);
 }
@@ -185,6 +187,7 @@ static void drop_siblings(struct model_source *m)
 		cJSON_Delete(s->logprobs);
 		cJSON_Delete(s->entropy);
 		cJSON_Delete(s->top);
+		cJSON_Delete(s->at);
 	}
 	free(m->sibling);
 	m->sibling = NULL;
@@ -240,6 +243,7 @@ static int begin(struct model_source *m, const struct ask *a, struct err *e)
 		s->logprobs = cJSON_CreateArray();
 		s->entropy = cJSON_CreateArray();
 		s->top = cJSON_CreateArray();
+		s->at = cJSON_CreateArray();
 	}
 	model_flags_request(m->flags, &r);
 	messages = with_head(a);

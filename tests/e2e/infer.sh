@@ -172,12 +172,15 @@ assert t["sampling"]["temperature"] == 0.6 and t["prompt_tokens"] > 100 and t["c
 END
 claim $? "a model's noise is an episode, with model, adapter, sampling and counts stored"
 "$cadforge" show 2.2 --artifact tokens.json -o tokens.json > out 2> err &&
+	"$cadforge" show 2.2 --artifact completion.txt -o completion.txt > out 2> err &&
 	/usr/bin/python3 -c '
 import json
 t = json.load(open("tokens.json"))
 assert 0 < len(t["ids"]) == len(t["logprobs"]) == len(t["entropy"]) == len(t["top"]) <= 64, {k: len(v) for k, v in t.items()}
-assert all(v <= 0 for v in t["logprobs"])'
-claim $? "its tokens and their log-probabilities are stored"
+assert all(v <= 0 for v in t["logprobs"])
+said = open("completion.txt", "rb").read()
+assert len(t["at"]) == len(t["ids"]) and t["at"] == sorted(t["at"]) and t["at"][0] == 0 and t["at"][-1] <= len(said), t["at"]'
+claim $? "its tokens, their log-probabilities and places in the answer are stored"
 "$cadforge" export 2 one --quiet > out 2> err && "$cadforge" import one --db other.db > out 2> err &&
 	"$cadforge" export 1 two --db other.db --quiet && diff -r one two > out 2>&1
 claim $? "it goes out and comes in byte for byte"
