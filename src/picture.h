@@ -47,7 +47,7 @@ void part_size_mm(const struct part *p, double size_mm[3]);
  * a @reference (may be NULL), middles of the boxes laid together, what the part has too much is
  * orange, what only the reference has is blue. 0, or -1 (ERR_MEM, ERR_INPUT for a size out of 16 to
  * 2048). */
-int picture_draw(const struct part *p, const struct part *reference,
-                 const struct picture_look *look, int w, int h, uint8_t *rgb, struct err *e);
+int picture_draw(struct part *p, struct part *reference, const struct picture_look *look, int w,
+                 int h, uint8_t *rgb, struct err *e);
 
 #endif

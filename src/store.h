@@ -270,7 +270,19 @@ struct store_hit {
 	const char *excerpt; /* one line around the match, clean, match between \x02 and \x03 */
 };
 
+/* What there is of one task, over the whole database. */
+struct store_task {
+	const char *task;
+	int64_t episodes, last; /* how many; the newest one's id */
+	int64_t best;           /* the episode with the highest total, or 0 */
+	double best_total;      /* NAN: none */
+	bool best_built;
+	const char *last_class; /* failure class of its newest turn; NULL: none */
+	int64_t last_us;
+};
+
 typedef int (*store_episode_fn)(void *ctx, const struct store_episode *);
+typedef int (*store_task_fn)(void *ctx, const struct store_task *);
 typedef int (*store_turn_fn)(void *ctx, const struct store_turn *);
 typedef int (*store_artifact_fn)(void *ctx, const struct store_artifact *);
 typedef int (*store_event_fn)(void *ctx, const struct store_event *);
@@ -284,6 +296,10 @@ int store_episodes(struct store *s, const struct store_filter *f, int64_t after,
                    store_episode_fn fn, void *ctx, bool *more, struct err *e);
 /* One; ERR_INPUT when there is none of that id, with the range there is. */
 int store_episode(struct store *s, int64_t id, store_episode_fn fn, void *ctx, struct err *e);
+/* Every task that has episodes, by name; reads one index and two rows a task. */
+int store_tasks(struct store *s, store_task_fn fn, void *ctx, struct err *e);
+/* A number that is another one after every commit by anybody but this connection; cheap. -1: @e. */
+int64_t store_version_seen(struct store *s, struct err *e);
 /* In order of their numbers. */
 int store_turns(struct store *s, int64_t episode, store_turn_fn fn, void *ctx, struct err *e);
 int store_turn(struct store *s, int64_t episode, int number, store_turn_fn fn, void *ctx,

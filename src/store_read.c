@@ -235,6 +235,50 @@ static int no_such_episode(struct store *s, int64_t id, struct err *e)
 	               s->file, id, first, last);
 }
 
+int store_tasks(struct store *s, store_task_fn fn, void *ctx, struct err *e)
+{
+	/* both halves run along episodes_by_task alone: the bare id is that of the row with the max
+	 */
+	sqlite3_stmt *q = store_sql(
+		s,
+		"SELECT n.task, n.count, n.last, b.id, b.total, x.best_built, y.last_class, y.last_us "
+		"FROM (SELECT task, count(*) AS count, max(id) AS last FROM episodes GROUP BY task) n "
+		"JOIN (SELECT task, id, max(best_total) AS total FROM episodes GROUP BY task) b "
+		"ON b.task = n.task "
+		"LEFT JOIN episodes x ON x.id = b.id AND b.total IS NOT NULL "
+		"LEFT JOIN episodes y ON y.id = n.last ORDER BY n.task",
+		e);
+	int rc;
+
+	if (!q)
+		return -1;
+	while ((rc = store_step(s, q, e)) == 1) {
+		struct store_task t = {
+			.task = store_column_text(q, 0),
+			.episodes = sqlite3_column_int64(q, 1),
+			.last = sqlite3_column_int64(q, 2),
+			.best = sqlite3_column_int64(q, 3),
+			.best_total = store_column_figure(q, 4),
+			.best_built = sqlite3_column_int(q, 5) != 0,
+			.last_class = store_column_text(q, 6),
+			.last_us = sqlite3_column_int64(q, 7),
+		};
+		if (isnan(t.best_total))
+			t.best = 0;
+		if (fn(ctx, &t) != 0)
+			break;
+	}
+	sqlite3_reset(q);
+	return rc < 0 ? -1 : 0;
+}
+
+int64_t store_version_seen(struct store *s, struct err *e)
+{
+	int64_t v = -1;
+
+	return store_ask(s, e, &v, "PRAGMA data_version", "") < 0 ? -1 : v;
+}
+
 int store_episode(struct store *s, int64_t id, store_episode_fn fn, void *ctx, struct err *e)
 {
 	sqlite3_stmt *q =
