@@ -417,7 +417,7 @@ static int cpu_adapter_add(struct backend *base, const struct adapter *a, struct
 		b->n_adapters++;
 	}
 	struct cpu_adapter *to = &b->adapter[number];
-	size_t total = 1;
+	size_t total = ROW_PAD; /* spread() reads so far beyond the last row */
 	for (int l = 0; l < a->layers; l++)
 		for (int m = 0; m < MODULE_COUNT; m++) {
 			int out, in, rank = a->part[l][m].rank;
@@ -427,7 +427,7 @@ static int cpu_adapter_add(struct backend *base, const struct adapter *a, struct
 				return err_set(e, ERR_INPUT,
 				               "adapter %s: layer %d of the model has no %s",
 				               a->name, l, module_name((enum module)m));
-			total += (size_t)rank * ((size_t)in + (size_t)out);
+			total += (size_t)rank * ((size_t)in + row_pad((size_t)out));
 		}
 	to->values = malloc(total * sizeof(float));
 	to->part = calloc((size_t)a->layers, sizeof *to->part);
@@ -448,15 +448,19 @@ static int cpu_adapter_add(struct backend *base, const struct adapter *a, struct
 				continue;
 			struct cpu_part *part = &to->part[l][m];
 			size_t n_a = (size_t)p->rank * (size_t)in;
-			size_t n_b = (size_t)p->rank * (size_t)out;
+			size_t ldb = row_pad((size_t)out), n_b = (size_t)p->rank * ldb;
+			float *b_turned = at + n_a;
 			memcpy(at, p->a, n_a * sizeof(float));
-			memcpy(at + n_a, p->b, n_b * sizeof(float));
+			memset(b_turned, 0, n_b * sizeof(float));
+			for (int r = 0; r < out; r++)
+				for (int k = 0; k < p->rank; k++)
+					b_turned[(size_t)k * ldb + (size_t)r] =
+						p->b[(size_t)r * (size_t)p->rank + (size_t)k];
 			part->a = (struct mat){
 				.kind = MAT_F32, .data = at, .rows = p->rank, .cols = in
 			};
-			part->b = (struct mat){
-				.kind = MAT_F32, .data = at + n_a, .rows = out, .cols = p->rank
-			};
+			part->b = b_turned;
+			part->ldb = ldb;
 			part->scale = p->scale;
 			at += n_a + n_b;
 			to->rank_max = p->rank > to->rank_max ? p->rank : to->rank_max;

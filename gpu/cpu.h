@@ -58,7 +58,9 @@ struct cpu_layer {
 struct cpu_adapter {
 	float *values; /* NULL: dropped, or never there */
 	struct cpu_part {
-		struct mat a, b; /* MAT_NONE: this module has none */
+		struct mat a;   /* MAT_NONE: this module has none */
+		const float *b; /* B the other way round: [rank][ldb], zero beyond its rows */
+		size_t ldb;
 		float scale;
 	} (*part)[MODULE_COUNT];
 	int rank_max;

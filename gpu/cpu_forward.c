@@ -145,8 +145,9 @@ static void product_block(struct region *r, int product, int row, int rows, int 
 			continue;
 		while (atomic_load_explicit(&r->inner_done, memory_order_acquire) < r->blocks_inner)
 			pool_pause();
-		k->dot(&u->part->b, row, rows, u->t + (size_t)(from - u->column) * u->ldt, u->ldt,
-		       to - from, p->y + (size_t)from * p->ldy, p->ldy, u->scale, true);
+		k->spread(u->part->b, u->part->ldb, u->part->a.rows, row, rows,
+		          u->t + (size_t)(from - u->column) * u->ldt, u->ldt, to - from,
+		          p->y + (size_t)from * p->ldy, p->ldy, u->scale);
 	}
 }
 

@@ -57,6 +57,12 @@ struct kernels {
 	void (*dot)(const struct mat *m, int row, int n, const float *x, size_t ldx, int cols,
 	            float *y, size_t ldy, float scale, bool add);
 
+	/* y[c*ldy + r] += scale * sum over k < inner of m[k*ldm + r] * t[c*ldt + k], in rising k, r
+	 * in [row, row + n), c < cols: a product with few inner values, as an adapter's B, whose
+	 * matrix is kept [inner][ldm], so that a vector is rows and no lanes are to be summed.
+	 * @m is readable ROW_PAD floats beyond its end. */
+	void (*spread)(const float *m, size_t ldm, int inner, int row, int n, const float *t,
+	               size_t ldt, int cols, float *y, size_t ldy, float scale);
 	/* y = x / sqrt(mean(x^2) + eps) * w; y may be x. */
 	void (*rms)(float *y, const float *x, const float *w, float eps, int n);
 	/* x = x * scale / sqrt(sum(x^2) + eps) */

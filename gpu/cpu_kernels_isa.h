@@ -330,6 +330,63 @@ static void ID(dot)(const struct mat *m, int row, int n, const float *x, size_t 
 	}
 }
 
+/* R vectors of rows by C columns. */
+INLINE void ID(spread_tile)(int R, int C, const float *m, size_t ldm, int inner, const float *t,
+                            size_t ldt, float *y, size_t ldy, float scale)
+{
+	V a[4][4] = { { { 0 } } };
+	for (int k = 0; k < inner; k++, m += ldm)
+		for (int i = 0; i < R; i++) {
+			V w = LOAD(m + i * LANES);
+			for (int c = 0; c < C; c++)
+				a[c][i] = FMA(w, SPLAT(t[(size_t)c * ldt + (size_t)k]), a[c][i]);
+		}
+	for (int c = 0; c < C; c++)
+		for (int i = 0; i < R; i++) {
+			float *to = y + (size_t)c * ldy + i * LANES;
+			STORE(to, FMA(a[c][i], SPLAT(scale), LOAD(to)));
+		}
+}
+
+static void ID(spread)(const float *m, size_t ldm, int inner, int row, int n, const float *t,
+                       size_t ldt, int cols, float *y, size_t ldy, float scale)
+{
+	const int end = row + n;
+	int c = 0;
+	for (; c + 2 <= cols; c += 2) {
+		int r = row;
+		for (; r + 4 * LANES <= end; r += 4 * LANES)
+			ID(spread_tile)
+		(4, 2, m + r, ldm, inner, t + (size_t)c * ldt, ldt, y + (size_t)c * ldy + r, ldy,
+		 scale);
+		for (; r + LANES <= end; r += LANES)
+			ID(spread_tile)
+		(1, 2, m + r, ldm, inner, t + (size_t)c * ldt, ldt, y + (size_t)c * ldy + r, ldy,
+		 scale);
+	}
+	if (c < cols) {
+		int r = row;
+		for (; r + 4 * LANES <= end; r += 4 * LANES)
+			ID(spread_tile)
+		(4, 1, m + r, ldm, inner, t + (size_t)c * ldt, ldt, y + (size_t)c * ldy + r, ldy,
+		 scale);
+		for (; r + LANES <= end; r += LANES)
+			ID(spread_tile)
+		(1, 1, m + r, ldm, inner, t + (size_t)c * ldt, ldt, y + (size_t)c * ldy + r, ldy,
+		 scale);
+	}
+	/* the rows that fill no vector: what follows them in y may be another thread's */
+	const int r = row + n / LANES * LANES, left = end - r;
+	for (c = 0; left > 0 && c < cols; c++) {
+		float *to = y + (size_t)c * ldy + r;
+		V a = { 0 };
+		for (int k = 0; k < inner; k++)
+			a = FMA(LOAD(m + (size_t)k * ldm + r),
+			        SPLAT(t[(size_t)c * ldt + (size_t)k]), a);
+		ID(store_n)(to, FMA(a, SPLAT(scale), ID(load_n)(to, left)), left);
+	}
+}
+
 /* ---- norms and element-wise ---- */
 
 INLINE float ID(sum_squares)(const float *x, int n)
@@ -615,6 +672,7 @@ static const struct kernels ID(kernels) = {
 	.lanes = LANES,
 	.rows = TILE,
 	.dot = ID(dot),
+	.spread = ID(spread),
 	.rms = ID(rms),
 	.unit = ID(unit),
 	.silu_mul = ID(silu_mul),

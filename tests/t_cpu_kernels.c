@@ -263,6 +263,48 @@ static void values_are_weighed_alike_in_any_company(void **state)
 	}
 }
 
+static void few_inner_values_are_spread_over_rows_alike_in_any_company(void **state)
+{
+	enum { ROWS = 150, INNER = 5, COLS = 7, LDM = 160, LDT = 16, LDY = 170 };
+	static const int cuts[][2] = { { 0, 150 }, { 0, 8 }, { 8, 64 }, { 72, 78 }, { 146, 4 } };
+	(void)state;
+	for (size_t ver = 0; ver < 3; ver++) {
+		const struct kernels *k = kernels_named(versions[ver]);
+		if (!k)
+			continue;
+		float *m = noises(INNER * LDM + ROW_PAD, 4), *t = noises(COLS * LDT, 6);
+		float *y = noises(COLS * LDY, 8), *all = malloc(COLS * LDY * sizeof *all);
+		memcpy(all, y, COLS * LDY * sizeof *all);
+		k->spread(m, LDM, INNER, 0, ROWS, t, LDT, COLS, all, LDY, 0.5f);
+		for (int c = 0; c < COLS; c++)
+			for (int r = 0; r < LDY; r++) {
+				double sum = 0;
+				for (int i = 0; i < INNER && r < ROWS; i++)
+					sum += (double)m[i * LDM + r] * (double)t[c * LDT + i];
+				assert_close((double)all[c * LDY + r],
+				             (double)y[c * LDY + r] + 0.5 * sum, 1e-5);
+			}
+		for (int c = 0; c < COLS; c++)
+			for (size_t cut = 0; cut < sizeof cuts / sizeof *cuts; cut++) {
+				const int row = cuts[cut][0], n = cuts[cut][1];
+				float alone[LDY];
+				memcpy(alone, y + c * LDY, sizeof alone);
+				k->spread(m, LDM, INNER, row, n, t + c * LDT, LDT, 1, alone, LDY,
+				          0.5f);
+				assert_memory_equal(alone + row, all + c * LDY + row,
+				                    (size_t)n * sizeof *alone);
+				assert_memory_equal(alone, y + c * LDY,
+				                    (size_t)row * sizeof *alone);
+				assert_memory_equal(alone + row + n, y + c * LDY + row + n,
+				                    (size_t)(LDY - row - n) * sizeof *alone);
+			}
+		free(m);
+		free(t);
+		free(y);
+		free(all);
+	}
+}
+
 /* Of one head, as qwen35.md has it. */
 static void recurrence(double *s, int dk, int dv, const float *k, const float *q, const float *v,
                        double decay, double beta, double *o)
@@ -427,6 +469,7 @@ int main(void)
 		cmocka_unit_test(sums_over_elements_are_right),
 		cmocka_unit_test(far_arguments_and_nan_are_what_they_should_be),
 		cmocka_unit_test(values_are_weighed_alike_in_any_company),
+		cmocka_unit_test(few_inner_values_are_spread_over_rows_alike_in_any_company),
 		cmocka_unit_test(the_recurrence_is_right_and_can_be_done_again),
 		cmocka_unit_test(a_convolution_goes_on_where_it_stopped),
 		cmocka_unit_test(a_pool_does_every_item_once),
