@@ -403,6 +403,58 @@ static void a_line_diff_shows_what_changed_and_no_more(void **state)
 	}
 }
 
+/* A row a line: sign and numbers; the rows have all of both texts. */
+static void lines_are_set_beside_those_they_came_from(void **state)
+{
+	static const struct {
+		const char *a, *b, *want;
+		int removed, added;
+	} cases[] = {
+		{ "", "", "", 0, 0 },
+		{ "a\nb", "a\nb\n", " 1,1 ~2,2", 1, 1 },
+		{ "a\nb\n", "", "-1 -2", 2, 0 },
+		{ "", "a\nb\n", "+1 +2", 0, 2 },
+		/* the union that lost a parenthesis, and what was added below it */
+		{ "def f():\n    arms = plate().union(arm(1).union(arm(-1)\n    return arms\n",
+		  "def f():\n    arms = plate().union(arm(1)).union(arm(-1))\n    axle = "
+		  "cq.Workplane()\n    return arms.union(axle)\n",
+		  " 1,1 ~2,2 +3 ~3,4", 2, 3 },
+		/* a line that came before the one that changed */
+		{ "width = 10\nend\n", "# a plate\nwidth = 12\nend\n", "+1 ~1,2 2,3", 1, 2 },
+		{ "import cadquery\nend\n", "x = 1\nend\n", "-1 +1 2,2", 1, 1 },
+		{ "\n\nb\n", "\nb\n", "-1 2,1 3,2", 1, 0 },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct linediff_row *rows;
+		struct linediff count;
+		struct buf got = { 0 };
+		struct err e;
+		int n;
+		assert_int_equal(linediff_rows(&rows, &n, cases[i].a, strlen(cases[i].a),
+		                               cases[i].b, strlen(cases[i].b), &count, &e),
+		                 0);
+		for (int r = 0; r < n; r++) {
+			const struct linediff_row *x = &rows[r];
+			buf_adds(&got, r ? " " : "");
+			if (x->sign != ' ' || r == 0)
+				buf_addc(&got, x->sign);
+			assert_true((x->left_no > 0) == (x->left != NULL));
+			assert_true((x->right_no > 0) == (x->right != NULL));
+			buf_printf(&got, x->left_no && x->right_no ? "%d,%d" : "%d",
+			           x->left_no ? x->left_no : x->right_no, x->right_no);
+			assert_false(x->left && memchr(x->left, '\n', x->left_len));
+			assert_false(x->right && memchr(x->right, '\n', x->right_len));
+		}
+		assert_string_equal(buf_str(&got), cases[i].want);
+		assert_int_equal(count.removed, cases[i].removed);
+		assert_int_equal(count.added, cases[i].added);
+		free(rows);
+		buf_release(&got);
+	}
+}
+
 /* The most work: every line differs, beyond what is compared pair by pair. */
 static void a_line_diff_of_long_texts_ends_soon(void **state)
 {
@@ -466,6 +518,7 @@ int main(void)
 		cmocka_unit_test(a_frame_that_lies_about_its_length_is_refused_at_once),
 		cmocka_unit_test(a_digest_is_that_of_the_standard),
 		cmocka_unit_test(a_line_diff_shows_what_changed_and_no_more),
+		cmocka_unit_test(lines_are_set_beside_those_they_came_from),
 		cmocka_unit_test(a_line_diff_of_long_texts_ends_soon),
 		cmocka_unit_test(a_json_value_s_line_is_found),
 	};

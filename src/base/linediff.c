@@ -185,3 +185,163 @@ memory:
 	free(came);
 	return rc;
 }
+
+/* ---- beside each other ---- */
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* How much of the two lines is what they have in common at their ends, blanks around them left out:
+ * 0 to 100. */
+static int likeness(const struct line *a, const struct line *b)
+{
+	const char *p = a->p, *q = b->p;
+	size_t n = a->n, m = b->n, head = 0, tail = 0;
+
+	while (n > 0 && is_blank(p[n - 1]))
+		n--;
+	while (m > 0 && is_blank(q[m - 1]))
+		m--;
+	while (n > 0 && is_blank(*p)) {
+		p++;
+		n--;
+	}
+	while (m > 0 && is_blank(*q)) {
+		q++;
+		m--;
+	}
+	size_t least = n < m ? n : m;
+	while (head < least && p[head] == q[head])
+		head++;
+	while (tail < least - head && p[n - 1 - tail] == q[m - 1 - tail])
+		tail++;
+	return least ? (int)(200 * (head + tail) / (n + m)) : 0;
+}
+
+enum { ALIKE = 50, PAIR_CELLS = 40000 };
+
+/* Of the lines @i to @i+@rows of @a, all gone, and @k to @k+@columns of @b, all new, those that are
+ * set beside each other, in order, so that their likenesses have the greatest sum: with[r] is the
+ * column of row r, -1 none. */
+static int pair_up(const struct text *a, int i, int rows, const struct text *b, int k, int columns,
+                   int *with)
+{
+	size_t width = (size_t)columns + 1;
+	int *best;
+
+	for (int r = 0; r < rows; r++)
+		with[r] = -1;
+	if (rows == 0 || columns == 0 || rows > PAIR_CELLS / columns)
+		return 0;
+	if (!(best = calloc(((size_t)rows + 1) * width, sizeof(*best))))
+		return -1;
+	for (int r = rows; r-- > 0;)
+		for (int c = columns; c-- > 0;) {
+			int here = likeness(&a->line[i + r], &b->line[k + c]);
+			int *cell = &best[(size_t)r * width + (size_t)c];
+			int down = cell[width], right = cell[1], both = cell[width + 1] + here;
+			*cell = down > right ? down : right;
+			if (here >= ALIKE && both > *cell)
+				*cell = both;
+		}
+	for (int r = 0, c = 0; r < rows && c < columns;) {
+		const int *cell = &best[(size_t)r * width + (size_t)c];
+		if (*cell == cell[width]) {
+			r++;
+		} else if (*cell == cell[1]) {
+			c++;
+		} else {
+			with[r++] = c++;
+		}
+	}
+	free(best);
+	return 0;
+}
+
+static struct linediff_row row_of(const struct text *a, int i, const struct text *b, int k,
+                                  char sign)
+{
+	struct linediff_row r = { .sign = sign };
+
+	if (i >= 0) {
+		const struct line *l = &a->line[i];
+		r.left = l->p;
+		r.left_len = l->n - (l->p[l->n - 1] == '\n');
+		r.left_no = i + 1;
+	}
+	if (k >= 0) {
+		const struct line *l = &b->line[k];
+		r.right = l->p;
+		r.right_len = l->n - (l->p[l->n - 1] == '\n');
+		r.right_no = k + 1;
+	}
+	return r;
+}
+
+int linediff_rows(struct linediff_row **rows, int *n, const char *a, size_t len_a, const char *b,
+                  size_t len_b, struct linediff *count, struct err *e)
+{
+	struct text x = { 0 }, y = { 0 };
+	struct linediff c = { 0 };
+	struct linediff_row *out = NULL;
+	char *gone = NULL, *came = NULL;
+	int *with = NULL, made = 0, rc = -1;
+
+	if (split(&x, a, len_a) < 0 || split(&y, b, len_b) < 0)
+		goto memory;
+	gone = calloc((size_t)x.n + 1, 1);
+	came = calloc((size_t)y.n + 1, 1);
+	with = calloc((size_t)x.n + 1, sizeof(*with));
+	out = calloc((size_t)x.n + (size_t)y.n + 1, sizeof(*out));
+	if (!gone || !came || !with || !out || mark(&x, &y, gone, came) < 0)
+		goto memory;
+	for (int i = 0, k = 0; i < x.n || k < y.n;) {
+		int end_i = i, end_k = k;
+		while (end_i < x.n && gone[end_i])
+			end_i++;
+		while (end_k < y.n && came[end_k])
+			end_k++;
+		if (end_i == i && end_k == k) {
+			out[made++] = row_of(&x, i++, &y, k++, ' ');
+			continue;
+		}
+		if (pair_up(&x, i, end_i - i, &y, k, end_k - k, with) < 0)
+			goto memory;
+		c.removed += end_i - i;
+		c.added += end_k - k;
+		int from_i = i, from_k = k;
+		while (i < end_i || k < end_k) {
+			/* up to the next pair: what went, what came */
+			int to_i = i;
+			while (to_i < end_i && with[to_i - from_i] < 0)
+				to_i++;
+			int to_k = to_i < end_i ? from_k + with[to_i - from_i] : end_k;
+			while (i < to_i)
+				out[made++] = row_of(&x, i++, &y, -1, '-');
+			while (k < to_k)
+				out[made++] = row_of(&x, -1, &y, k++, '+');
+			if (i < end_i)
+				out[made++] = row_of(&x, i++, &y, k++, '~');
+		}
+	}
+	if (count)
+		*count = c;
+	rc = 0;
+memory:
+	if (rc < 0)
+		err_set(e, ERR_MEM, "no memory to compare two texts");
+	free(x.line);
+	free(y.line);
+	free(gone);
+	free(came);
+	free(with);
+	if (rc < 0) {
+		free(out);
+	} else {
+		*rows = out;
+		*n = made;
+	}
+	return rc;
+}
