@@ -422,7 +422,7 @@ static void lines_are_set_beside_those_they_came_from(void **state)
 		/* a line that came before the one that changed */
 		{ "width = 10\nend\n", "# a plate\nwidth = 12\nend\n", "+1 ~1,2 2,3", 1, 2 },
 		{ "import cadquery\nend\n", "x = 1\nend\n", "-1 +1 2,2", 1, 1 },
-		{ "\n\nb\n", "\nb\n", "-1 2,1 3,2", 1, 0 },
+		{ "\n\nb\n", "\nb\n", " 1,1 -2 3,2", 1, 0 },
 	};
 	(void)state;
 
