@@ -12,7 +12,8 @@
 #include "ui/draw.h"
 #include "ui/view.h"
 
-/* A key, as curses and the script both give it. */
+/* A key, as curses and the script both give it, and what it means to a pane. Screens get the
+ * meanings: the keymap has made KEYS_DOWN of "j". */
 struct key {
 	uint32_t code; /* a Unicode character, or KEYS_* below */
 	bool ctrl;     /* with code a letter */
@@ -22,7 +23,7 @@ enum keys_special {
 	KEYS_DOWN,
 	KEYS_LEFT,
 	KEYS_RIGHT,
-	KEYS_HOME,
+	KEYS_HOME, /* the beginning of all */
 	KEYS_END,
 	KEYS_PAGE_UP,
 	KEYS_PAGE_DOWN,
@@ -33,12 +34,26 @@ enum keys_special {
 	KEYS_BACKSPACE,
 	KEYS_DELETE,
 	KEYS_MOUSE,
-	KEYS_PASTE
+	KEYS_PASTE,
+	/* no keys of a keyboard: what the keymap makes of others, by the names of its actions */
+	KEYS_HALF_UP,
+	KEYS_HALF_DOWN,
+	KEYS_FOLLOW,
+	KEYS_WRAP,
+	KEYS_MATCH_NEXT,
+	KEYS_MATCH_PREVIOUS,
+	KEYS_CERTAINTY, /* Live u */
+	KEYS_THINK,     /* Live t */
+	KEYS_DIFF,      /* Replay d: diff or code */
+	KEYS_PROMPT,    /* Replay p: the prompt, or not */
+	KEYS_SCORE,     /* Replay v: the whole score, or not */
+	KEYS_SPECIAL_END
 };
 
 /* ---- a list ---- */
 struct list {
 	int64_t selected; /* id; -1: none */
+	int row;          /* where it stood at the last drawing, among those shown */
 	int top;          /* first row shown, among those the filter lets through */
 	struct buf filter;
 	int shown; /* rows that the filter let through at the last drawing */
@@ -49,40 +64,61 @@ struct list_source {
 	void *ctx;
 	int n;
 	int64_t (*id)(void *ctx, int row);
-	/* text the filter looks in */
+	/* text the filter looks in; NULL: nothing is filtered */
 	const char *(*words)(void *ctx, int row);
-	/* draws it into @r (its height is list rows_per_item) */
+	/* draws it into @r (its height is @height); the selection's reverse is the list's work */
 	void (*draw)(void *ctx, struct canvas *c, struct rect r, int row, bool selected);
 	int height; /* cells of an item, at least 1 */
 };
-/* Draws what fits; keeps the selected item in sight; when it is gone its neighbour is selected. */
+void list_init(struct list *l);
+/* Draws what fits; keeps the selected item in sight; when it is gone the one that took its place is
+ * selected. The filter's words all have to occur, in any case of letters. */
 void list_draw(struct list *l, struct canvas *c, struct rect r, const struct list_source *s,
                bool focused);
-/* j k arrows g G Home End ^D ^U PgDn PgUp: true when taken. */
+/* KEYS_UP to KEYS_PAGE_DOWN, KEYS_HALF_*: true when taken. */
 bool list_key(struct list *l, struct key k, const struct list_source *s);
+/* Does @words have all the words of @filter, in any case? An empty filter lets all through. */
+bool filter_match(const char *filter, const char *words);
 void list_release(struct list *l);
 
 /* ---- a text ---- */
+struct text_line {
+	size_t at;     /* byte it begins at */
+	int number;    /* from 1, of the text's own lines */
+	uint8_t state; /* inside which kind of string it begins (ui/highlight.h) */
+	bool more;     /* goes on from the line before: an endless line is laid out in pieces */
+};
+
 struct text_pane {
 	uint64_t id, version; /* of the text it was laid out for */
-	size_t *lines;        /* where each begins; extended, not made again, while a text grows */
+	size_t len;
+	struct text_line *lines; /* extended, not made again, while a text grows */
 	int n_lines, cap_lines;
-	uint8_t *state; /* at each line's beginning: inside which kind of string (Python) */
-	int top, left;  /* first line and cell shown */
+	int top, left; /* first line and cell shown */
+	int sub;       /* wrapped: the first row of that line which is shown */
 	bool follow, wrap;
-	bool numbers; /* line numbers at the left; the screen says so before it draws */
+	bool numbers; /* line numbers at the left; the screen says so */
 	struct buf find;
-	int missed; /* lines that came while not following: "+37" in the frame */
-	int token;  /* the token under the certainty cursor; -1: not shown */
-	int page;
+	int matches;       /* of find in the whole text at the last text_find() */
+	int at_line;       /* line of the match one is at; -1: none */
+	size_t at;         /* its byte */
+	int missed;        /* lines that came while not following: "+37" in the frame */
+	int seen;          /* lines that there were when following ended */
+	int token;         /* the token under the certainty cursor; -1: certainty is not shown */
+	int page, columns; /* rows and cells of text that were shown */
 };
+void text_init(struct text_pane *p); /* follows */
+/* An empty text shows nothing: say in the pane what would fill it. Certainty is drawn by
+ * ui/certainty.h, not here. */
 void text_draw(struct text_pane *p, struct canvas *c, struct rect r, const struct view_text *t,
                bool focused);
-/* j k h l arrows g G Home End ^D ^U PgDn PgUp Space F w n N; tokens are
- * ui/certainty's. */
+/* KEYS_UP to KEYS_PAGE_DOWN, KEYS_HALF_*, FOLLOW, WRAP, MATCH_*, and Space as a page. */
 bool text_key(struct text_pane *p, struct key k, const struct view_text *t);
-/* Finds from the place one is at; the count of all matches. */
+/* Finds from the place one is at (direction 1, -1; 0: the place itself counts too) and goes there;
+ * the count of all matches. Letters of either case match unless @what has capitals. "" forgets. */
 int text_find(struct text_pane *p, const struct view_text *t, const char *what, int direction);
+/* "following", "+37", "line 31 of 400" for the frame, into @out (at least 40 bytes). */
+const char *text_fact(const struct text_pane *p, char *out);
 void text_release(struct text_pane *p);
 
 #endif
