@@ -119,7 +119,7 @@ static int measure_all(struct bench *b, struct cases *c, struct err *e)
 	b->app.jobs = 1;
 	for (int i = 0; i < PROFILES; i++) {
 		struct scoring_options o = {
-			.app = &b->app, .profile = names[i], .dialect = &dialect, .tick = tick
+			.app = &b->app, .profile = names[i], .dialect = &dialect, .ears.tick = tick
 		};
 		s[i] = scoring_open(&o, e);
 		if (!s[i] || scoring_warm(s[i], e) < 0)

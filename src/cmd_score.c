@@ -281,7 +281,7 @@ static int run(const struct cmd *self, int argc, char **argv) {
       {NULL, 0, NULL, 0},
   };
   struct work w = {0};
-  struct scoring_options so = {.app = &w.app, .rebuilds = -1, .ctx = &w};
+  struct scoring_options so = {.app = &w.app, .rebuilds = -1, .ears.ctx = &w};
   struct err e = {0};
   const char *task = NULL, *list = NULL;
   enum dialect dialect;
@@ -348,8 +348,8 @@ static int run(const struct cmd *self, int argc, char **argv) {
   /* no more children than there is work for */
   if ((size_t)w.app.jobs > w.n * (1 + REBUILDS_LIKELY))
     w.app.jobs = (int)w.n * (1 + REBUILDS_LIKELY);
-  so.tick = on_tick;
-  so.log = on_log;
+  so.ears.tick = on_tick;
+  so.ears.log = on_log;
   w.scoring = scoring_open(&so, &e);
   if (!w.scoring)
     goto fail;

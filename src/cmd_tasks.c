@@ -298,7 +298,7 @@ static int try_references(const struct work *w, const struct task_set *s,
                           struct task_problems *problems, struct err *e)
 {
 	struct scoring_options o = {
-		.app = &w->app, .profile = "exact", .rebuilds = -1, .tick = stop_when_interrupted
+		.app = &w->app, .profile = "exact", .rebuilds = -1, .ears.tick = stop_when_interrupted
 	};
 	struct scoring *sc = scoring_open(&o, e);
 	bool bar = !w->app.quiet && isatty(STDERR_FILENO);

@@ -121,8 +121,8 @@ static int start_scoring(struct import *im, struct err *e)
 
 	if (im->scoring)
 		return 0;
-	so.ctx = im;
-	so.tick = on_tick;
+	so.ears.ctx = im;
+	so.ears.tick = on_tick;
 	im->scoring = scoring_open(&so, e);
 	if (im->scoring)
 		snprintf(im->profile_hash, sizeof(im->profile_hash), "%s",

@@ -38,7 +38,7 @@ static int step(struct pipeline *p, struct err *e)
 {
 	if (p->o.tick && p->o.tick(p->o.ctx))
 		return err_set(e, ERR_CANCELLED, "interrupted");
-	return engine_wait(p->engine, 250, e);
+	return engine_wait(p->engine, p->o.tick_ms > 0 ? p->o.tick_ms : 250, e);
 }
 
 static struct pipeline_item *find(struct pipeline *p, uint32_t job)
@@ -221,6 +221,11 @@ void pipeline_close(struct pipeline *p)
 	free(p->pushed);
 	free(p->awaited.refusal);
 	free(p);
+}
+
+void pipeline_tick_ms(struct pipeline *p, int ms)
+{
+	p->o.tick_ms = ms;
 }
 
 int pipeline_ready(struct pipeline *p, bool builder, bool scorer, struct err *e)

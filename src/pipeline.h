@@ -41,8 +41,9 @@ struct pipeline_options {
 	bool export_stl, export_glb;
 	enum figures_mode figures;
 	const struct reference_set *reference; /* or NULL; borrowed for the pipeline's life */
+	int tick_ms;                           /* so often at least tick() is called; 0: 250 */
 	void *ctx;
-	/* between any two steps, at least four times a second; not 0: stop. May be NULL */
+	/* between any two steps; not 0: stop. May be NULL */
 	int (*tick)(void *ctx);
 	/* as a program prints; may be NULL */
 	void (*log)(void *ctx, size_t item, const char *stream, const char *text, size_t len);
@@ -54,6 +55,7 @@ struct pipeline;
 
 struct pipeline *pipeline_open(const struct pipeline_options *o, struct err *e);
 void pipeline_close(struct pipeline *p);
+void pipeline_tick_ms(struct pipeline *p, int ms);
 /* Runs all items; items' builds and shapes are released when done() has returned. At most twice the
  * engine's jobs are handed over at once. ERR_CANCELLED when tick() said stop, here and below. */
 int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e);

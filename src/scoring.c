@@ -804,6 +804,36 @@ static void edit_done(struct scoring *s, struct edit *x)
 
 /* ---- the pipeline's callbacks ---- */
 
+/* What is known before the rebuilds: they change editability alone. */
+static void tell_terms(struct scoring *s, const struct job *j, size_t index)
+{
+	const struct scoring_ears *to = &s->o.ears;
+	struct exact_edits none = { 0 };
+	double t[TERM_COUNT];
+
+	terms_of(s, j, &none, t);
+	t[TERM_SEMANTIC_PARTS] = exact_credit(
+		cJSON_GetObjectItemCaseSensitive(j->shape.exact, "checks"), j->ready->blanks.score,
+		j->ready->blanks.n_forms, j->ready->blanks.n_checks);
+	for (int i = 0; i < TERM_COUNT; i++)
+		if (i != TERM_EDITABILITY && isfinite(t[i]))
+			to->figure(to->ctx, index, reward_term_name((enum reward_term)i), t[i]);
+}
+
+static void tell_built(struct scoring *s, const struct job *j, size_t index)
+{
+	const struct scoring_ears *to = &s->o.ears;
+
+	if (to->built)
+		to->built(to->ctx, index, &j->build);
+	if (!j->build.ok)
+		return;
+	if (to->shape && j->shape.stl.len > 0)
+		to->shape(to->ctx, index, j->shape.stl.data, j->shape.stl.len);
+	if (to->figure && s->mode == MODE_EXACT && j->shape.exact)
+		tell_terms(s, j, index);
+}
+
 static void on_done(void *ctx, size_t index, struct pipeline_item *it)
 {
 	struct scoring *s = ctx;
@@ -824,8 +854,7 @@ static void on_done(void *ctx, size_t index, struct pipeline_item *it)
 			adopt_shape_failure(&j->build, &j->shape);
 		want_a_solid(j);
 	}
-	if (s->o.built)
-		s->o.built(s->o.ctx, index, &j->build);
+	tell_built(s, j, index);
 	if (s->mode == MODE_EXACT && j->build.ok && s->rebuilds > 0 && edits_start(s, j, &e) < 0)
 		pipeline_fail(s->pipeline, &e);
 	if (!j->waiting)
@@ -836,15 +865,15 @@ static int on_tick(void *ctx)
 {
 	struct scoring *s = ctx;
 
-	return s->o.tick ? s->o.tick(s->o.ctx) : 0;
+	return s->o.ears.tick ? s->o.ears.tick(s->o.ears.ctx) : 0;
 }
 
 static void on_log(void *ctx, size_t item, const char *stream, const char *text, size_t len)
 {
 	struct scoring *s = ctx;
 
-	if (s->o.log)
-		s->o.log(s->o.ctx, item, stream, text, len);
+	if (s->o.ears.log)
+		s->o.ears.log(s->o.ears.ctx, item, stream, text, len);
 }
 
 /* ---- the verbs ---- */
@@ -882,6 +911,7 @@ struct scoring *scoring_open(const struct scoring_options *o, struct err *e)
 		           : s->mode == MODE_SEED_FULL ? FIGURES_FULL
 		                                       : FIGURES_FAST,
 		.export_stl = o->artifacts & SCORING_STL,
+		.tick_ms = o->ears.tick_ms,
 		.ctx = s,
 		.log = on_log,
 		.tick = on_tick,
@@ -910,6 +940,14 @@ void scoring_close(struct scoring *s)
 	free(s->ready);
 	reference_release(&s->set);
 	free(s);
+}
+
+void scoring_listen(struct scoring *s, const struct scoring_ears *ears)
+{
+	static const struct scoring_ears nobody;
+
+	s->o.ears = ears ? *ears : nobody;
+	pipeline_tick_ms(s->pipeline, s->o.ears.tick_ms);
 }
 
 const char *scoring_profile_name(const struct scoring *s)

@@ -39,15 +39,23 @@ struct scoring_options {
 	const enum dialect *dialect; /* NULL: open under exact, seed under the seed profiles */
 	int rebuilds;                /* under exact; -1: as many as the profile says */
 	unsigned artifacts;          /* enum scoring_artifact */
-	void *ctx;
-	/* between any two steps of the engine, at least four times a second; not 0: stop. May be
-	 * NULL */
-	int (*tick)(void *ctx);
-	/* clean text as the program prints it, whole lines; @item: its index in scoring_run_all().
-	 * May be NULL */
-	void (*log)(void *ctx, size_t item, const char *stream, const char *text, size_t len);
-	/* built and measured, or not: what is left are rebuilds. May be NULL */
-	void (*built)(void *ctx, size_t item, const struct build *b);
+	/* who is told; see scoring_listen() */
+	struct scoring_ears {
+		void *ctx;
+		int tick_ms; /* so often at least tick() is called; 0: 250 */
+		/* between any two steps of the engine; not 0: stop. May be NULL, as the others */
+		int (*tick)(void *ctx);
+		/* clean text as the program prints it, whole lines; @item: its index in
+		 * scoring_run_all() */
+		void (*log)(void *ctx, size_t item, const char *stream, const char *text,
+		            size_t len);
+		/* built and measured, or not: what is left are rebuilds */
+		void (*built)(void *ctx, size_t item, const struct build *b);
+		/* of a built one, after built(): the mesh where SCORING_STL is wanted, and under
+		 * the exact profiles the terms that no rebuild can change */
+		void (*shape)(void *ctx, size_t item, const void *stl, size_t len);
+		void (*figure)(void *ctx, size_t item, const char *name, double value);
+	} ears;
 };
 
 struct scoring_input {
@@ -98,6 +106,9 @@ void scoring_close(struct scoring *s);
  * Borrowed. */
 const char *scoring_profile_name(const struct scoring *s);
 const char *scoring_profile_hash(const struct scoring *s);
+
+/* From now on others are told: for a scoring that is kept open over many episodes. NULL: nobody. */
+void scoring_listen(struct scoring *s, const struct scoring_ears *ears);
 
 /* Starts both programs without waiting for them, e.g. while a model writes. */
 int scoring_warm(struct scoring *s, struct err *e);

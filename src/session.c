@@ -210,10 +210,10 @@ int session_open(struct session *s, const struct session_options *o, struct err 
 	struct scoring_options so = o->scoring;
 
 	*s = (struct session){ .o = o };
-	so.ctx = s;
-	so.tick = on_tick;
-	so.log = on_log;
-	so.built = on_built;
+	so.ears.ctx = s;
+	so.ears.tick = on_tick;
+	so.ears.log = on_log;
+	so.ears.built = on_built;
 	if (!(s->scoring = scoring_open(&so, e)))
 		return -1;
 	if ((o->episode ? go_on(s, e) : start_episode(s, e)) < 0) {

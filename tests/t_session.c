@@ -74,12 +74,12 @@ int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored
 
 	if (++runs == lost_at_run)
 		return err_set(e, ERR_LOST, "the builder died too often");
-	if (s->o.tick(s->o.ctx))
+	if (s->o.ears.tick(s->o.ears.ctx))
 		return err_set(e, ERR_CANCELLED, "interrupted");
 	r.built = r.total >= 0;
-	s->o.log(s->o.ctx, 0, "stdout", "it ran\n", 7);
+	s->o.ears.log(s->o.ears.ctx, 0, "stdout", "it ran\n", 7);
 	struct build b = { .ok = r.built, .cause = r.built ? CAUSE_OK : CAUSE_SYNTAX };
-	s->o.built(s->o.ctx, 0, &b);
+	s->o.ears.built(s->o.ears.ctx, 0, &b);
 	buf_add(&r.program, in->text, in->len);
 	buf_adds(&r.log, "it ran\n");
 	r.json = score_of(r.total, r.built, r.built ? "build_ok" : "syntax_closure");
