@@ -159,6 +159,7 @@ static int parse_parts(struct exact_profile *p, const cJSON *top, struct err *e)
 		"functions", NULL
 	};
 	static const char *const slack_keys[] = { "slack", NULL };
+	static const char *const checks_keys[] = { "together", NULL };
 	static const char *const contact_keys[] = { "touch_mm", NULL };
 	static const char *const reference_keys[] = { "iou_weight", "chamfer_scale", NULL };
 	const cJSON *o = object(top, "built", built_keys, e);
@@ -192,6 +193,9 @@ static int parse_parts(struct exact_profile *p, const cJSON *top, struct err *e)
 	o = object(top, "efficiency", slack_keys, e);
 	if (!o || number(o, "efficiency", "slack", 1, 1000, &p->slack, e) < 0)
 		return -1;
+	o = object(top, "checks", checks_keys, e);
+	if (!o || number(o, "checks", "together", 0, 10, &p->together, e) < 0)
+		return -1;
 	o = object(top, "contact", contact_keys, e);
 	if (!o || number(o, "contact", "touch_mm", 0, 1000, &p->touch_mm, e) < 0)
 		return -1;
@@ -204,9 +208,10 @@ static int parse_parts(struct exact_profile *p, const cJSON *top, struct err *e)
 
 static int parse_top(struct exact_profile *p, const cJSON *top, struct err *e)
 {
-	static const char *const keys[] = { "format",     "name",    "about",     "weights",
-		                            "gated",      "built",   "failed",    "editability",
-		                            "efficiency", "contact", "reference", NULL };
+	static const char *const keys[] = { "format",     "name",   "about",   "weights",
+		                            "gated",      "built",  "failed",  "editability",
+		                            "efficiency", "checks", "contact", "reference",
+		                            NULL };
 	const char *format, *name, *about;
 
 	if (!cJSON_IsObject(top))
@@ -339,8 +344,9 @@ void exact_failed(struct exact_reward *out, const struct exact_profile *p,
 		out->term[t] = out->weight[t] = out->adds[t] = NAN;
 }
 
-/* The weighted mean that is left of the scores by one blank. With @write it is written. */
-static double credit_by(cJSON *checks, const double *blank, bool write)
+/* The weighted mean that is left of the scores by one blank. With @write they are written, each
+ * @times what is left. */
+static double credit_by(cJSON *checks, const double *blank, bool write, double times)
 {
 	double met = 0, room = 0, sum = 0, all = 0;
 	cJSON *c;
@@ -364,7 +370,7 @@ static double credit_by(cJSON *checks, const double *blank, bool write)
 			cJSON_DeleteItemFromObjectCaseSensitive(c, "raw");
 			cJSON_AddNumberToObject(c, "raw", s);
 			cJSON_ReplaceItemInObjectCaseSensitive(c, "score",
-			                                       cJSON_CreateNumber(credit));
+			                                       cJSON_CreateNumber(times * credit));
 		}
 		sum += w * credit;
 		all += w;
@@ -373,7 +379,7 @@ static double credit_by(cJSON *checks, const double *blank, bool write)
 	return all > 0 ? sum / all : NAN;
 }
 
-double exact_credit(cJSON *checks, const double *blanks, int n_blanks, int n)
+double exact_credit(cJSON *checks, const double *blanks, int n_blanks, int n, double together)
 {
 	const double *least = NULL;
 	double mean = INFINITY;
@@ -381,13 +387,14 @@ double exact_credit(cJSON *checks, const double *blanks, int n_blanks, int n)
 	if (cJSON_GetArraySize(checks) != n)
 		n_blanks = 0;
 	for (int k = 0; k < n_blanks; k++) {
-		double m = credit_by(checks, blanks + (size_t)k * (size_t)n, false);
+		double m = credit_by(checks, blanks + (size_t)k * (size_t)n, false, 1);
 		if (m < mean) {
 			mean = m;
 			least = blanks + (size_t)k * (size_t)n;
 		}
 	}
-	return credit_by(checks, least, true);
+	double times = pow(credit_by(checks, least, false, 1), together);
+	return credit_by(checks, least, true, times) * times;
 }
 
 void exact_edits_from_facts(struct exact_edits *x, const cJSON *facts)

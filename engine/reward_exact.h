@@ -55,6 +55,7 @@ struct exact_profile {
 	double rebuilds_weight, named_weight, functions_weight; /* of editability, sum 1 */
 	double functions;     /* so many helper functions are enough: 3 */
 	double slack;         /* of efficiency: 1.5 times the reference's counts are free */
+	double together;      /* of the checks: how much each hangs on all of them, 1.5 */
 	double touch_mm;      /* solids nearer than this are joined */
 	double iou_weight;    /* of reference_similarity; the chamfer has the rest */
 	double chamfer_scale; /* of the diagonal: where exp() has fallen to 1/e */
@@ -98,12 +99,17 @@ void exact_failed(struct exact_reward *out, const struct exact_profile *p,
  *     credited score = max(0, s - b (1 - F))
  * so a blank has nothing, and a part that meets all checks has all of them whole. There are several
  * blanks (a block, a tube, an angle, ...); of them the one that leaves the least counts.
+ *
+ * And the checks are of one part: half of what a drawing asks for is not half a part, and drilled
+ * stock that happens to pass many of them is none. With C the weighted mean of the credited scores,
+ * each counts C^together of itself, so that semantic_parts is C^(1 + together).
  */
 
 /* Rewrites "score" of each of @checks (a scorer's array) to the credited one and keeps the other as
- * "raw". @blanks: @n_blanks rows of b of each check, in the same order; none, or another @n, leaves
- * the scores as they are. Returns the weighted mean of the scores, NAN when there is none. */
-double exact_credit(cJSON *checks, const double *blanks, int n_blanks, int n);
+ * "raw". @blanks: @n_blanks rows of b of each check, in the same order; none, or another @n, is as
+ * if a blank passed nothing. @together is the profile's. Returns the weighted mean of the scores
+ * written, NAN when there is none. */
+double exact_credit(cJSON *checks, const double *blanks, int n_blanks, int n, double together);
 
 /* What a program's text makes of changes. */
 struct exact_edits {

@@ -633,7 +633,7 @@ static int end_exact(struct scoring *s, struct job *j, struct err *e)
 		double parts =
 			exact_credit(cJSON_GetObjectItemCaseSensitive(j->shape.exact, "checks"),
 		                     j->ready->blanks.score, j->ready->blanks.n_forms,
-		                     j->ready->blanks.n_checks);
+		                     j->ready->blanks.n_checks, s->profile.together);
 		terms_of(s, j, &x, t);
 		t[TERM_SEMANTIC_PARTS] = parts;
 		exact_built(&xr, &s->profile, t);
@@ -814,7 +814,7 @@ static void tell_terms(struct scoring *s, const struct job *j, size_t index)
 	terms_of(s, j, &none, t);
 	t[TERM_SEMANTIC_PARTS] = exact_credit(
 		cJSON_GetObjectItemCaseSensitive(j->shape.exact, "checks"), j->ready->blanks.score,
-		j->ready->blanks.n_forms, j->ready->blanks.n_checks);
+		j->ready->blanks.n_forms, j->ready->blanks.n_checks, s->profile.together);
 	for (int i = 0; i < TERM_COUNT; i++)
 		if (i != TERM_EDITABILITY && isfinite(t[i]))
 			to->figure(to->ctx, index, reward_term_name((enum reward_term)i), t[i]);

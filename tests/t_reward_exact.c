@@ -424,7 +424,8 @@ static void a_failed_build_is_told_by_its_error_and_line(void **state)
 }
 
 /* Credited scores of three checks of weights 2, 1, 1, with @k blanks. */
-static double credited_by(const double s[3], const double *b, int k, double out[3])
+static double credited_together(const double s[3], const double *b, int k, double together,
+                                double out[3])
 {
 	cJSON *checks = cJSON_CreateArray();
 	static const double weight[3] = { 2, 1, 1 };
@@ -435,13 +436,18 @@ static double credited_by(const double s[3], const double *b, int k, double out[
 		cJSON_AddNumberToObject(c, "score", s[i]);
 		cJSON_AddItemToArray(checks, c);
 	}
-	double mean = exact_credit(checks, b, k, 3);
+	double mean = exact_credit(checks, b, k, 3, together);
 	for (int i = 0; i < 3; i++) {
 		out[i] = json_number_or(cJSON_GetArrayItem(checks, i), "score", NAN);
 		assert_true(json_number_or(cJSON_GetArrayItem(checks, i), "raw", NAN) == s[i]);
 	}
 	cJSON_Delete(checks);
 	return mean;
+}
+
+static double credited_by(const double s[3], const double *b, int k, double out[3])
+{
+	return credited_together(s, b, k, 0, out);
 }
 
 static double credited(const double s[3], const double b[3], double out[3])
@@ -490,7 +496,25 @@ static void what_a_block_has_counts_as_far_as_the_rest_is_met(void **state)
 	assert_close(credited((double[]){ 0.5, 1, 1 }, all, c), 0.75, 1e-12);
 	/* nothing known of blocks */
 	assert_close(credited((double[]){ 0.5, 1, 0 }, NULL, c), 0.5, 1e-12);
-	assert_true(isnan(exact_credit(NULL, NULL, 0, 0)));
+	assert_true(isnan(exact_credit(NULL, NULL, 0, 0, 1.5)));
+}
+
+static void each_check_hangs_on_all_of_them(void **state)
+{
+	static const double block[3] = { 1, 0.5, 0 };
+	double c[3];
+
+	(void)state;
+	/* all met is all met; else the mean, a half, of what the blank leaves, to the power of 2.5
+	 */
+	assert_close(credited_together((double[]){ 1, 1, 1 }, block, 1, 1.5, c), 1, 1e-12);
+	assert_close(credited_together((double[]){ 1, 0.5, 0.75 }, block, 1, 1.5, c),
+	             pow((2 * 0.5 + 0.25 + 0.75) / 4, 2.5), 1e-12);
+	assert_close(c[0], 0.5 * pow(0.5, 1.5), 1e-12);
+	assert_close(c[2], 0.75 * pow(0.5, 1.5), 1e-12);
+	/* without blanks too, and nothing stays nothing */
+	assert_close(credited_together((double[]){ 1, 1, 0 }, NULL, 0, 1, c), 0.75 * 0.75, 1e-12);
+	assert_close(credited_together((double[]){ 0, 0, 0 }, NULL, 0, 1.5, c), 0, 1e-12);
 }
 
 static void a_delta_is_what_this_turn_has_more(void **state)
@@ -540,6 +564,7 @@ int main(void)
 		cmocka_unit_test(a_failed_build_is_told_by_its_error_and_line),
 		cmocka_unit_test(what_a_block_has_counts_as_far_as_the_rest_is_met),
 		cmocka_unit_test(of_several_blanks_the_one_that_leaves_the_least_counts),
+		cmocka_unit_test(each_check_hangs_on_all_of_them),
 		cmocka_unit_test(a_delta_is_what_this_turn_has_more),
 	};
 
