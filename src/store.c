@@ -24,6 +24,7 @@
 
 #include "config.h"
 #include "src/base/utf8.h"
+#include "src/schema_2_sql.h"
 #include "src/schema_sql.h"
 
 enum {
@@ -37,7 +38,8 @@ enum {
 };
 #define CONTENT_MAX ((size_t)1 << 30)
 
-static const char *const migrations[STORE_VERSION] = { (const char *)schema_sql };
+static const char *const migrations[STORE_VERSION] = { (const char *)schema_sql,
+	                                               (const char *)schema_2_sql };
 
 const char *const store_term_names[STORE_TERMS] = {
 	"build",      "topology",    "contact",   "semantic_parts", "reference_similarity",
@@ -386,6 +388,28 @@ out:
 	buf_release(&clean);
 }
 
+/* cadforge_unseeded(sampling): how tokens were drawn, without the seed, so that draws from one
+ * setting are alike. */
+static void sql_unseeded(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	const char *text = (const char *)sqlite3_value_text(v[0]);
+	struct buf out = { 0 };
+	cJSON *json = text ? json_parse(text, (size_t)sqlite3_value_bytes(v[0]), NULL) : NULL;
+
+	(void)n;
+	if (cJSON_IsObject(json)) {
+		cJSON_DeleteItemFromObjectCaseSensitive(json, "seed");
+		json_print(&out, json);
+		text = buf_failed(&out) ? NULL : buf_str(&out);
+	}
+	if (text)
+		sqlite3_result_text(c, text, -1, SQLITE_TRANSIENT);
+	else
+		sqlite3_result_text(c, "", 0, SQLITE_STATIC);
+	cJSON_Delete(json);
+	buf_release(&out);
+}
+
 /* ---- transactions ---- */
 
 int store_begin(struct store *s, struct err *e)
@@ -712,6 +736,11 @@ int store_digest(struct store *s, const char *kind, int64_t subject, const char 
 		              "SELECT id, turn, time_us, \"as\", grade, note, tags, session, link "
 		              "FROM judgements WHERE id = ?1",
 		              subject, 0, 0);
+	} else if (strcmp(kind, "curriculum") == 0) {
+		n = hash_rows(s, &h, e,
+		              "SELECT id, time_us, \"as\", class, change, weight, why, session, "
+		              "link FROM curriculum WHERE id = ?1",
+		              subject, 0, 0);
 	} else if (strcmp(kind, "run") == 0) {
 		n = hash_rows(s, &h, e,
 		              "SELECT id, session, kind, started_us, settings, link "
@@ -744,8 +773,8 @@ int store_link_add(struct store *s, const char *kind, int64_t subject, const cha
 	return 0;
 }
 
-static int link_row(struct store *s, const char *kind, int64_t subject, const char *about,
-                    struct err *e)
+int store_link_row(struct store *s, const char *kind, int64_t subject, const char *about,
+                   struct err *e)
 {
 	unsigned char digest[SHA256_BYTES];
 
@@ -790,7 +819,10 @@ static int connect_to(struct store *s, const char *name, int flags, struct err *
 	static const struct {
 		const char *name;
 		void *words;
-	} functions[] = { { "cadforge_text", NULL }, { "cadforge_words", "" } };
+		void (*call)(sqlite3_context *, int, sqlite3_value **);
+	} functions[] = { { "cadforge_text", NULL, sql_text },
+		          { "cadforge_words", "", sql_text },
+		          { "cadforge_unseeded", NULL, sql_unseeded } };
 	int rc = sqlite3_open_v2(name, &s->db, flags | SQLITE_OPEN_EXRESCODE, s->o.vfs);
 
 	if (!s->db)
@@ -806,7 +838,7 @@ static int connect_to(struct store *s, const char *name, int flags, struct err *
 	for (size_t i = 0; rc == SQLITE_OK && i < sizeof(functions) / sizeof(*functions); i++)
 		rc = sqlite3_create_function(s->db, functions[i].name, 1,
 		                             SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
-		                             functions[i].words, sql_text, NULL, NULL);
+		                             functions[i].words, functions[i].call, NULL, NULL);
 	return rc == SQLITE_OK ? 0 : store_fault(s, rc, e);
 }
 
@@ -943,7 +975,7 @@ static int begin_chain(struct store *s, struct err *e)
 		snprintf(s->id + 2 * i, 3, "%02x", name[i]);
 	if (store_do(s, e, "INSERT INTO meta (key, value) VALUES ('store', ?1), ('made_by', ?2)",
 	             "tt", s->id, PACKAGE_STRING) < 0 ||
-	    link_row(s, "store", 0, s->id, e) < 0)
+	    store_link_row(s, "store", 0, s->id, e) < 0)
 		return -1;
 	s->fresh = true;
 	return 0;
@@ -1408,7 +1440,7 @@ int store_episode_start(struct store *s, const struct store_episode_new *n, int6
 	if (rc == 0) {
 		id = sqlite3_last_insert_rowid(s->db);
 		snprintf(about, sizeof(about), "%" PRId64, id);
-		rc = link_row(s, "episode", id, about, e);
+		rc = store_link_row(s, "episode", id, about, e);
 	}
 	rc = store_end(s, rc, e);
 	if (rc == 0)
@@ -1464,7 +1496,7 @@ int store_run_start(struct store *s, const char *kind, const char *settings_json
 	if (rc == 0) {
 		id = sqlite3_last_insert_rowid(s->db);
 		snprintf(about, sizeof(about), "%" PRId64, id);
-		rc = link_row(s, "run", id, about, e);
+		rc = store_link_row(s, "run", id, about, e);
 	}
 	rc = store_end(s, rc, e);
 	if (rc == 0)
@@ -1605,7 +1637,7 @@ int store_events_add(struct store *s, int64_t episode, const struct store_event_
 	snprintf(about, sizeof(about), "%" PRId64 " %" PRId64 " %" PRId64, episode, first,
 	         first + n - 1);
 	if (rc == 0)
-		rc = link_row(s, "events", episode, about, e);
+		rc = store_link_row(s, "events", episode, about, e);
 	return store_end(s, rc, e);
 }
 
@@ -1702,10 +1734,11 @@ static int write_turn(struct store *s, const struct store_turn_new *t, struct co
 	             "best_total = iif(t.total > ifnull(best_total, -9e99), t.total, best_total), "
 	             "last_us = t.committed_us, last_class = t.class, model = t.model, "
 	             "adapter = t.adapter FROM turns t WHERE t.id = ?1 AND episodes.id = t.episode",
-	             "i", id) < 0)
+	             "i", id) < 0 ||
+	    store_tally_turn(s, id, e) < 0)
 		return -1;
 	snprintf(about, sizeof(about), "%" PRId64 ".%d", t->episode, *number);
-	return link_row(s, "turn", id, about, e);
+	return store_link_row(s, "turn", id, about, e);
 }
 
 int store_turn_commit(struct store *s, const struct store_turn_new *t, int *number, struct err *e)
@@ -1839,7 +1872,7 @@ int store_judge(struct store *s, const struct store_judgement_new *j, int64_t *i
 		              "i", made);
 	}
 	if (rc == 0)
-		rc = link_row(s, "judgement", made, about, e);
+		rc = store_link_row(s, "judgement", made, about, e);
 	rc = store_end(s, rc, e);
 	if (rc == 0 && id)
 		*id = made;

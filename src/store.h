@@ -60,7 +60,7 @@ struct store_options {
 	int n_more_migrations;
 };
 
-enum { STORE_VERSION = 1 }; /* of the schema; PRAGMA user_version */
+enum { STORE_VERSION = 2 }; /* of the schema; PRAGMA user_version */
 
 /* --db FILE, else $CADFORGE_DB, else $XDG_DATA_HOME/cadforge/sessions.db, else
  * ~/.local/share/cadforge/sessions.db. ERR_LACKS when there is no home either. */
@@ -191,6 +191,18 @@ int store_judge(struct store *s, const struct store_judgement_new *j, int64_t *i
 int store_run_start(struct store *s, const char *kind, const char *settings_json, int64_t *run,
                     struct err *e);
 int store_run_end(struct store *s, int64_t run, const char *outcome, struct err *e);
+
+/* What a person says of a failure class of the curriculum, by hand. Adds; never replaces. */
+enum store_hand { STORE_HAND_FREE, STORE_HAND_PIN, STORE_HAND_BAN, STORE_HAND_WEIGHT };
+const char *store_hand_name(enum store_hand h); /* "free", "pin", "ban", "weight" */
+struct store_hand_new {
+	const char *class_name; /* required */
+	const char *as;         /* who; required */
+	enum store_hand change;
+	double weight;   /* of STORE_HAND_WEIGHT: 0 or more */
+	const char *why; /* or NULL */
+};
+int store_hand_add(struct store *s, const struct store_hand_new *n, int64_t *id, struct err *e);
 
 /* Moves what commits have left in the write-ahead log into the database when that is worth it. Call
  * it when nobody waits: between turns, when idle. Never fails: what is in the log is safe there. */
@@ -323,6 +335,65 @@ int store_judgements(struct store *s, int64_t episode, int turn, const char *tas
  * be there, program:word looks in one place only. @after: a turn_id. */
 int store_search(struct store *s, const char *query, const struct store_filter *f, int64_t after,
                  int limit, store_hit_fn fn, void *ctx, bool *more, struct err *e);
+
+/* ---- sums, for curriculum and comparison ----
+ *
+ * Turns that are alike in task, profile, prompts, source, model, adapter, sampling (without its
+ * seed), the class that they were to repair, and their own class, are counted with each commit. So
+ * a table over a million episodes is read from a few hundred rows, and what is new since from the
+ * turns after the last one seen. */
+
+struct store_tally {
+	int64_t id;
+	const char *task, *profile, *prompts, *source, *model, *adapter, *sampling; /* "": none */
+	const char *repairs;    /* class of the turn before; "": a first try, or it has no class */
+	const char *class_name; /* "": none */
+	int64_t turns, built, scored;
+	double total, best; /* sum over those scored; NAN: none is */
+	int64_t best_turn;  /* id; 0: none */
+};
+typedef int (*store_tally_fn)(void *ctx, const struct store_tally *);
+/* All of them, or the one of that @id (0: all). */
+int store_tallies(struct store *s, int64_t id, store_tally_fn fn, void *ctx, struct err *e);
+
+/* A turn, as little of it as a table needs. */
+struct store_outcome {
+	int64_t id, tally, episode;
+	int turn;
+	bool built;
+	double total; /* NAN: none */
+};
+typedef int (*store_outcome_fn)(void *ctx, const struct store_outcome *);
+/* The newest @limit turns with an id above @after, oldest first. */
+int store_outcomes(struct store *s, int64_t after, int limit, store_outcome_fn fn, void *ctx,
+                   struct err *e);
+/* Those counted by @tally with an id below @before (0: from the newest), newest first. */
+int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit,
+                      store_outcome_fn fn, void *ctx, struct err *e);
+/* All turns of a run, oldest first. ERR_INPUT when there is no such run. */
+int store_run_outcomes(struct store *s, int64_t run, store_outcome_fn fn, void *ctx, struct err *e);
+/* The newest @limit turns that go on from one of class @class_name, newest first: their ids (as
+ * outcomes without a tally and a total) and whether they were built. */
+int store_repairs(struct store *s, const char *class_name, int limit, store_outcome_fn fn,
+                  void *ctx, struct err *e);
+
+struct store_run {
+	int64_t id, started_us, ended_us; /* ended 0: it has not */
+	const char *kind, *settings, *outcome;
+};
+typedef int (*store_run_fn)(void *ctx, const struct store_run *);
+/* Newest first; @id 0: all, at most @limit. */
+int store_runs(struct store *s, int64_t id, int limit, store_run_fn fn, void *ctx, struct err *e);
+
+struct store_hand_row {
+	int64_t id, time_us;
+	const char *as, *class_name, *why;
+	enum store_hand change;
+	double weight; /* NAN: none */
+};
+typedef int (*store_hand_fn)(void *ctx, const struct store_hand_row *);
+/* What was said by hand, oldest first; the last of a class is in force. */
+int store_hands(struct store *s, store_hand_fn fn, void *ctx, struct err *e);
 
 /* ---- looking after it ---- */
 

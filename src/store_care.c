@@ -130,7 +130,7 @@ static bool was_pruned(const struct check *c, const char *kind, const char *abou
 {
 	int64_t episode = strtoll(about, NULL, 10);
 
-	return c->n_pruned && strcmp(kind, "run") != 0 &&
+	return c->n_pruned && strcmp(kind, "run") != 0 && strcmp(kind, "curriculum") != 0 &&
 	       bsearch(&episode, c->pruned, c->n_pruned, sizeof(*c->pruned), by_number);
 }
 
@@ -145,6 +145,9 @@ static void subject_name(char *out, size_t size, const char *kind, const char *a
 		snprintf(out, size, "events %lld to %lld of episode %lld", first, last, episode);
 	else if (strcmp(kind, "judgement") == 0)
 		snprintf(out, size, "judgement %lld of turn %s", (long long)subject, about);
+	else if (strcmp(kind, "curriculum") == 0)
+		snprintf(out, size, "change %lld of the curriculum (%s)", (long long)subject,
+		         about);
 	else
 		snprintf(out, size, "%s %s", kind, about);
 }
@@ -234,6 +237,9 @@ static void check_unlinked(struct check *c)
 		{ "judgement", "SELECT t.id FROM judgements t LEFT JOIN links l ON l.seq = t.link "
 		               "AND l.kind = 'judgement' AND l.subject = t.id "
 		               "WHERE l.seq IS NULL" },
+		{ "change of the curriculum",
+		  "SELECT t.id FROM curriculum t LEFT JOIN links l ON l.seq = t.link "
+		  "AND l.kind = 'curriculum' AND l.subject = t.id WHERE l.seq IS NULL" },
 		{ "run", "SELECT t.id FROM runs t LEFT JOIN links l ON l.seq = t.link "
 		         "AND l.kind = 'run' AND l.subject = t.id WHERE l.seq IS NULL" },
 		{ "event", "SELECT v.episode || ' number ' || v.number FROM events v "
@@ -347,6 +353,25 @@ static void check_summaries(struct check *c)
 		      e.text);
 }
 
+static void check_tallies(struct check *c)
+{
+	struct err e = { 0 };
+	int rc = store_tally_agrees(c->s, &e);
+
+	tell(c, "sums", 0, 0);
+	if (rc < 0)
+		found(c, true, from_copy, "the sums over turns cannot be looked at: %s", e.text);
+	if (rc)
+		return;
+	found(c, !c->o->repair, rebuilt, "the sums over turns are not those of the turns");
+	if (!c->o->repair || c->s->mode != STORE_WRITE)
+		return;
+	if (store_begin(c->s, &e) == 0 && store_end(c->s, store_tally_rebuild(c->s, &e), &e) == 0)
+		found(c, false, NULL, "the sums over turns were made anew");
+	else
+		found(c, true, from_copy, "the sums over turns could not be made anew: %s", e.text);
+}
+
 static void check_search(struct check *c)
 {
 	static const struct {
@@ -443,6 +468,8 @@ int store_fsck(struct store *s, const struct store_fsck_options *o, int *problem
 		check_artifacts(&c);
 	if (!c.stop)
 		check_summaries(&c);
+	if (!c.stop)
+		check_tallies(&c);
 	if (!c.stop)
 		check_search(&c);
 	free(c.pruned);
@@ -578,6 +605,8 @@ static int prune_episodes(struct store *s, const struct store_prune *p, struct s
 	if (store_ask(s, e, &out->turns,
 	              "SELECT count(*) FROM turns WHERE episode IN (SELECT id FROM temp.chosen)",
 	              "") < 0)
+		return -1;
+	if (store_tally_forget(s, e) < 0)
 		return -1;
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++)
 		if (store_do(s, e, steps[i], "") < 0)
@@ -743,7 +772,8 @@ cJSON *store_stats(struct store *s, struct err *e)
 	    add_number(s, o, "events", "SELECT count(*) FROM events", e) < 0 ||
 	    add_number(s, o, "notes", "SELECT count(*) FROM notes", e) < 0 ||
 	    add_number(s, o, "judgements", "SELECT count(*) FROM judgements", e) < 0 ||
-	    add_number(s, o, "runs", "SELECT count(*) FROM runs", e) < 0)
+	    add_number(s, o, "runs", "SELECT count(*) FROM runs", e) < 0 ||
+	    add_number(s, o, "curriculum", "SELECT count(*) FROM curriculum", e) < 0)
 		goto fail;
 	artifacts = cJSON_AddObjectToObject(o, "artifacts");
 	if (add_number(s, artifacts, "count", "SELECT count(*) FROM artifacts", e) < 0 ||

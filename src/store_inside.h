@@ -4,6 +4,7 @@
  *     store.c       open, migrate, transactions, chain, everything that writes a row
  *     store_read.c  listings, one thing, search
  *     store_care.c  fsck, backup, prune, statistics
+ *     store_tally.c sums over turns, and what the curriculum was told by hand
  *     store_head.c  FILE.head, and who holds a flight: no SQL
  *     store_text.c  times and references as people write them: no SQL
  */
@@ -22,7 +23,7 @@ struct tip {
 	unsigned char hash[SHA256_BYTES];
 };
 
-enum { STORE_STATEMENTS = 96, STORE_ID = 33, STORE_HOLDER = 320 };
+enum { STORE_STATEMENTS = 128, STORE_ID = 33, STORE_HOLDER = 320 };
 
 struct store {
 	sqlite3 *db;
@@ -95,6 +96,21 @@ int store_digest(struct store *s, const char *kind, int64_t subject, const char 
                  unsigned char out[SHA256_BYTES], struct err *e);
 /* The last link; seq 0 when there is none. */
 int store_tip(struct store *s, struct tip *out, struct err *e);
+
+/* The digest of the row, then its link. */
+int store_link_row(struct store *s, const char *kind, int64_t subject, const char *about,
+                   struct err *e);
+
+/* ---- store_tally.c: within a transaction ---- */
+
+/* Counts a turn that was just written. */
+int store_tally_turn(struct store *s, int64_t turn, struct err *e);
+/* Before the turns of the episodes in temp.chosen are removed: takes them out of all sums. */
+int store_tally_forget(struct store *s, struct err *e);
+/* All sums anew, from the turns. */
+int store_tally_rebuild(struct store *s, struct err *e);
+/* Whether they are what the turns give: 1, 0; -1: @e. */
+int store_tally_agrees(struct store *s, struct err *e);
 
 /* Makes @path a checked copy of the database as it is committed. @path must not be there. */
 int store_copy(struct store *s, const char *path, const char *steps, struct err *e);

@@ -710,6 +710,8 @@ static void the_manual_has_the_schema_that_is_made(void **state)
 	/* the view is not read without them */
 	sqlite3_create_function(d, "cadforge_text", 1, SQLITE_UTF8, NULL, sql_nothing, NULL, NULL);
 	sqlite3_create_function(d, "cadforge_words", 1, SQLITE_UTF8, NULL, sql_nothing, NULL, NULL);
+	sqlite3_create_function(d, "cadforge_unseeded", 1, SQLITE_UTF8, NULL, sql_nothing, NULL,
+	                        NULL);
 	assert_int_equal(
 		sqlite3_prepare_v2(d,
 	                           "SELECT s.name, c.name FROM sqlite_schema s, "
