@@ -15,10 +15,13 @@
 int bars_score(struct canvas *c, struct rect r, const struct view_score *s);
 /* The same as running text, as many terms a row as fit: for little room. Rows used. */
 int bars_score_brief(struct canvas *c, struct rect r, const struct view_score *s);
-/* Checks: mark, name, what was wanted and got; those that failed first when they do not all fit.
- * Rows used. */
+/* Checks: mark, name, what was wanted and got, those that failed first when they do not all fit and
+ * the rest counted in the last row (@more: after "+ 5 more"). Rows used. */
 int bars_checks(struct canvas *c, struct rect r, const struct view_check *checks, int n,
                 const char *more);
+/* All that was measured, for a pane that scrolls: checks with their reasons, then the solid's
+ * facts; from row @from on. The rows that there are in all. */
+int bars_measured(struct canvas *c, struct rect r, const struct view_score *s, int from);
 
 /* Columns over time, oldest left, the last that fit; @lo..@hi is the height, axis and its ends at
  * the left (@lo_text, @hi_text), @x_text below. NAN: no column. */

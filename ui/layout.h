@@ -1,8 +1,5 @@
 /*
  * layout.h - which pane stands where: three columns, two, or one at a time.
- *
- * Neighbours share their border: a piece cut off ends in the column (row) in which what is left
- * begins.
  */
 #ifndef UI_LAYOUT_H
 #define UI_LAYOUT_H
@@ -16,12 +13,6 @@ enum layout_kind {
 	LAYOUT_THREE
 };
 enum layout_kind layout_kind(int cols);
-
-/* @w (@h) cells with both borders; never more than there is. */
-struct rect layout_left(struct rect *r, int w);
-struct rect layout_right(struct rect *r, int w);
-struct rect layout_top(struct rect *r, int h);
-struct rect layout_bottom(struct rect *r, int h);
 
 /* For LAYOUT_ONE and for zoom: the panes' names in a row, the focused one marked. Takes that row
  * off

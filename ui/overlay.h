@@ -16,8 +16,8 @@ enum overlay_kind { OVERLAY_NONE, OVERLAY_PAGE, OVERLAY_CHOICE, OVERLAY_JUDGE };
 
 struct overlays {
 	struct list choice;
-	char choice_title[64]; /* of the list that @choice stands in; another one begins anew */
-	bool filtering;        /* after "/": what is typed goes into the list's filter */
+	uint32_t choice_of; /* which list @choice stands in; another one begins anew */
+	bool filtering;     /* after "/": what is typed goes into the list's filter */
 	struct text_pane page;
 	struct {
 		bool open;
@@ -33,6 +33,9 @@ void overlay_release(struct overlays *o); /* safe on {0} and twice */
 enum overlay_kind overlay_top(const struct overlays *o, const struct view *v);
 /* Over @r, the rows between the frame's first and last two. */
 void overlay_draw(struct overlays *o, const struct view *v, struct canvas *c, struct rect r);
+/* Is something written just now? Then keys come as they were typed; else as the keymap has them
+ * (KEYS_DOWN for "j"). */
+bool overlay_typing(const struct overlays *o, const struct view *v);
 /* Takes every key while something lies over the screen (false when nothing does). What it was
  * typed for is in @out: CHOOSE (n: id), MORE, BACK, JUDGE; its texts are borrowed until the next
  * call. */

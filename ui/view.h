@@ -68,14 +68,13 @@ struct view_diff_line {
 	char sign;             /* ' ', '-', '+', '~' (changed) */
 };
 
-/* Pixels, rows from the top, three bytes each; @id changes when they do. w 0: none, and @why says
+/* Pixels, rows from the top, three bytes each, pure white for the ground (which is left to the
+ * terminal); @id changes when they do. w 0: none, and @why says
  * what would make one. */
 struct view_image {
 	const uint8_t *rgb;
 	int w, h;
 	uint64_t id;
-	bool has_paper; /* pixels of colour @paper are the terminal's own background */
-	uint32_t paper; /* 0xRRGGBB */
 	const char *caption; /* "120.0 x 60.0 x 138.4 mm" */
 	const char *which;   /* "iso", "front", "section", "difference", ... */
 	const char *why;
@@ -84,6 +83,7 @@ struct view_image {
 struct view_term {
 	const char *name;     /* short: "build", "topology", ... */
 	double value, weight; /* 0..1; NAN: not known yet, or does not apply */
+	double adds;          /* to the total; NAN: not known */
 	bool pending;         /* it is being worked out */
 };
 
@@ -97,6 +97,7 @@ struct view_check {
 struct view_score {
 	double total, delta; /* delta: to the parent turn */
 	bool delta_is_best;  /* delta is to the best so far */
+	double base;         /* what having built adds by itself, whatever the terms */
 	const char *profile;
 	struct view_term terms[8];
 	int n_terms;
@@ -106,7 +107,7 @@ struct view_score {
 	double mastery, class_weight;
 	const char *const *notes;
 	int n_notes;
-	/* facts of the solid, as label and value */
+	/* facts of the solid, as label and value; a value of NULL: the label is a heading */
 	const struct view_fact {
 		const char *label, *value;
 	} * facts;
@@ -189,7 +190,8 @@ struct view_live {
 	} * group;
 	int n_group;
 	const char *session[2]; /* "session 7 on 2026-11-22", "31 episodes  88 turns  41 built" */
-	const char *why_not; /* no model, no CadQuery: one sentence; NULL: it can run */
+	const char *why_not;       /* no model, no task: one sentence; NULL: it can run */
+	const char *why_not_build; /* no CadQuery: one sentence, in Build log; NULL: it can build */
 };
 
 struct view_replay {
@@ -206,10 +208,11 @@ struct view_replay {
 	const char *judged;
 	bool playing, blind, pairwise;
 	bool seeking; /* @live is shown, though it does not play: after a seek */
-	const char *judge_note, *judge_tags; /* of the judgement that stands, for the form; @grade */
-	int judge_grade;                     /* -1: none */
-	const char *why_not;                 /* nothing to show: what would fill it; NULL */
-	const char *left_name, *right_name;  /* of the diff's sides: "turn 1"; NULL: by number */
+	const char *judge_note,
+		*judge_tags;                /* of the judgement that stands, for the form; @grade */
+	int judge_grade;                    /* -1: none */
+	const char *why_not;                /* nothing to show: what would fill it; NULL */
+	const char *left_name, *right_name; /* of the diff's sides: "turn 1"; NULL: by number */
 	double left_reward, right_reward;
 	enum mark left_mark, right_mark;
 	double speed, at_s, length_s; /* of the playback */
@@ -241,9 +244,9 @@ struct view_curriculum {
 	struct view_text repair; /* the prompt it would give for the selected class */
 	double rate[64];         /* build rate per batch of completions, oldest first; 0..1 */
 	int n_rate;
-	const char *run;              /* a training's status row; NULL: none runs */
+	const char *run; /* a training's status row; NULL: none runs */
 	bool paused;
-	const char *why_not; /* no classes yet: what would fill them; NULL */
+	const char *why_not;          /* no classes yet: what would fill them; NULL */
 	const struct view_fact *step; /* "This step" */
 	int n_step;
 };
