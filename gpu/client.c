@@ -307,7 +307,7 @@ static int on_token(struct client *c, struct request *r, const struct frame *f, 
 	k.logprob = wire_get_float(p + 12);
 	k.drawn = wire_get_float(p + 16);
 	k.entropy = wire_get_float(p + 20);
-	if (n_top > SAMPLER_TOP_MAX || f->blob_len - INFER_TOKEN_BYTES < 8 * n_top)
+	if (n_top > SAMPLER_TOP_MAX || f->blob_len - INFER_TOKEN_BYTES < 9 * n_top)
 		return err_set(e, ERR_PROTOCOL, "a token with %u alternatives in %u bytes", n_top,
 		               f->blob_len);
 	if (sequence < 0 || sequence >= r->n || r->answer[sequence].over)
@@ -322,14 +322,20 @@ static int on_token(struct client *c, struct request *r, const struct frame *f, 
 	if (index != a->n)
 		return err_set(e, ERR_PROTOCOL, "token %d came where token %d was due", index,
 		               a->n);
+	const unsigned char *end = p + f->blob_len;
 	p += INFER_TOKEN_BYTES;
 	k.n_top = (int)n_top;
-	for (int i = 0; i < k.n_top; i++, p += 8) {
+	c->gpu.n_top_text = 0;
+	for (int i = 0; i < k.n_top; i++) {
+		if (end - p < 9 || end - p - 9 < p[8])
+			return err_set(e, ERR_PROTOCOL,
+			               "alternative %d of a token goes past its end", i);
 		k.top[i].id = (int32_t)wire_get32(p);
 		k.top[i].logprob = wire_get_float(p + 4);
+		door_top_text(&c->gpu, i, (const char *)p + 9, p[8]);
+		p += 9 + p[8];
 	}
-	answer_token(a, &c->gpu.ops, index, &k, (const char *)p,
-	             f->blob_len - INFER_TOKEN_BYTES - 8 * n_top);
+	answer_token(a, &c->gpu.ops, index, &k, (const char *)p, (size_t)(end - p));
 	return 0;
 }
 
@@ -576,6 +582,8 @@ static cJSON *describe(const struct gpu_request *r)
 		cJSON_AddStringToObject(o, "draft", r->draft);
 	if (r->n_forced > 0)
 		add_ids(o, "forced", r->forced, r->n_forced);
+	if (r->forced_begin)
+		cJSON_AddTrueToObject(o, "forced_begin");
 	stop = cJSON_AddArrayToObject(o, "stop");
 	for (int i = 0; i < r->n_stop; i++)
 		cJSON_AddItemToArray(stop, cJSON_CreateString(r->stop[i]));

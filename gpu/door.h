@@ -28,7 +28,11 @@ struct door {
 struct gpu {
 	const struct door *door;
 	struct gpu_ops ops;
+	char top_text[SAMPLER_TOP_MAX][GPU_TOP_TEXT]; /* of the token that is told */
+	int n_top_text;
 };
+/* @text, cut at a whole character, becomes that of alternative @i. */
+void door_top_text(struct gpu *g, int i, const char *text, size_t len);
 
 struct gpu *client_open(const struct gpu_options *o, const struct gpu_ops *ops, struct err *e);
 struct gpu *remote_open(const struct gpu_options *o, const struct gpu_ops *ops, struct err *e);

@@ -121,6 +121,22 @@ int gpu_busy(const struct gpu *g)
 	return g->door->busy(g);
 }
 
+const char *gpu_top_text(const struct gpu *g, int i)
+{
+	return i >= 0 && i < g->n_top_text ? g->top_text[i] : "";
+}
+
+void door_top_text(struct gpu *g, int i, const char *text, size_t len)
+{
+	size_t n = len < GPU_TOP_TEXT - 1 ? len : GPU_TOP_TEXT - 1;
+
+	while (n > 0 && n < len && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	memcpy(g->top_text[i], text, n);
+	g->top_text[i][n] = '\0';
+	g->n_top_text = i + 1;
+}
+
 int door_turn(struct gpu *g, int ms, struct err *e)
 {
 	struct pollfd fd[80];

@@ -58,8 +58,11 @@ struct gpu_request {
 	const char *const *stop;
 	int n_stop;
 	const char *draft; /* the previous program, or NULL */
+	/* The answer is these tokens; with @forced_begin it only begins with them and goes on as
+	 * the sampling says. Not from a server. */
 	const int32_t *forced;
 	int n_forced;
+	bool forced_begin;
 };
 
 enum gpu_end { GPU_STOP, GPU_LENGTH, GPU_CANCELLED, GPU_ERROR };
@@ -93,10 +96,15 @@ struct gpu_ops {
 	void (*done)(void *ctx, uint32_t request, int sequence, const struct gpu_done *d);
 };
 
+struct gpu;
+/* While token() is called: the text of the alternative picked->top[i], whole characters, cut to
+ * GPU_TOP_TEXT - 1 bytes; "" when it has none that is known. */
+enum { GPU_TOP_TEXT = 24 };
+const char *gpu_top_text(const struct gpu *g, int i);
+
 /* The name of an end: "stop", "length", "cancelled", "error". */
 const char *gpu_end_name(enum gpu_end end);
 
-struct gpu;
 /* Starts the engine and returns at once: what it says of itself comes with ready(), what keeps it
  * from working with the answers that were asked for. GPU_AUTO takes cadforge-infer-cuda when it is
  * there, and cadforge-infer when that says that it lacks a device (ready() then has "instead_of"

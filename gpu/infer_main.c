@@ -486,6 +486,7 @@ static int take(struct infer *in, struct job *j, struct err *e)
 	r.n_draft = j->draft.n;
 	r.forced = j->forced.n ? j->forced.id : NULL;
 	r.n_forced = j->forced.n;
+	r.forced_begin = json_bool_or(o, "forced_begin", false);
 	j->left = r.n;
 	return scheduler_add(in->scheduler, &r, &j->request, e);
 }
@@ -546,12 +547,32 @@ static struct job *job_of(struct infer *in, uint32_t request)
 	return j;
 }
 
+enum { TOP_TEXT_MAX = 23 };
+
+/* What a token alone would say, cut at a whole character; bytes written. */
+static size_t top_text(const struct infer *in, int32_t id, unsigned char *out)
+{
+	struct buf text = { 0 };
+	size_t n;
+
+	if (in->tokenizer)
+		tokenizer_decode(in->tokenizer, &id, 1, false, &text);
+	for (n = text.len < TOP_TEXT_MAX ? text.len : TOP_TEXT_MAX;
+	     n > 0 && n < text.len && ((unsigned char)text.data[n] & 0xc0) == 0x80;)
+		n--;
+	if (n > 0)
+		memcpy(out, text.data, n);
+	buf_release(&text);
+	return n;
+}
+
 static void on_token(void *ctx, uint32_t request, int sequence, int index, const struct picked *p,
                      const char *text, size_t len)
 {
 	struct infer *in = ctx;
 	struct job *j = job_of(in, request);
-	unsigned char head[INFER_TOKEN_BYTES + 8 * SAMPLER_TOP_MAX], frame[FRAME_HEADER_BYTES], *at;
+	unsigned char head[INFER_TOKEN_BYTES + (9 + TOP_TEXT_MAX) * SAMPLER_TOP_MAX];
+	unsigned char frame[FRAME_HEADER_BYTES], *at;
 
 	struct picked none = { .id = -1 };
 
@@ -566,9 +587,11 @@ static void on_token(void *ctx, uint32_t request, int sequence, int index, const
 	wire_put_float(head + 20, p->entropy);
 	wire_put32(head + 24, (uint32_t)p->n_top);
 	at = head + INFER_TOKEN_BYTES;
-	for (int i = 0; i < p->n_top; i++, at += 8) {
+	for (int i = 0; i < p->n_top; i++) {
 		wire_put32(at, (uint32_t)p->top[i].id);
 		wire_put_float(at + 4, p->top[i].logprob);
+		at[8] = (unsigned char)top_text(in, p->top[i].id, at + 9);
+		at += 9 + at[8];
 	}
 	frame_header(frame, INFER_TOKEN, j->number, 0, (uint32_t)((size_t)(at - head) + len));
 	buf_add(&in->out, frame, sizeof(frame));

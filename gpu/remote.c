@@ -325,10 +325,13 @@ static bool tell_tokens(struct call *c, const cJSON *logprobs, const char *conte
 		p.logprob = (float)(chat                  ? json_number_or(t, "logprob", NAN)
 		                    : cJSON_IsNumber(one) ? one->valuedouble
 		                                          : NAN);
+		c->remote->gpu.n_top_text = 0;
 		cJSON_ArrayForEach(rival, cJSON_GetObjectItemCaseSensitive(t, "top_logprobs"))
 		{
 			if (p.n_top == SAMPLER_TOP_MAX)
 				break;
+			const char *text = json_string_or(rival, "token", "");
+			door_top_text(&c->remote->gpu, p.n_top, text, strlen(text));
 			p.top[p.n_top].id = -1;
 			p.top[p.n_top++].logprob = (float)json_number_or(rival, "logprob", NAN);
 		}

@@ -53,7 +53,8 @@ struct request {
 	uint32_t id;
 	int32_t *prompt, *draft, *forced;
 	int n_prompt, n_draft, n_forced;
-	int *cut; /* where prefill is cut and kept, rising, all below n_prompt */
+	bool forced_begin; /* the answer goes on after them */
+	int *cut;          /* where prefill is cut and kept, rising, all below n_prompt */
 	unsigned char (*key)[PREFIX_KEY];
 	int n_cuts;
 	bool keeps; /* the cache may be used */
@@ -347,7 +348,7 @@ static int begin_sequences(struct scheduler *s, const struct scheduler_request *
 		q->sampling = in->sampling;
 		q->sampling.seed += (uint64_t)i;
 		q->f.prompt_tokens = r->n_prompt;
-		if (in->guard && !in->forced) {
+		if (in->guard && (!in->forced || in->forced_begin)) {
 			if (i == 0) {
 				q->guard = guard_open(s->t, in->guard, s->vocabulary, e);
 				if (q->guard)
@@ -393,6 +394,7 @@ int scheduler_add(struct scheduler *s, const struct scheduler_request *in, uint3
 	r->n_prompt = in->n_prompt;
 	r->n_draft = in->draft ? in->n_draft : 0;
 	r->n_forced = in->forced ? in->n_forced : 0;
+	r->forced_begin = in->forced_begin;
 	r->mix = in->mix;
 	r->keeps = in->mix.n == 0 || in->mix_key;
 	r->max_tokens = in->max_tokens;
@@ -617,7 +619,8 @@ static void sequence_take(struct scheduler *s, struct sequence *q, const struct 
 		q->lookup = NULL;
 	}
 	full = (r->max_tokens && q->answer.n >= r->max_tokens) ||
-	       (r->n_forced && q->answer.n >= r->n_forced) || known(q) > s->context;
+	       (r->n_forced && !r->forced_begin && q->answer.n >= r->n_forced) ||
+	       known(q) > s->context;
 	if (s->t)
 		decoder_push(&q->decoder, s->t, p->id, false, &q->held);
 	if (full)
@@ -783,11 +786,11 @@ static int add_pick(struct scheduler *s, struct flight *f, struct sequence *q, i
 		p->input.prompt = r->prompt;
 		p->input.n_prompt = r->n_prompt;
 	}
-	if (r->n_forced || mask) {
+	if (index < r->n_forced || mask) {
 		uint64_t *m = mask_room(s, f, f->n_picks);
 		if (!m)
 			return -1;
-		if (r->n_forced) {
+		if (index < r->n_forced) {
 			int32_t id = r->forced[index];
 			if (f->only[f->n_picks] >= 0)
 				m[f->only[f->n_picks] / 64] = 0;
@@ -809,7 +812,8 @@ static int add_pick(struct scheduler *s, struct flight *f, struct sequence *q, i
 static bool queues_ahead(const struct sequence *q)
 {
 	const struct request *r = q->r;
-	return !q->lookup && !q->guard && !r->penalties && !r->n_forced;
+	return !q->lookup && !q->guard && !r->penalties &&
+	       (!r->n_forced || (r->forced_begin && q->answer.n >= r->n_forced));
 }
 
 static int most_drafts(const struct scheduler *s, const struct sequence *q)
@@ -818,7 +822,7 @@ static int most_drafts(const struct scheduler *s, const struct sequence *q)
 	int n = s->window, left = s->context - known(q);
 	if (r->max_tokens && r->max_tokens - q->answer.n - 1 < n)
 		n = r->max_tokens - q->answer.n - 1;
-	if (r->n_forced && r->n_forced - q->answer.n - 1 < n)
+	if (r->n_forced && !r->forced_begin && r->n_forced - q->answer.n - 1 < n)
 		n = r->n_forced - q->answer.n - 1;
 	return n < left ? n : left;
 }

@@ -57,12 +57,14 @@ struct scheduler_request {
 	                         program); NULL */
 	int n_draft;
 	bool speculate;
-	/* Not asked for tokens that are forced. */
+	/* Not asked for tokens that are forced, but for those after forced_begin. */
 	const struct guard_names *guard; /* NULL: off; borrowed till the end */
 	const int32_t *forced; /* the answer's tokens are these (replays, benches), by a mask that
 	                        * leaves no other: log-probabilities and rivals are the model's. The
-	                        * answer ends with the last (SEQUENCE_LENGTH). Copied; NULL: off */
+	                        * answer ends with the last (SEQUENCE_LENGTH), but with
+	                        * forced_begin: then it goes on freely. Copied; NULL: off */
 	int n_forced;
+	bool forced_begin;
 };
 
 enum { SCHEDULER_HEADS = 64, SCHEDULER_STOPS = 64, SCHEDULER_STOP_BYTES = 4096 };

@@ -21,9 +21,9 @@ enum infer_wire {
 	/* asker -> engine */
 	INFER_GENERATE = 1, /* json: one of messages, text, ids; thinking: true|false|absent;
 	                     * adapters: [{dir, weight}]; n, max_tokens, seconds, ignore_eos,
-	                     * speculate, guard, stop: [texts], draft: text, forced: [ids];
-	                     * temperature, top_p, top_k, min_p, presence, frequency, repetition,
-	                     * seed (a decimal string: 64 bits), top */
+	                     * speculate, guard, stop: [texts], draft: text, forced: [ids],
+	                     * forced_begin; temperature, top_p, top_k, min_p, presence, frequency,
+	                     * repetition, seed (a decimal string: 64 bits), top */
 	INFER_CANCEL = 2,   /* json: {sequence}; -1: all of that request */
 	INFER_LOGITS = 3,   /* json: {ids, adapters}; answered by ROWS, in order, or REFUSED */
 	INFER_SWEEP = 4,    /* json: {bytes}; answered by SWEPT or REFUSED */
@@ -36,7 +36,8 @@ enum infer_wire {
 	INFER_TAKEN = 17,   /* json: {prompt_tokens, in_thought: the answer begins inside <think>,
 	                     * adapter_hash: 64 hex digits | null} */
 	INFER_TOKEN = 18,   /* blob: struct infer_token's fields in their order, then the
-	                     * alternatives as (i32 id, f32 logprob), then the text. index -1: no
+	                     * alternatives as (i32 id, f32 logprob, u8 length, that
+	                     * many bytes of its text), then the text. index -1: no
 	                     * token, only text that was held back */
 	INFER_DONE = 19,    /* json: {sequence, end: "stop"|"length"|"cancelled"|"error", error,
 	                     * prompt_tokens, cached_tokens, drafted, accepted, wait_s, prefill_s,

@@ -22,14 +22,44 @@ static int on_tick(void *ctx)
 {
 	struct session *s = ctx;
 
+	/* the siblings go on writing while one of them is built */
+	if (s->o->source->attend)
+		s->o->source->attend(s->o->source->ctx);
 	return s->o->tick ? s->o->tick(s->o->ctx) : 0;
 }
 
-static void on_text(void *ctx, const char *text, size_t len)
+/* The same while the source itself waits: it attends to itself. */
+static int on_source_tick(void *ctx)
 {
 	struct session *s = ctx;
 
-	turn_event_text(&s->events, text, len);
+	return s->o->tick ? s->o->tick(s->o->ctx) : 0;
+}
+
+/* Something happened: kept with the turn, and told. */
+static void happen(struct session *s, int64_t time_us, const char *kind, const char *data,
+                   size_t len)
+{
+	turn_event(&s->events, time_us, kind, data, len);
+	if (s->o->event)
+		s->o->event(s->o->ctx, s, time_us ? time_us : store_now_us(), kind, data, len);
+}
+
+static void happen_json(struct session *s, int64_t time_us, const char *kind, cJSON *data)
+{
+	struct buf line = { 0 };
+
+	json_print(&line, data);
+	cJSON_Delete(data);
+	happen(s, time_us, kind, buf_str(&line), line.len);
+	buf_release(&line);
+}
+
+static void on_text(void *ctx, int64_t time_us, const char *text, size_t len)
+{
+	struct session *s = ctx;
+
+	turn_event_text(&s->events, time_us, text, len);
 	tell(s, SAW_TEXT, text, len);
 }
 
@@ -39,7 +69,7 @@ static void on_log(void *ctx, size_t item, const char *stream, const char *text,
 
 	(void)item;
 	(void)stream;
-	turn_event(&s->events, "log", text, len);
+	happen(s, 0, "log", text, len);
 	tell(s, SAW_LOG, text, len);
 }
 
@@ -53,7 +83,9 @@ static void on_built(void *ctx, size_t item, const struct build *b)
 	cJSON_AddStringToObject(o, "cause", build_cause_name(b->cause));
 	json_add_text(o, "error", b->error);
 	json_add_figure(o, "seconds", b->seconds);
-	turn_event_json(&s->events, "build", o);
+	if (b->line > 0)
+		cJSON_AddNumberToObject(o, "line", b->line);
+	happen_json(s, 0, "build", o);
 	tell(s, SAW_BUILD, NULL, 0);
 }
 
@@ -63,6 +95,24 @@ static cJSON *decision(const char *what)
 
 	cJSON_AddStringToObject(o, "do", what);
 	return o;
+}
+
+static void on_shape(void *ctx, size_t item, const void *stl, size_t len)
+{
+	const struct session *s = ctx;
+
+	(void)item;
+	if (s->o->shape)
+		s->o->shape(s->o->ctx, s, stl, len);
+}
+
+static void on_figure(void *ctx, size_t item, const char *name, double value)
+{
+	const struct session *s = ctx;
+
+	(void)item;
+	if (s->o->figure)
+		s->o->figure(s->o->ctx, s, name, value);
 }
 
 /* ---- turns that are remembered ---- */
@@ -89,21 +139,22 @@ static int read_finish(void *ctx, const struct store_turn *t)
 }
 
 /* A turn of the store, as a parent. A program or log that was pruned is an empty one. */
-static int recall(struct session *s, struct best_turn *out, int turn, struct err *e)
+static int recall(struct store *store, int64_t episode, struct best_turn *out, int turn,
+                  struct err *e)
 {
 	struct buf text = { 0 };
 	struct err gone;
 
-	if (store_turn(s->o->store, s->episode, turn, read_finish, &out->clipped, e) < 0 ||
-	    store_artifact(s->o->store, s->episode, turn, "reward.json", &text, e) < 0)
+	if (store_turn(store, episode, turn, read_finish, &out->clipped, e) < 0 ||
+	    store_artifact(store, episode, turn, "reward.json", &text, e) < 0)
 		return -1;
 	out->turn = turn;
 	out->score = json_parse(buf_str(&text), text.len, e);
 	buf_release(&text);
 	if (!out->score)
-		return err_wrap(e, "turn %lld.%d: reward.json", (long long)s->episode, turn);
-	store_artifact(s->o->store, s->episode, turn, "program.py", &out->program, &gone);
-	store_artifact(s->o->store, s->episode, turn, "build.log", &out->log, &gone);
+		return err_wrap(e, "turn %lld.%d: reward.json", (long long)episode, turn);
+	store_artifact(store, episode, turn, "program.py", &out->program, &gone);
+	store_artifact(store, episode, turn, "build.log", &out->log, &gone);
 	return 0;
 }
 
@@ -200,21 +251,28 @@ static int go_on(struct session *s, struct err *e)
 	if (store_episode(s->o->store, s->episode, read_summary, &was, e) < 0)
 		return -1;
 	s->turns_known = was.turns;
-	if (recall(s, &s->parent, s->o->parent, e) < 0)
+	if (s->o->parent > 0 && recall(s->o->store, s->episode, &s->parent, s->o->parent, e) < 0)
 		return -1;
-	return was.best > 0 ? recall(s, &s->best, was.best, e) : 0;
+	return was.best > 0 ? recall(s->o->store, s->episode, &s->best, was.best, e) : 0;
 }
 
 int session_open(struct session *s, const struct session_options *o, struct err *e)
 {
 	struct scoring_options so = o->scoring;
 
-	*s = (struct session){ .o = o };
-	so.ears.ctx = s;
-	so.ears.tick = on_tick;
-	so.ears.log = on_log;
-	so.ears.built = on_built;
-	if (!(s->scoring = scoring_open(&so, e)))
+	*s = (struct session){ .o = o, .scoring = o->kept };
+	so.ears = (struct scoring_ears){
+		.ctx = s,
+		.tick_ms = o->tick_ms,
+		.tick = on_tick,
+		.log = on_log,
+		.built = on_built,
+		.shape = on_shape,
+		.figure = on_figure,
+	};
+	if (s->scoring)
+		scoring_listen(s->scoring, &so.ears);
+	else if (!(s->scoring = scoring_open(&so, e)))
 		return -1;
 	if ((o->episode ? go_on(s, e) : start_episode(s, e)) < 0) {
 		session_close(s);
@@ -229,7 +287,10 @@ void session_close(struct session *s)
 {
 	if (s->open)
 		store_turn_drop(s->o->store, s->episode, NULL);
-	scoring_close(s->scoring);
+	if (s->o && s->o->kept)
+		scoring_listen(s->o->kept, NULL);
+	else
+		scoring_close(s->scoring);
 	cJSON_Delete(s->prompt);
 	cJSON_Delete(s->turn_json);
 	completion_release(&s->completion);
@@ -254,9 +315,9 @@ static void clear_turn(struct session *s)
 	s->clipped = false;
 }
 
-static int make_prompt(struct session *s, struct err *e)
+static cJSON *messages_for(const struct prompt_set *prompts, const struct task *task,
+                           const struct best_turn *p, struct err *e)
 {
-	const struct best_turn *p = remembered(s, s->effect.parent.turn);
 	struct repair_turn t = { 0 };
 
 	if (p)
@@ -269,17 +330,61 @@ static int make_prompt(struct session *s, struct err *e)
 			.score = p->score,
 			.clipped = p->clipped,
 		};
-	s->prompt = repair_messages(s->o->prompts, s->o->task, p ? &t : NULL, e);
-	return s->prompt ? 0 : -1;
+	return repair_messages(prompts, task, p ? &t : NULL, e);
 }
 
-/* What every prompt of this task begins with: its user message without a turn to repair. */
+cJSON *session_prompt(struct store *store, const struct prompt_set *prompts,
+                      const struct task *task, int64_t episode, int parent, struct err *e)
+{
+	struct best_turn p = { 0 };
+	cJSON *out = NULL;
+
+	if (parent == 0 || recall(store, episode, &p, parent, e) == 0)
+		out = messages_for(prompts, task, parent ? &p : NULL, e);
+	forget(&p);
+	return out;
+}
+
+/* Whether the ask is for the prompt that this session was opened with. */
+static bool first_round(const struct session *s)
+{
+	return s->effect.round == 1;
+}
+
+static int make_prompt(struct session *s, struct err *e)
+{
+	const struct best_turn *p = remembered(s, s->effect.parent.turn);
+
+	if (s->o->messages && first_round(s))
+		s->prompt = cJSON_Duplicate(s->o->messages, true);
+	else
+		s->prompt = messages_for(s->o->prompts, s->o->task, p, e);
+	if (!s->prompt)
+		return -1;
+	if (s->o->user && first_round(s)) {
+		cJSON *last = cJSON_GetArrayItem(s->prompt, cJSON_GetArraySize(s->prompt) - 1);
+		cJSON_ReplaceItemInObjectCaseSensitive(last, "content",
+		                                       cJSON_CreateString(s->o->user));
+	}
+	return 0;
+}
+
+static const char *user_message(const cJSON *messages)
+{
+	return json_string_or(cJSON_GetArrayItem(messages, cJSON_GetArraySize(messages) - 1),
+	                      "content", "");
+}
+
+/* What every prompt of this task begins with: its user message without a turn to repair. None when
+ * it was written by hand and begins otherwise. */
 static size_t shared_bytes(const struct session *s)
 {
 	cJSON *first = repair_messages(s->o->prompts, s->o->task, NULL, NULL);
-	const cJSON *last = cJSON_GetArrayItem(first, cJSON_GetArraySize(first) - 1);
-	size_t n = strlen(json_string_or(last, "content", ""));
+	const char *head = user_message(first), *whole = user_message(s->prompt);
+	size_t n = strlen(head);
 
+	if (strncmp(whole, head, n) != 0)
+		n = 0;
 	cJSON_Delete(first);
 	return n;
 }
@@ -291,11 +396,18 @@ static int do_ask(struct session *s, struct episode_event *out, struct err *e)
 	cJSON *o;
 	int rc;
 
+	bool group = first_round(s) && s->machine.rules.group > 1;
+	int before = s->machine.of_round; /* of this prompt */
+
 	clear_turn(s);
 	s->started_us = store_now_us();
+	if (before == 0)
+		s->round_us = s->started_us;
+	/* of siblings that are taken as they end, all were begun together */
+	else if (s->o->any)
+		s->started_us = s->round_us;
 	s->number = s->turns_known + s->machine.committed + 1;
-	s->member =
-		s->effect.round == 1 && s->machine.rules.group > 1 ? s->machine.of_round + 1 : 0;
+	s->member = group ? before + 1 : 0;
 	if (store_turn_begin(s->o->store, s->episode, e) < 0)
 		return -1;
 	s->open = true;
@@ -303,13 +415,13 @@ static int do_ask(struct session *s, struct episode_event *out, struct err *e)
 	cJSON_AddNumberToObject(o, "turn", s->number);
 	cJSON_AddNumberToObject(o, "round", s->effect.round);
 	json_add_figure(o, "parent", s->effect.parent.turn ? s->effect.parent.turn : NAN);
-	turn_event_json(&s->events, "decision", o);
+	happen_json(s, s->started_us, "decision", o);
 	if (make_prompt(s, e) < 0)
 		return -1;
 	repair_text(&text, s->prompt);
 	o = cJSON_CreateObject();
 	cJSON_AddNumberToObject(o, "bytes", (double)text.len);
-	turn_event_json(&s->events, "prompt", o);
+	happen_json(s, s->started_us, "prompt", o);
 	tell(s, SAW_ASK, buf_str(&text), text.len);
 	/* the two programs start while the completion is being written */
 	if ((rc = scoring_warm(s->scoring, e)) == 0) {
@@ -321,12 +433,20 @@ static int do_ask(struct session *s, struct episode_event *out, struct err *e)
 			.messages = s->prompt,
 			.shared = shared_bytes(s),
 			.previous = p ? buf_str(&p->program) : NULL,
-			.siblings = s->member ? s->machine.rules.group - s->member + 1 : 1,
+			.siblings = group ? s->machine.rules.group - before : 1,
+			.again = before > 0,
+			.any = s->o->any,
+			.forced = first_round(s) ? s->o->forced : NULL,
+			.n_forced = first_round(s) ? s->o->n_forced : 0,
+			.seed_add = first_round(s) ? s->o->seed_add : 0,
 			.ctx = s,
-			.tick = on_tick,
+			.tick_ms = s->o->tick_ms,
+			.tick = on_source_tick,
 			.text = on_text,
 		};
 		rc = s->o->source->next(s->o->source->ctx, &a, &s->completion, e);
+		if (group && s->completion.sibling > 0)
+			s->member = s->completion.sibling;
 		out->kind = rc < 0 && e->kind != ERR_CANCELLED ? EPISODE_NO_COMPLETION
 		                                               : EPISODE_COMPLETION;
 	}
@@ -355,7 +475,7 @@ static void figure_event(struct session *s, const char *name, double v)
 
 	cJSON_AddStringToObject(o, "name", name);
 	json_add_figure(o, "value", v);
-	turn_event_json(&s->events, "figure", o);
+	happen_json(s, 0, "figure", o);
 }
 
 static void score_events(struct session *s)
@@ -381,10 +501,9 @@ static int do_score(struct session *s, struct episode_event *out, struct err *e)
 	cJSON_AddNumberToObject(o, "bytes", (double)c->text.len);
 	cJSON_AddStringToObject(o, "finish", finish_name(c->finish));
 	json_add_figure(o, "seconds", c->seconds);
-	turn_event_json(&s->events, "completion", o);
+	happen_json(s, 0, "completion", o);
 	if (c->author.known)
-		turn_event(&s->events, "generation", buf_str(&c->author.figures),
-		           c->author.figures.len);
+		happen(s, 0, "generation", buf_str(&c->author.figures), c->author.figures.len);
 	tell(s, SAW_COMPLETION, NULL, 0);
 	struct scoring_input in = {
 		.task = s->o->task,
@@ -411,7 +530,7 @@ static int do_commit(struct session *s, struct episode_event *out, struct err *e
 
 	cJSON_AddBoolToObject(o, "best", s->effect.is_best);
 	json_add_figure(o, "delta", s->effect.delta);
-	turn_event_json(&s->events, "decision", o);
+	happen_json(s, 0, "decision", o);
 	struct turn_new t = {
 		.episode = s->episode,
 		.parent = s->effect.parent.turn,
@@ -472,8 +591,10 @@ static void record_end(struct session *s, const struct err *why)
 	cJSON_Delete(o);
 	struct store_event_new v = { store_now_us(), "decision", buf_str(&line) };
 	/* that it ended is seen by its turns as well: no reason to fail now */
-	if (!buf_failed(&line))
+	if (!buf_failed(&line) && !(s->o->open && s->machine.end == END_TURNS))
 		store_events_add(s->o->store, s->episode, &v, 1, NULL);
+	if (s->o->event)
+		s->o->event(s->o->ctx, s, v.time_us, v.kind, v.data, line.len);
 	buf_release(&line);
 }
 
@@ -503,6 +624,22 @@ static struct episode_event carry_out(struct session *s, struct err *why)
 	return ev;
 }
 
+void session_stop_after(struct session *s)
+{
+	s->last = true;
+}
+
+/* The machine is told when it can be: between two effects. */
+static void tell_last(struct session *s)
+{
+	const struct episode_event ev = { .kind = EPISODE_STOP_AFTER,
+		                          .time_s = (double)store_now_us() / 1e6 };
+	struct episode_effect none;
+
+	if (s->last && episode_step(&s->machine, &ev, &none, NULL) == 0)
+		s->last = false;
+}
+
 int session_run(struct session *s, struct err *e)
 {
 	struct episode_event ev = { .kind = EPISODE_START,
@@ -512,6 +649,7 @@ int session_run(struct session *s, struct err *e)
 
 	for (;;) {
 		int parent = s->effect.parent.turn;
+		tell_last(s);
 		ev.time_s = (double)store_now_us() / 1e6;
 		if (episode_step(&s->machine, &ev, &s->effect, &wrong) < 0) {
 			why = wrong;

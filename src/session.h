@@ -46,17 +46,39 @@ struct session_options {
 	const struct task *task;
 	struct source *source;
 	const char *source_word;        /* of the turns: "file", "command", "model", "fork" */
-	struct scoring_options scoring; /* its ctx, tick and log are the session's */
+	struct scoring_options scoring; /* its ears are the session's */
+	/* One that is open already, borrowed, instead of @scoring: its ears are the session's until
+	 * session_close(). NULL: one of its own. */
+	struct scoring *kept;
 	struct episode_rules rules;
 	int64_t run;          /* of the store; 0: none */
 	const char *settings; /* JSON object for the episode, or NULL */
 	/* A fork: go on from this turn of this episode. 0: a new episode. */
 	int64_t episode;
-	int parent;
+	int parent; /* 0: of an episode that is there: as if nothing had been tried yet */
+	/* The first prompt of this session, where it is not the one that is made: the whole
+	 * messages, or the user's alone. Borrowed; NULL. */
+	const cJSON *messages;
+	const char *user;
+	/* The first answer begins with these tokens (src/source.h). */
+	const int32_t *forced;
+	int n_forced;
+	uint64_t seed_add;
+	bool any;  /* a group's answers are built in the order in which they end */
+	bool open; /* that its rounds are over does not end the episode: more are to come */
 	void *ctx;
-	int (*tick)(void *ctx); /* at least four times a second; not 0: stop */
+	int tick_ms;            /* so often at least tick() is called; 0: four times a second */
+	int (*tick)(void *ctx); /* not 0: stop */
 	void (*saw)(void *ctx, const struct session *s, enum session_sight what, const char *text,
 	            size_t len);
+	/* The rest may be NULL. Every event but text that is on its way ("tokens"), when it
+	 * happens. */
+	void (*event)(void *ctx, const struct session *s, int64_t time_us, const char *kind,
+	              const char *data, size_t len);
+	/* The mesh of what was built, before it is scored. */
+	void (*shape)(void *ctx, const struct session *s, const void *stl, size_t len);
+	/* A term that is known before the score is. */
+	void (*figure)(void *ctx, const struct session *s, const char *name, double value);
 };
 
 struct session {
@@ -72,6 +94,7 @@ struct session {
 	struct completion completion;
 	struct scored scored; /* valid from SAW_SCORE until the next SAW_ASK */
 	int64_t started_us;   /* the turn in flight */
+	int64_t round_us;     /* its round */
 	cJSON *turn_json;     /* at SAW_TURN: the object of run --json */
 	/* its own */
 	struct scoring *scoring;
@@ -85,15 +108,23 @@ struct session {
 	int turns_known; /* that the episode had when this session began */
 	bool clipped;    /* the completion in flight */
 	bool open;       /* store_turn_begin() was said, and no commit since */
+	bool last;       /* session_stop_after() */
 };
 
-/* Opens the scoring, starts the episode (or reads the turn to go on from). @o is borrowed until
- * session_close(). 0, or -1 with nothing left open. */
+/* Opens the scoring where none is kept, starts the episode (or reads the turn to go on from). @o is
+ * borrowed until session_close(). 0, or -1 with nothing left open. */
 int session_open(struct session *s, const struct session_options *o, struct err *e);
 /* Until the machine is over. 0; or -1 with @e when the source or something of ours failed (the
  * episode is ended all the same, what was committed stays). After an interruption: ERR_CANCELLED.
  */
 int session_run(struct session *s, struct err *e);
+/* The turn in flight is the last. From within tick() or saw(), or before session_run(). */
+void session_stop_after(struct session *s);
 void session_close(struct session *s); /* safe on {0} and twice */
+
+/* What a turn that answers to @parent would be asked for, of the task alone when @parent is 0: the
+ * messages, the caller's to delete. */
+cJSON *session_prompt(struct store *store, const struct prompt_set *prompts,
+                      const struct task *task, int64_t episode, int parent, struct err *e);
 
 #endif

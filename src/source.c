@@ -72,7 +72,7 @@ static int files_next(void *ctx, const struct ask *a, struct completion *out, st
 	out->finish = FINISH_STOP;
 	out->seconds = NAN;
 	if (a->text)
-		a->text(a->ctx, buf_str(&out->text), out->text.len);
+		a->text(a->ctx, 0, buf_str(&out->text), out->text.len);
 	return 0;
 }
 
@@ -104,11 +104,47 @@ int source_files(struct source *out, const char *const *files, int n, struct err
 	return 0;
 }
 
+/* ---- a text ---- */
+
+struct given {
+	const char *text;
+	size_t len;
+};
+
+static int text_next(void *ctx, const struct ask *a, struct completion *out, struct err *e)
+{
+	const struct given *g = ctx;
+
+	buf_add(&out->text, g->text, g->len);
+	if (buf_failed(&out->text))
+		return err_set(e, ERR_MEM, "no memory for a program of %zu bytes", g->len);
+	out->rule = EXTRACT_FILE;
+	out->finish = FINISH_STOP;
+	out->seconds = NAN;
+	if (a->text)
+		a->text(a->ctx, 0, g->text, g->len);
+	return 0;
+}
+
+int source_text(struct source *out, const char *text, size_t len, struct err *e)
+{
+	struct given *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return err_set(e, ERR_MEM, "out of memory");
+	*g = (struct given){ text, len };
+	*out = (struct source){
+		.ctx = g, .count = 1, .next = text_next, .close = free, .name = "by hand"
+	};
+	return 0;
+}
+
 /* ---- a command ---- */
 
 struct command {
 	struct command_options o;
 	char shown[64]; /* the command, short enough for a message */
+	bool stop;      /* what it printed is enough */
 };
 
 struct run {
@@ -235,11 +271,11 @@ static int drink(struct run *r, const struct ask *a, struct completion *out)
 	}
 	buf_add(&out->text, some, (size_t)n);
 	if (a->text)
-		a->text(a->ctx, some, (size_t)n);
+		a->text(a->ctx, 0, some, (size_t)n);
 	return 1;
 }
 
-enum outcome { ENDED, STOPPED, TOO_LONG, TOO_MUCH };
+enum outcome { ENDED, STOPPED, ENOUGH, TOO_LONG, TOO_MUCH };
 
 /* Until the shell has ended. Its output may be held open by something it left behind: that is not
  * waited for. */
@@ -255,9 +291,11 @@ static enum outcome attend(struct run *r, const struct command *c, const struct 
 		struct pollfd p[] = { { r->pidfd, POLLIN, 0 },
 			              { r->out, POLLIN, 0 },
 			              { r->in, POLLOUT, 0 } };
-		poll(p, 3, TICK_MS);
+		poll(p, 3, a->tick_ms > 0 ? a->tick_ms : TICK_MS);
 		if (a->tick && a->tick(a->ctx))
 			return STOPPED;
+		if (c->stop)
+			return ENOUGH;
 		if (r->in >= 0 && p[2].revents)
 			feed(r, a, &sent);
 		if (r->out >= 0 && p[1].revents)
@@ -277,10 +315,14 @@ static enum outcome attend(struct run *r, const struct command *c, const struct 
 
 static int command_next(void *ctx, const struct ask *a, struct completion *out, struct err *e)
 {
-	const struct command *c = ctx;
+	struct command *c = ctx;
 	double begun = clock_now_s();
 	struct run r;
 
+	c->stop = false;
+	if (a->n_forced > 0)
+		return err_set(e, ERR_LACKS,
+		               "a command cannot begin its answer with given tokens: name a model");
 	out->rule = EXTRACT_ANSWER;
 	if (start(&r, c, a, e) < 0)
 		return err_wrap(e, "--from-command '%s'", c->shown);
@@ -295,6 +337,12 @@ static int command_next(void *ctx, const struct ask *a, struct completion *out, 
 	case STOPPED:
 		out->finish = FINISH_CANCELLED;
 		return err_set(e, ERR_CANCELLED, "interrupted while '%s' ran", c->shown);
+	case ENOUGH:
+		out->finish = FINISH_CANCELLED;
+		if (out->text.len > 0)
+			return 0;
+		return err_set(e, ERR_CANCELLED, "stopped before '%s' had printed anything",
+		               c->shown);
 	case TOO_LONG:
 		return err_set(e, ERR_INPUT,
 		               "--from-command '%s': turn %d took longer than %g s and was killed; "
@@ -329,6 +377,13 @@ static int command_next(void *ctx, const struct ask *a, struct completion *out, 
 	return 0;
 }
 
+static void command_stop(void *ctx)
+{
+	struct command *c = ctx;
+
+	c->stop = true;
+}
+
 int source_command(struct source *out, const struct command_options *o, struct err *e)
 {
 	struct command *c;
@@ -341,7 +396,9 @@ int source_command(struct source *out, const struct command_options *o, struct e
 	snprintf(c->shown, sizeof(c->shown), "%s", o->command);
 	if (strlen(o->command) >= sizeof(c->shown))
 		memcpy(c->shown + sizeof(c->shown) - 4, "...", 4);
-	*out = (struct source){ .ctx = c, .next = command_next, .close = free };
+	*out = (struct source){
+		.ctx = c, .next = command_next, .close = free, .stop = command_stop
+	};
 	snprintf(out->name, sizeof(out->name), "command: %s", o->command);
 	return 0;
 }

@@ -8,8 +8,10 @@
 #ifndef SRC_SOURCE_H
 #define SRC_SOURCE_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <cjson/cJSON.h>
 
@@ -29,10 +31,44 @@ struct ask {
 	size_t shared;         /* of whose content so many bytes begin every prompt of the task */
 	const char *previous;  /* the program that is to be repaired; NULL: a first try */
 	int siblings;          /* asks for this same prompt from here on, this one counted */
+	bool again;            /* the ask before was for this same prompt */
+	bool any;              /* of the siblings the one that ends first, not the next in order */
+	/* A model's answer begins with these tokens; others cannot (ERR_LACKS). n_forced 0: none */
+	const int32_t *forced;
+	int n_forced;
+	uint64_t seed_add; /* on top of the seed that was set: this prompt was answered before */
 	void *ctx;
-	int (*tick)(void *ctx); /* at least four times a second; not 0: stop */
-	/* the text as it comes, in pieces of any bytes; all of them together are the completion */
-	void (*text)(void *ctx, const char *text, size_t len);
+	int tick_ms;            /* so often at least tick() is called; 0: 100 */
+	int (*tick)(void *ctx); /* not 0: stop */
+	/* the text as it comes, in pieces of any bytes; all of them together are the completion.
+	 * @time_us: when it came (store_now_us()); 0: now */
+	void (*text)(void *ctx, int64_t time_us, const char *text, size_t len);
+};
+
+enum { SOURCE_TOP = 5 };
+
+/* A piece of an answer as it comes, of whichever sibling. */
+struct source_token {
+	int index;              /* -1: only text, of no token that is known */
+	int32_t id;             /* -1: not known */
+	float logprob, entropy; /* NAN: not known */
+	bool thinking;
+	const char *text;
+	size_t len;
+	int n_top;
+	struct {
+		int32_t id;
+		float logprob;
+		const char *text; /* "" when it is not known */
+	} top[SOURCE_TOP];
+};
+
+/* Who hears what an ask does not tell: of all siblings at once, and of the engine. */
+struct source_ears {
+	void *ctx;
+	void (*token)(void *ctx, int sibling, const struct source_token *t); /* sibling from 1 */
+	void (*over)(void *ctx, int sibling, const char *finish);
+	void (*ready)(void *ctx, const cJSON *about); /* the engine, and what it is */
 };
 
 /* A model's part in a completion, for the store. */
@@ -54,6 +90,8 @@ struct completion {
 	enum finish finish;
 	enum extract_rule rule; /* how the program is found in it */
 	double seconds;
+	int sibling;      /* which of them, from 1; 0: in the order in which they are asked for */
+	int64_t begun_us; /* when it was begun; 0: when it was asked for */
 };
 void completion_release(struct completion *c);
 
@@ -64,6 +102,15 @@ struct source {
 	 * there is none. @out is released by the caller in any case. */
 	int (*next)(void *ctx, const struct ask *a, struct completion *out, struct err *e);
 	void (*close)(void *ctx);
+	/* The rest may be NULL. */
+	/* Ends the answers under way: what came is handed on (FINISH_CANCELLED), and nothing at all
+	 * is ERR_CANCELLED. From within tick(). */
+	void (*stop)(void *ctx);
+	void (*listen)(void *ctx, const struct source_ears *ears); /* NULL: nobody */
+	/* For an event loop while nothing is asked for, or something else is waited for: what to
+	 * poll, and to take what has come. */
+	int (*poll_fds)(void *ctx, struct pollfd *out, int cap);
+	void (*attend)(void *ctx);
 	char name[128]; /* for people, and the model column of the store: "files", "command: ..." */
 };
 void source_close(struct source *s); /* safe on {0} and twice */
@@ -74,6 +121,9 @@ enum { COMPLETION_BYTES_MAX = 8 << 20 };
  * any other what a model answered (EXTRACT_ANSWER). All are read now, so that one that cannot be is
  * told before any work; errors name it (ERR_INPUT). */
 int source_files(struct source *out, const char *const *files, int n, struct err *e);
+
+/* One completion, there already: a program made by hand (EXTRACT_FILE). Borrowed. */
+int source_text(struct source *out, const char *text, size_t len, struct err *e);
 
 struct command_options {
 	const char *command;    /* for sh -c */

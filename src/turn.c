@@ -50,20 +50,11 @@ static void add_text(struct turn_events *ev, int64_t time_us, const char *kind, 
 		add_event(ev, time_us, kind, data);
 }
 
-void turn_event(struct turn_events *ev, const char *kind, const char *data, size_t len)
+void turn_event(struct turn_events *ev, int64_t time_us, const char *kind, const char *data,
+                size_t len)
 {
 	turn_event_text_end(ev);
-	add_text(ev, store_now_us(), kind, data, len);
-}
-
-void turn_event_json(struct turn_events *ev, const char *kind, cJSON *data)
-{
-	struct buf line = { 0 };
-
-	json_print(&line, data);
-	cJSON_Delete(data);
-	turn_event(ev, kind, buf_str(&line), line.len);
-	buf_release(&line);
+	add_text(ev, time_us ? time_us : store_now_us(), kind, data, len);
 }
 
 /* Bytes of @p that are whole characters: all but the beginning of one at the end. */
@@ -88,9 +79,9 @@ static void flush_tokens(struct turn_events *ev, size_t n)
 	buf_consume(&ev->tokens, n);
 }
 
-void turn_event_text(struct turn_events *ev, const char *text, size_t len)
+void turn_event_text(struct turn_events *ev, int64_t time_us, const char *text, size_t len)
 {
-	int64_t now = store_now_us();
+	int64_t now = time_us ? time_us : store_now_us();
 
 	if (ev->tokens.len == 0)
 		ev->tokens_us = now;

@@ -28,12 +28,12 @@ struct turn_events {
 	struct err failed; /* memory ran out: said by turn_commit() */
 };
 void turn_events_release(struct turn_events *ev);
-/* Each has the time it happened. */
-void turn_event(struct turn_events *ev, const char *kind, const char *data, size_t len);
-void turn_event_json(struct turn_events *ev, const char *kind, cJSON *data); /* takes @data */
+/* Each has the time it happened; @time_us 0: now. */
+void turn_event(struct turn_events *ev, int64_t time_us, const char *kind, const char *data,
+                size_t len);
 /* A piece of a completion: becomes a "tokens" event when a quarter of a second or 4 KiB are full.
- */
-void turn_event_text(struct turn_events *ev, const char *text, size_t len);
+ * @time_us: when it came; 0: now. */
+void turn_event_text(struct turn_events *ev, int64_t time_us, const char *text, size_t len);
 void turn_event_text_end(struct turn_events *ev);
 
 struct turn_new {

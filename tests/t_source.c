@@ -30,10 +30,11 @@ static int tick(void *ctx)
 	return s->stop_after_s > 0 && clock_now_s() - s->begun > s->stop_after_s;
 }
 
-static void text(void *ctx, const char *p, size_t len)
+static void text(void *ctx, int64_t time_us, const char *p, size_t len)
 {
 	struct seen *s = ctx;
 
+	(void)time_us;
 	buf_add(&s->text, p, len);
 }
 
