@@ -104,3 +104,55 @@ void agreement_of(struct graded *v, size_t n, struct agreement *out)
 	if (expected > 0)
 		out->alpha = 1 - (all - 1) * observed / expected;
 }
+
+static bool about_the_same(const struct preference *a, const struct preference *b)
+{
+	return (a->better == b->better && a->worse == b->worse) ||
+	       (a->better == b->worse && a->worse == b->better);
+}
+
+size_t preferences_in_force(struct preference *v, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t k = kept;
+		while (k > 0 && !(v[k - 1].judge == v[i].judge && about_the_same(&v[k - 1], &v[i])))
+			k--;
+		if (k > 0)
+			v[k - 1] = v[i];
+		else
+			v[kept++] = v[i];
+	}
+	return kept;
+}
+
+void preferences_of(const struct preference *v, size_t n, struct preferences_agreement *out)
+{
+	double agrees = 0;
+	int same = 0;
+
+	*out = (struct preferences_agreement){ .pairs = (int)n, .same = NAN, .reward_agrees = NAN };
+	for (size_t i = 0; i < n; i++) {
+		bool first = true;
+		out->equal += v[i].equal;
+		for (size_t k = 0; k < i; k++) {
+			first = first && v[k].judge != v[i].judge;
+			if (!about_the_same(&v[k], &v[i]))
+				continue;
+			out->shared++;
+			same += v[k].equal == v[i].equal &&
+			        (v[k].equal || v[k].better == v[i].better);
+		}
+		out->judges += first;
+		if (v[i].equal || isnan(v[i].total_better) || isnan(v[i].total_worse))
+			continue;
+		double d = v[i].total_better - v[i].total_worse;
+		out->reward_pairs++;
+		agrees += d > 0 ? 1 : d < 0 ? 0 : 0.5;
+	}
+	if (out->shared)
+		out->same = (double)same / out->shared;
+	if (out->reward_pairs)
+		out->reward_agrees = agrees / out->reward_pairs;
+}

@@ -7,6 +7,7 @@
 #ifndef AGREEMENT_H
 #define AGREEMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,5 +38,29 @@ size_t graded_in_force(struct graded *v, size_t n);
 
 /* @v: grades in force. Sorted by turn afterwards. */
 void agreement_of(struct graded *v, size_t n, struct agreement *out);
+
+/* Which of two turns of one task a judge likes better. */
+struct preference {
+	int64_t better, worse; /* which turns; of equals in any order */
+	bool equal;
+	int judge;
+	double total_better, total_worse; /* rewards; NAN: none */
+};
+
+struct preferences_agreement {
+	int pairs, equal, judges; /* of the preferences in force */
+	int shared;               /* pairs of them by two judges about the same two turns, */
+	double same;              /* and the share that says the same; NAN without any */
+	/* Those that are not equal and whose turns have rewards, and the share that the reward puts
+	 * in the same order; equal totals count half. NAN without any. */
+	int reward_pairs;
+	double reward_agrees;
+};
+
+/* Leaves in @v, in place and in order, only the last of each judge about the same two turns;
+ * returns how many. */
+size_t preferences_in_force(struct preference *v, size_t n);
+/* @v: in force. */
+void preferences_of(const struct preference *v, size_t n, struct preferences_agreement *out);
 
 #endif

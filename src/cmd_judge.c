@@ -10,9 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "src/agreement.h"
-#include "src/base/utf8.h"
 #include "src/db.h"
+#include "src/judging.h"
 #include "src/show.h"
 
 /* Who one is: --as, else the login's name. */
@@ -29,91 +28,9 @@ static const char *who(const char *flag)
 	return p && p->pw_name && *p->pw_name ? p->pw_name : NULL;
 }
 
-/* ---- all judgements of a database ---- */
+/* ---- agreement ---- */
 
-struct row {
-	char *as, *task, *note, *tags;
-	int64_t id, episode, time_us;
-	int turn, grade;
-	double total;
-};
-
-struct rows {
-	struct row *v;
-	size_t n, cap;
-	bool failed;
-};
-
-static int keep_row(void *ctx, const struct store_judgement *j)
-{
-	struct rows *r = ctx;
-
-	if (r->n == r->cap) {
-		size_t cap = r->cap ? 2 * r->cap : 64;
-		struct row *more = realloc(r->v, cap * sizeof(*more));
-		if (!more) {
-			r->failed = true;
-			return 1;
-		}
-		r->v = more;
-		r->cap = cap;
-	}
-	r->v[r->n++] = (struct row){ .as = strdup(j->as),
-		                     .task = strdup(j->task),
-		                     .note = j->note ? strdup(j->note) : NULL,
-		                     .tags = j->tags ? strdup(j->tags) : NULL,
-		                     .id = j->id,
-		                     .episode = j->episode,
-		                     .time_us = j->time_us,
-		                     .turn = j->turn,
-		                     .grade = j->grade,
-		                     .total = j->total };
-	r->failed = r->failed || !r->v[r->n - 1].as || !r->v[r->n - 1].task;
-	return r->failed;
-}
-
-static void rows_release(struct rows *r)
-{
-	for (size_t i = 0; i < r->n; i++) {
-		free(r->v[i].as);
-		free(r->v[i].task);
-		free(r->v[i].note);
-		free(r->v[i].tags);
-	}
-	free(r->v);
-}
-
-/* A number for a name: the index of the first row that has it. */
-static int number_of(const struct rows *r, const char *name, bool task)
-{
-	for (size_t i = 0; i < r->n; i++)
-		if (strcmp(task ? r->v[i].task : r->v[i].as, name) == 0)
-			return (int)i;
-	return -1;
-}
-
-/* The grades in force; NULL: out of memory. Caller frees. */
-static struct graded *grades_of(const struct rows *r, size_t *n)
-{
-	struct graded *v = calloc(r->n + 1, sizeof(*v));
-
-	*n = 0;
-	for (size_t i = 0; v && i < r->n; i++) {
-		const struct row *x = &r->v[i];
-		if (x->grade < 0)
-			continue;
-		v[(*n)++] = (struct graded){ .turn = x->episode << 20 | x->turn,
-			                     .task = number_of(r, x->task, true),
-			                     .judge = number_of(r, x->as, false),
-			                     .grade = x->grade,
-			                     .total = x->total };
-	}
-	if (v)
-		*n = graded_in_force(v, *n);
-	return v;
-}
-
-static cJSON *agreement_json(const struct agreement *a)
+static cJSON *agreement_json(const struct agreement *a, const struct preferences_agreement *q)
 {
 	cJSON *o = cJSON_CreateObject();
 
@@ -127,13 +44,20 @@ static cJSON *agreement_json(const struct agreement *a)
 	json_add_figure(o, "alpha", a->alpha);
 	cJSON_AddNumberToObject(o, "reward_pairs", (double)a->reward_pairs);
 	json_add_figure(o, "reward_agrees", a->reward_agrees);
+	cJSON_AddNumberToObject(o, "preferences", q->pairs);
+	cJSON_AddNumberToObject(o, "preferences_equal", q->equal);
+	cJSON_AddNumberToObject(o, "preferences_shared", q->shared);
+	json_add_figure(o, "preferences_same", q->same);
+	cJSON_AddNumberToObject(o, "preferences_reward_pairs", q->reward_pairs);
+	json_add_figure(o, "preferences_reward_agrees", q->reward_agrees);
 	return o;
 }
 
-static void print_agreement(const struct agreement *a)
+static void print_agreement(const struct agreement *a, const struct preferences_agreement *q)
 {
-	printf("%d grade%s in force by %d judge%s", a->grades, a->grades == 1 ? "" : "s", a->judges,
-	       a->judges == 1 ? "" : "s");
+	if (a->grades || !q->pairs)
+		printf("%d grade%s in force by %d judge%s", a->grades, a->grades == 1 ? "" : "s",
+		       a->judges, a->judges == 1 ? "" : "s");
 	if (a->pairs) {
 		printf("; %d turn%s graded by two or more: %.0f %% the same, %.0f %% within one, "
 		       "%.2f apart on average",
@@ -142,31 +66,61 @@ static void print_agreement(const struct agreement *a)
 		if (!isnan(a->alpha))
 			printf(", Krippendorff's alpha %.2f", a->alpha);
 	}
-	putchar('\n');
+	if (a->grades || !q->pairs)
+		putchar('\n');
 	if (a->reward_pairs)
 		printf("of %lld pair%s of turns that a judge graded differently, the reward puts "
 		       "%.0f %% in the same order\n",
 		       a->reward_pairs, a->reward_pairs == 1 ? "" : "s", 100 * a->reward_agrees);
+	if (!q->pairs)
+		return;
+	printf("%d preference%s in force by %d judge%s", q->pairs, q->pairs == 1 ? "" : "s",
+	       q->judges, q->judges == 1 ? "" : "s");
+	if (q->equal)
+		printf(", %d of them equal", q->equal);
+	if (q->shared)
+		printf("; of %d given to the same two turns %.0f %% say the same", q->shared,
+		       100 * q->same);
+	if (q->reward_pairs)
+		printf("; the reward puts %.0f %% of %d in the same order", 100 * q->reward_agrees,
+		       q->reward_pairs);
+	putchar('\n');
 }
 
 static int collect(const struct db_flags *f, int64_t episode, int turn, const char *as,
-                   struct rows *r, struct err *e)
+                   struct judgements *out, struct err *e)
 {
 	struct store *s = db_open(f, STORE_READ, e);
 	int rc;
 
+	*out = (struct judgements){ 0 };
 	if (!s)
 		return -1;
-	rc = store_judgements(s, episode, turn, f->filter.task, as, keep_row, r, e);
+	rc = judgements_read(out, s, episode, turn, f->filter.task, as, e);
 	store_close(s);
-	if (rc == 0 && r->failed)
-		rc = err_set(e, ERR_MEM, "out of memory for %zu judgements", r->n);
 	return rc;
+}
+
+/* Both, of what is in force. False: no memory. */
+static bool agree(const struct judgements *r, struct agreement *a, struct preferences_agreement *q)
+{
+	size_t n, n_pairs;
+	struct graded *v = judgements_grades(r, &n);
+	struct preference *p = judgements_preferences(r, &n_pairs);
+	bool done = v && p;
+
+	if (done) {
+		agreement_of(v, n, a);
+		preferences_of(p, n_pairs, q);
+	}
+	free(v);
+	free(p);
+	return done;
 }
 
 /* ---- judgements ---- */
 
-static void print_row(const struct row *x, bool json)
+static void print_row(const struct judged *x, bool json)
 {
 	char when[32];
 
@@ -209,7 +163,8 @@ static int run_judgements(const struct cmd *self, int argc, char **argv)
 		                                 { "task", required_argument, NULL, DB_TASK },
 		                                 { "as", required_argument, NULL, AS },
 		                                 { NULL, 0, NULL, 0 } };
-	struct rows r = { 0 };
+	struct judgements r = { 0 };
+	struct preferences_agreement q;
 	struct agreement a;
 	struct db_flags f;
 	struct err e = { 0 };
@@ -237,26 +192,22 @@ static int run_judgements(const struct cmd *self, int argc, char **argv)
 		return app_fail(&e);
 	rc = collect(&f, episode, turn, as, &r, &e);
 	if (rc == 0) {
-		size_t n;
-		struct graded *v = grades_of(&r, &n);
 		for (size_t i = 0; i < r.n; i++)
 			print_row(&r.v[i], f.app.json);
-		if (v) {
-			agreement_of(v, n, &a);
-			if (f.app.json) {
-				cJSON *o = cJSON_CreateObject();
-				cJSON_AddItemToObject(o, "agreement", agreement_json(&a));
-				show_json_line(o);
-				cJSON_Delete(o);
-			} else if (r.n) {
-				print_agreement(&a);
-			} else if (!f.app.quiet) {
-				fputs("nothing was judged yet\n", stderr);
-			}
+		if (!agree(&r, &a, &q)) {
+			rc = err_set(&e, ERR_MEM, "out of memory for %zu judgements", r.n);
+		} else if (f.app.json) {
+			cJSON *o = cJSON_CreateObject();
+			cJSON_AddItemToObject(o, "agreement", agreement_json(&a, &q));
+			show_json_line(o);
+			cJSON_Delete(o);
+		} else if (r.n) {
+			print_agreement(&a, &q);
+		} else if (!f.app.quiet) {
+			fputs("nothing was judged yet\n", stderr);
 		}
-		free(v);
 	}
-	rows_release(&r);
+	judgements_release(&r);
 	return rc < 0 ? app_fail(&e) : EXIT_DONE;
 }
 
@@ -269,120 +220,165 @@ const struct cmd cmd_judgements = {
 		"  --as NAME         by that judge only\n" DB_HELP
 		"\nJSON: {judgement, episode, turn, task, as, grade, note, tags, total, time} a line, "
 		"and last\n{agreement {judges, grades, turns, pairs, exact, within_one, "
-		"mean_difference, alpha, reward_pairs,\nreward_agrees}}. Of several grades by one "
-		"judge on one turn the last is in force.\n",
+		"mean_difference, alpha, reward_pairs,\nreward_agrees, preferences, "
+		"preferences_equal, preferences_shared, preferences_same,\n"
+		"preferences_reward_pairs, preferences_reward_agrees}}. Of several grades by one "
+		"judge on one\nturn, and of several preferences about the same two, the last is "
+		"in force.\n",
 	.run = run_judgements,
 };
 
 /* ---- judge ---- */
 
-struct pair {
-	const struct row *better, *worse;
-};
+/* One preference: by what judge, of grades or said so. @grades: -1 each, it was said. */
+static void print_pair(const struct db_flags *f, const struct judged *by, const char *better,
+                       const char *worse, bool equal, const int grades[2], const double totals[2])
+{
+	bool known = !isnan(totals[0]) && !isnan(totals[1]);
 
-/* The pairs of turns that one judge graded differently on the same task: what a preference is. */
+	if (f->app.json) {
+		cJSON *o = cJSON_CreateObject();
+		json_add_text(o, "task", by->task);
+		json_add_text(o, "as", by->as);
+		json_add_text(o, "better", better);
+		json_add_text(o, "worse", worse);
+		cJSON_AddBoolToObject(o, "equal", equal);
+		json_add_figure(o, "grade_better", grades[0] >= 0 ? grades[0] : NAN);
+		json_add_figure(o, "grade_worse", grades[1] >= 0 ? grades[1] : NAN);
+		json_add_figure(o, "total_better", totals[0]);
+		json_add_figure(o, "total_worse", totals[1]);
+		if (known && !equal)
+			cJSON_AddBoolToObject(o, "reward_agrees", totals[0] > totals[1]);
+		else
+			cJSON_AddNullToObject(o, "reward_agrees");
+		show_json_line(o);
+		cJSON_Delete(o);
+		return;
+	}
+	printf("%-32s  %s %s %s  (", by->task, better, equal ? "level with" : "over", worse);
+	if (grades[0] >= 0)
+		printf("%d, %d of 5, by ", grades[0], grades[1]);
+	else
+		fputs("beside each other, by ", stdout);
+	db_print_line(stdout, by->as);
+	fputs(")  ", stdout);
+	if (known)
+		printf("reward %.3f, %.3f%s\n", totals[0], totals[1],
+		       equal || totals[0] > totals[1] ? "" : "  <- against the judge");
+	else
+		puts("reward -");
+}
+
+/* The pairs of turns that one judge graded differently on the same task, and those that were said
+ * to be better than another: what a preference is. */
 static int judge_pairs(const struct db_flags *f, const char *as)
 {
-	struct rows r = { 0 };
+	struct judgements r = { 0 };
+	struct preferences_agreement q;
 	struct err e = { 0 };
 	struct agreement a;
-	size_t n = 0;
-	int rc = collect(f, 0, 0, as, &r, &e);
 
-	if (rc < 0) {
-		rows_release(&r);
+	if (collect(f, 0, 0, as, &r, &e) < 0)
 		return app_fail(&e);
-	}
-	/* the last grade of each judge on each turn */
-	const struct row **last = calloc(r.n + 1, sizeof(*last));
-	struct graded *v = grades_of(&r, &n);
-	size_t kept = 0;
-	for (size_t i = 0; last && i < r.n; i++) {
-		bool later = false;
-		if (r.v[i].grade < 0)
+	for (size_t i = 0; i < r.n && !app_interrupted(); i++) {
+		const struct judged *x = &r.v[i];
+		char better[64], worse[64];
+		if (x->grade >= 0 && judgements_grade_of(&r, x->as, x->episode, x->turn) == (long)i)
+			for (size_t k = i + 1; k < r.n; k++) {
+				const struct judged *hi = x, *lo = &r.v[k];
+				if (lo->grade < 0 || lo->grade == hi->grade ||
+				    strcmp(lo->as, hi->as) != 0 ||
+				    strcmp(lo->task, hi->task) != 0 ||
+				    judgements_grade_of(&r, lo->as, lo->episode, lo->turn) !=
+				            (long)k)
+					continue;
+				if (hi->grade < lo->grade) {
+					hi = lo;
+					lo = x;
+				}
+				snprintf(better, sizeof(better), "%" PRId64 ".%d", hi->episode,
+				         hi->turn);
+				snprintf(worse, sizeof(worse), "%" PRId64 ".%d", lo->episode,
+				         lo->turn);
+				print_pair(f, hi, better, worse, false,
+				           (const int[]){ hi->grade, lo->grade },
+				           (const double[]){ hi->total, lo->total });
+			}
+		if (!judgements_pair_stands(&r, i))
 			continue;
-		for (size_t k = i + 1; k < r.n && !later; k++)
-			later = r.v[k].grade >= 0 && r.v[k].episode == r.v[i].episode &&
-			        r.v[k].turn == r.v[i].turn && strcmp(r.v[k].as, r.v[i].as) == 0;
-		if (!later)
-			last[kept++] = &r.v[i];
+		snprintf(better, sizeof(better), "%" PRId64 ".%d", x->episode, x->turn);
+		snprintf(worse, sizeof(worse), "%" PRId64 ".%d", x->other_episode, x->other_turn);
+		print_pair(f, x, better, worse, x->equal, (const int[]){ -1, -1 },
+		           (const double[]){ x->total, x->other_total });
 	}
-	for (size_t i = 0; i < kept && !app_interrupted(); i++)
-		for (size_t k = i + 1; k < kept; k++) {
-			const struct row *x = last[i], *y = last[k];
-			if (x->grade == y->grade || strcmp(x->as, y->as) != 0 ||
-			    strcmp(x->task, y->task) != 0)
-				continue;
-			if (x->grade < y->grade) {
-				const struct row *swap = x;
-				x = y;
-				y = swap;
-			}
-			bool known = !isnan(x->total) && !isnan(y->total);
-			if (f->app.json) {
-				cJSON *o = cJSON_CreateObject();
-				char ref[64];
-				json_add_text(o, "task", x->task);
-				json_add_text(o, "as", x->as);
-				snprintf(ref, sizeof(ref), "%" PRId64 ".%d", x->episode, x->turn);
-				json_add_text(o, "better", ref);
-				snprintf(ref, sizeof(ref), "%" PRId64 ".%d", y->episode, y->turn);
-				json_add_text(o, "worse", ref);
-				cJSON_AddNumberToObject(o, "grade_better", x->grade);
-				cJSON_AddNumberToObject(o, "grade_worse", y->grade);
-				json_add_figure(o, "total_better", x->total);
-				json_add_figure(o, "total_worse", y->total);
-				if (known)
-					cJSON_AddBoolToObject(o, "reward_agrees",
-					                      x->total > y->total);
-				else
-					cJSON_AddNullToObject(o, "reward_agrees");
-				show_json_line(o);
-				cJSON_Delete(o);
-				continue;
-			}
-			printf("%-32s  %" PRId64 ".%d over %" PRId64 ".%d  (%d, %d of 5, by ",
-			       x->task, x->episode, x->turn, y->episode, y->turn, x->grade,
-			       y->grade);
-			db_print_line(stdout, x->as);
-			fputs(")  ", stdout);
-			if (known)
-				printf("reward %.3f, %.3f%s\n", x->total, y->total,
-				       x->total > y->total ? "" : "  <- against the judge");
-			else
-				puts("reward -");
-		}
-	if (v) {
-		agreement_of(v, n, &a);
+	if (agree(&r, &a, &q)) {
 		if (f->app.json) {
 			cJSON *o = cJSON_CreateObject();
-			cJSON_AddItemToObject(o, "agreement", agreement_json(&a));
+			cJSON_AddItemToObject(o, "agreement", agreement_json(&a, &q));
 			show_json_line(o);
 			cJSON_Delete(o);
-		} else if (a.reward_pairs) {
-			print_agreement(&a);
+		} else if (a.reward_pairs || q.pairs) {
+			print_agreement(&a, &q);
 		} else if (!f->app.quiet) {
 			fputs("no judge has graded two turns of one task differently yet\n",
 			      stderr);
 		}
 	}
-	free(v);
-	free(last);
-	rows_release(&r);
+	judgements_release(&r);
 	return app_interrupted() ? EXIT_INTERRUPTED : EXIT_DONE;
+}
+
+static int is_there(void *ctx, const struct store_turn *t)
+{
+	(void)ctx;
+	(void)t;
+	return 0;
+}
+
+static int keep_task(void *ctx, const struct store_episode *x)
+{
+	snprintf(ctx, 256, "%s", x->task);
+	return 0;
+}
+
+/* What is set against each other must be there, and be of one task. */
+static int same_task(struct store *s, const struct store_judgement_new *j, int64_t episode,
+                     int turn, struct err *e)
+{
+	char task[2][256] = { "", "" };
+
+	if (episode == j->episode && turn == j->turn)
+		return err_set(e, ERR_USAGE, "a turn cannot be set against itself");
+	if (store_turn(s, episode, turn, is_there, NULL, e) < 0 ||
+	    store_episode(s, j->episode, keep_task, task[0], e) < 0 ||
+	    store_episode(s, episode, keep_task, task[1], e) < 0)
+		return -1;
+	if (strcmp(task[0], task[1]) != 0)
+		return err_set(e, ERR_USAGE,
+		               "%" PRId64 ".%d is of %.80s and %" PRId64 ".%d of %.80s: two turns "
+		               "of one task were expected",
+		               j->episode, j->turn, task[0], episode, turn, task[1]);
+	return 0;
 }
 
 static int run_judge(const struct cmd *self, int argc, char **argv)
 {
-	enum { GRADE = DB_FLAGS_END, NOTE, TAG, AS, TAGS_MAX = 32 };
+	enum { GRADE = DB_FLAGS_END, NOTE, TAG, AS, OVER, LEVEL, WITHDRAW, TAGS_MAX = 32 };
 	static const struct option options[] = { DB_LONG_OPTIONS,
 		                                 { "grade", required_argument, NULL, GRADE },
 		                                 { "note", required_argument, NULL, NOTE },
 		                                 { "tag", required_argument, NULL, TAG },
 		                                 { "as", required_argument, NULL, AS },
+		                                 { "over", required_argument, NULL, OVER },
+		                                 { "level", required_argument, NULL, LEVEL },
+		                                 { "withdraw", no_argument, NULL, WITHDRAW },
 		                                 { "task", required_argument, NULL, DB_TASK },
 		                                 { NULL, 0, NULL, 0 } };
-	const char *tags[TAGS_MAX], *as = NULL;
+	const char *tags[TAGS_MAX + 2], *as = NULL, *other = NULL;
+	char pair[JUDGING_TAG];
+	int64_t other_episode = 0;
+	int other_turn = 0;
+	bool level = false;
 	struct store_judgement_new j = { .grade = -1, .tags = tags };
 	struct db_flags f;
 	struct err e = { 0 };
@@ -409,12 +405,23 @@ static int run_judge(const struct cmd *self, int argc, char **argv)
 			j.note = optarg;
 			break;
 		case TAG:
-			if (j.n_tags == TAGS_MAX)
+			if (j.n_tags >= TAGS_MAX)
 				return app_usage(self, "at most %d tags", TAGS_MAX);
 			tags[j.n_tags++] = optarg;
 			break;
 		case AS:
 			as = optarg;
+			break;
+		case OVER:
+		case LEVEL:
+			if (other)
+				return app_usage(self, "one --over or --level at a time");
+			other = optarg;
+			level = opt == LEVEL;
+			break;
+		case WITHDRAW:
+			if (j.n_tags < TAGS_MAX)
+				tags[j.n_tags++] = JUDGING_WITHDRAWN;
 			break;
 		default:
 			return app_bad_flag(self, opt, argv);
@@ -425,7 +432,7 @@ static int run_judge(const struct cmd *self, int argc, char **argv)
 	if (as && !*as)
 		return app_usage(self, "--as: a name was expected, got nothing");
 	if (strcmp(argv[optind], "pairs") == 0) {
-		if (j.grade >= 0 || j.note || j.n_tags)
+		if (j.grade >= 0 || j.note || j.n_tags || other)
 			return app_usage(self, "pairs lists what was judged; it takes no grade, "
 			                       "note or tag");
 		app_catch_interrupt();
@@ -437,8 +444,17 @@ static int run_judge(const struct cmd *self, int argc, char **argv)
 		return app_fail(&e);
 	if (!j.turn)
 		return app_usage(self, "a turn is expected, %s.1 is the first", argv[optind]);
+	if (other) {
+		if (store_parse_ref(other, &other_episode, &other_turn, &e) < 0)
+			return app_fail(&e);
+		if (!other_turn)
+			return app_usage(self, "a turn is expected, %s.1 is the first", other);
+		judging_tag(pair, level, j.episode, other_episode, other_turn);
+		tags[j.n_tags++] = pair;
+	}
 	if (j.grade < 0 && !(j.note && *j.note) && !j.n_tags)
-		return app_usage(self, "--grade 0-5, --note TEXT or --tag WORD is expected");
+		return app_usage(self, "--grade 0-5, --over EP.T, --note TEXT or --tag WORD is "
+		                       "expected");
 	j.as = who(as);
 	if (!j.as)
 		return app_usage(self,
@@ -446,7 +462,10 @@ static int run_judge(const struct cmd *self, int argc, char **argv)
 	/* a judgement makes no database: what it judges must be there */
 	if (!(s = db_open(&f, STORE_READ, &e)))
 		return app_fail(&e);
+	rc = other ? same_task(s, &j, other_episode, other_turn, &e) : 0;
 	store_close(s);
+	if (rc < 0)
+		return app_fail(&e);
 	f.app.quiet = true; /* its warning was told */
 	if (!(s = db_open(&f, STORE_WRITE, &e)))
 		return app_fail(&e);
@@ -469,12 +488,17 @@ static int run_judge(const struct cmd *self, int argc, char **argv)
 
 const struct cmd cmd_judge = {
 	.name = "judge",
-	.usage = "judge EP.T [--grade 0-5] [--note TEXT] [--tag WORD]... [--as NAME] | judge pairs",
+	.usage = "judge EP.T [--grade 0-5] [--over EP.T] [--note TEXT] [--tag WORD]... [--as NAME] "
+		 "| judge pairs",
 	.summary = "grade a turn; list what was preferred to what",
 	.help = "  EP.T              the turn\n"
 		"  pairs             pairs of turns that one judge graded differently on one task,\n"
-		"                    and whether the reward agrees; --task ID, --as NAME\n"
+		"                    or preferred, and whether the reward agrees; --task ID,\n"
+		"                    --as NAME\n"
 		"  --grade N         0 (of no use) to 5 (as an engineer would draw it)\n"
+		"  --over EP.T       it is better than that turn of the same task; --level EP.T: as\n"
+		"                    good as it\n"
+		"  --withdraw        takes back one's last judgement of the turn\n"
 		"  --note TEXT       why\n"
 		"  --tag WORD        may be repeated\n"
 		"  --as NAME         who judges (the login's name)\n" DB_HELP

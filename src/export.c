@@ -114,12 +114,38 @@ static int read_event(void *ctx, const struct store_event *v)
 	return 0;
 }
 
-static int read_judgement(void *ctx, const struct store_judgement *j)
+/* Without those that name a turn of another episode: that number means nothing elsewhere. NULL:
+ * none are left. */
+static char *tags_of_one(const char *tags)
+{
+	struct buf kept = { 0 };
+
+	while (tags && *tags) {
+		size_t n = strcspn(tags, " ");
+		bool pair = strncmp(tags, "over:", 5) == 0 || strncmp(tags, "level:", 6) == 0;
+		if (n > 0 && !(pair && memchr(tags, '.', n))) {
+			buf_adds(&kept, kept.len ? " " : "");
+			buf_add(&kept, tags, n);
+		}
+		tags += n + (tags[n] == ' ');
+	}
+	return buf_take(&kept, NULL);
+}
+
+static int read_judgement(void *ctx, const struct store_judgement *row)
 {
 	struct reading *r = ctx;
-	cJSON *o = cJSON_CreateObject();
+	struct store_judgement shown = *row, *j = &shown;
+	char *tags = tags_of_one(row->tags);
 	struct buf *b = &r->into->judgements;
+	cJSON *o;
 
+	j->tags = tags && *tags ? tags : NULL;
+	if (j->grade < 0 && !(j->note && *j->note) && !j->tags) {
+		free(tags);
+		return 0;
+	}
+	o = cJSON_CreateObject();
 	cJSON_AddStringToObject(o, "as", j->as);
 	add_count(o, "grade", j->grade, j->grade >= 0);
 	json_add_text(o, "note", j->note);
@@ -132,6 +158,7 @@ static int read_judgement(void *ctx, const struct store_judgement *j)
 	if (j->tags)
 		buf_printf(b, " [%s]", j->tags);
 	buf_printf(b, "%s%s\n", j->note ? " - " : "", j->note ? j->note : "");
+	free(tags);
 	return 0;
 }
 

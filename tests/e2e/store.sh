@@ -104,6 +104,17 @@ claim $? "and whether the reward puts turns in the same order"
 expect 2 "from 0 to 5" judge 1.2 --grade 9 && expect 2 "a turn is expected" judge 1 --grade 3 &&
 	expect 2 "is expected" judge 1.2 && expect 2 "no turn 1.9" judge 1.9 --grade 1
 claim $? "a judgement of nothing, or with no sense, is refused"
+expect 0 "" judge 1.1 --over 1.2 --as cat && expect 0 "1.1 over 1.2  (beside each other, by cat)" judge pairs &&
+	expect 0 "<- against the judge" judge pairs && expect 0 "the reward puts 0 % of 1" judgements &&
+	expect 0 '"preferences":1' judgements --json
+claim $? "that a turn is better than another is kept"
+expect 0 "" judge 1.1 --level 1.2 --as cat && expect 0 "1.1 level with 1.2" judge pairs && ! expect 0 "1.1 over 1.2" judge pairs &&
+	expect 0 "" judge 1.1 --withdraw --as cat && expect 0 "1.1 over 1.2" judge pairs &&
+	expect 0 "" judge 1.1 --withdraw --as cat && ! expect 0 "by cat" judge pairs
+claim $? "the last preference counts, and is taken back"
+expect 2 "against itself" judge 1.1 --over 1.1 && expect 2 "no turn 1.9" judge 1.1 --over 1.9 &&
+	expect 2 "a turn is expected" judge 1.1 --over 1
+claim $? "a preference of nothing is refused"
 expect 0 "judgement" search typo
 claim $? "what a judge wrote is found"
 
