@@ -532,6 +532,7 @@ def _prepare_names():
         clean=BRepTools.Clean_s,
         face=TopAbs_ShapeEnum.TopAbs_FACE,
         edge=TopAbs_ShapeEnum.TopAbs_EDGE,
+        solid=TopAbs_ShapeEnum.TopAbs_SOLID,
         explorer=TopExp_Explorer,
     )
 
@@ -1430,10 +1431,10 @@ class _Flow:
             elif base == "show_object":
                 self.shown |= control
 
-    def reached(self, final):
-        """All bindings that the final object is made of."""
+    def reached(self, *finals):
+        """All bindings that the final object, or one of several, is made of."""
         seen = set()
-        stack = list(self.shown) if self.shown else [(None, final)]
+        stack = list(self.shown) if self.shown else [(None, final) for final in finals]
         while stack:
             binding = stack.pop()
             if binding in seen:
@@ -1523,8 +1524,9 @@ def _line_starts(given):
     return starts
 
 
-def _facts(tree, text):
-    """engine/wire.h, FACTS: what the syntax tree says; lines and offsets as in the given text."""
+def _facts(tree, text, stand_in=(None,)):
+    """engine/wire.h, FACTS: what the syntax tree says; lines and offsets as in the given text.
+    @stand_in: names that are taken for the final object's while the program has none."""
     import ast
     import math
 
@@ -1563,7 +1565,7 @@ def _facts(tree, text):
     else:
         final = next((n for n in FINAL_NAMES if n in stores), None)
     flow = _Flow(tree if nodes <= _Flow.NODES_MAX else ast.Module([], []))
-    reached = flow.reached(final)
+    reached = flow.reached(*([final] if final else stand_in))
 
     starts, bom = _line_starts(text.given), text.bom
     named, used, at_node = set(), set(), {}
@@ -1874,13 +1876,13 @@ def _convert(request, blob):
 
 
 def job(kind, request, blob):
-    """In the jailed child. kind: "build", "facts" or "convert". Returns (JSON, bytes)."""
+    """In the jailed child. kind: "build", "watch", "facts" or "convert". Returns (JSON, bytes)."""
     import json
 
     dumps = json.dumps
     request = json.loads(request) if request else {}
     answer = b""
-    if kind == "build":
+    if kind in ("build", "watch"):
         report = dict(
             ok=False,
             cause="other_exception",
@@ -1896,7 +1898,12 @@ def job(kind, request, blob):
             traceback=None,
             facts=None,
         )
-        answer = _build(request, blob, report)
+        if kind == "build":
+            answer = _build(request, blob, report)
+        else:
+            import cadforge_watch
+
+            cadforge_watch.Watched(request, report).go(blob)
         report["refused"] = STATE["c"].refusals()
     elif kind == "facts":
         report = _names() if request.get("names") else _only_facts(request, blob)

@@ -49,6 +49,11 @@
 /* the report on a program: builder.py keeps each of its texts and lists under a size of its own */
 #define REPORT_MAX    (4u << 20)
 #define REPORT_VALUES 50000
+/* watched at once; what one of them may say of itself, and how long a program may get */
+#define WATCHED_MAX   4
+#define NOTICE_MAX    (512u << 10)
+#define NOTICE_VALUES 500
+#define PROGRAM_MAX   (8u << 20)
 
 extern char **environ;
 
@@ -58,6 +63,8 @@ struct known_job {
 	struct buf program;
 	int line_offset;
 	double wall_s, cpu_s, memory_mib, output_kib, brep_mib;
+	bool watched;
+	int statements; /* of a watched one: done, by its latest notice */
 	struct known_job *next;
 };
 
@@ -92,8 +99,9 @@ static int request_read(struct request *r, const struct frame *f, struct err *e)
 
 	if (!o)
 		return -1;
-	r->wall_s = between(o, "wall_s", f->type == WIRE_BUILD ? 45 : 20, 0.01, 86400);
-	r->cpu_s = between(o, "cpu_s", f->type == WIRE_BUILD ? 40 : 20, 0.01, 86400);
+	bool runs = f->type == WIRE_BUILD || f->type == WIRE_WATCH;
+	r->wall_s = between(o, "wall_s", runs ? 45 : 20, 0.01, 86400);
+	r->cpu_s = between(o, "cpu_s", runs ? 40 : 20, 0.01, 86400);
 	r->memory_mib = between(o, "memory_mib", 2048, 16, 1 << 20);
 	r->output_kib = between(o, "output_kib", 512, 1, 1 << 20);
 	r->brep_mib = between(o, "brep_mib", 256, 1, 900);
@@ -107,6 +115,7 @@ static int request_read(struct request *r, const struct frame *f, struct err *e)
 static enum python_job kind_of(uint32_t type)
 {
 	return type == WIRE_BUILD   ? PYTHON_BUILD
+	       : type == WIRE_WATCH ? PYTHON_WATCH
 	       : type == WIRE_FACTS ? PYTHON_FACTS
 	                            : PYTHON_CONVERT;
 }
@@ -127,7 +136,9 @@ static bool child_idle(void *ctx, int step)
  * report on it, and for a conversion the triangles or the text that the shape becomes. */
 static uint64_t file_bytes(uint32_t type, const struct request *r)
 {
-	return (uint64_t)((r->brep_mib + (type == WIRE_BUILD ? 1 : 64)) * MIB) + REPORT_MAX;
+	return (uint64_t)((r->brep_mib + (type == WIRE_BUILD || type == WIRE_WATCH ? 1 : 64)) *
+	                  MIB) +
+	       REPORT_MAX;
 }
 
 static void child_run(void *ctx, const struct frame *f, const struct nursery_io *io)
@@ -151,6 +162,7 @@ static void child_run(void *ctx, const struct frame *f, const struct nursery_io 
 		nursery_cannot(e.text);
 	}
 	nursery_began(io);
+	python_stream(io);
 	if (python_run(kind_of(f->type), f->json, f->json_len, f->blob, f->blob_len, &json, &blob) <
 	    0) {
 		buf_release(&blob);
@@ -383,6 +395,8 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 	cJSON_AddNullToObject(o, "source");
 	add_source_line(o, j ? &j->program : &nothing, p.line);
 	cJSON_AddItemToObject(o, "limit", limit ? limit : cJSON_CreateNull());
+	if (j && j->watched)
+		p.done = p.all = j->statements;
 	cJSON_AddNumberToObject(o, "statements_done", p.done < p.all ? p.done : p.all);
 	cJSON_AddNumberToObject(o, "statements_all", p.all);
 	cJSON_AddItemToObject(o, "refused", cJSON_CreateObject());
@@ -477,8 +491,10 @@ static cJSON *report_taken(const struct nursery_verdict *v, struct err *e)
 	const cJSON *flag = cJSON_GetObjectItemCaseSensitive(said, "ok");
 	bool ok = cJSON_IsTrue(flag);
 	const char *cause = json_string_or(said, "cause", ok ? "ok" : "other_exception");
-	if (v->type != WIRE_FACTS && (!cJSON_IsBool(flag) || (ok && v->reply.blob_len == 0) ||
-	                              !is_own_cause(cause) || (strcmp(cause, "ok") == 0) != ok)) {
+	bool bare = v->type == WIRE_WATCH;
+	if (v->type != WIRE_FACTS &&
+	    (!cJSON_IsBool(flag) || (ok && !bare && v->reply.blob_len == 0) ||
+	     !is_own_cause(cause) || (strcmp(cause, "ok") == 0) != ok)) {
 		err_set(e, ERR_PROTOCOL, "it contradicts itself, or parts of it are missing");
 		goto out;
 	}
@@ -538,10 +554,70 @@ static void job_done(void *ctx, const struct nursery_verdict *verdict)
 	job_forget(b, v.job);
 }
 
+/* What a watched child says of itself, built anew from the keys that a notice has. */
+static void job_notice(void *ctx, uint32_t job, const struct frame *notice)
+{
+	static const char *const numbers[] = { "statements", "line", "name_line", "shape_line" };
+	static const char *const texts[] = { "name", "shape_name" };
+	struct builder *b = ctx;
+	struct known_job *j = *job_slot(b, job);
+	struct err e = { 0 };
+	cJSON *said = json_parse_bounded(notice->json, notice->json_len, NOTICE_VALUES, &e);
+
+	/* nonsense is no news: the child has used its turn, and is heard again */
+	if (!j || !cJSON_IsObject(said)) {
+		cJSON_Delete(said);
+		return;
+	}
+	cJSON *o = cJSON_CreateObject();
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		const cJSON *v = cJSON_GetObjectItemCaseSensitive(said, numbers[i]);
+		if (is_kind(v, NUMBER))
+			cJSON_AddNumberToObject(o, numbers[i], floor(v->valuedouble));
+	}
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		const cJSON *v = cJSON_GetObjectItemCaseSensitive(said, texts[i]);
+		if (is_kind(v, TEXT) && strlen(v->valuestring) <= 1000)
+			cJSON_AddStringToObject(o, texts[i], v->valuestring);
+	}
+	const cJSON *facts = cJSON_GetObjectItemCaseSensitive(said, "facts");
+	if (is_kind(facts, OBJECT))
+		cJSON_AddItemToObject(o, "facts", plain_copy(facts, 3));
+	j->statements = (int)json_number_or(o, "statements", j->statements);
+	struct buf text = { .secret = true };
+	json_print(&text, o);
+	frame_append(&b->out, WIRE_NOTICE, job, buf_str(&text), text.len, notice->blob,
+	             notice->blob_len);
+	buf_release(&text);
+	cJSON_Delete(o);
+	cJSON_Delete(said);
+}
+
+/* More of a watched program. */
+static void job_more(struct builder *b, const struct frame *f)
+{
+	struct known_job *j = *job_slot(b, f->job);
+	struct err e = { 0 };
+	cJSON *o = json_parse(f->json, f->json_len, &e);
+
+	/* one that has ended meanwhile, or that is longer than any program */
+	if (j && j->watched && b->nursery && j->program.len + f->blob_len <= PROGRAM_MAX) {
+		buf_add(&j->program, f->blob, f->blob_len);
+		nursery_feed(b->nursery, f, json_bool_or(o, "shape", false),
+		             json_bool_or(o, "end", false));
+	}
+	cJSON_Delete(o);
+}
+
 static void job_log(void *ctx, uint32_t job, const char *stream, const void *bytes, size_t len)
 {
 	struct builder *b = ctx;
+	const struct known_job *j = *job_slot(b, job);
 	char json[40];
+
+	/* the build that counts prints it again */
+	if (j && j->watched)
+		return;
 	int k = snprintf(json, sizeof(json), "{\"stream\":\"%s\"}", stream);
 
 	frame_append(&b->out, WIRE_LOG, job, json, (size_t)k, bytes, len);
@@ -586,6 +662,10 @@ static void job_begin(struct builder *b, const struct frame *f)
 		job_refuse(b, f->job, "builder_lost", e.text);
 		return;
 	}
+	if (b->unforked && f->type == WIRE_WATCH) {
+		job_refuse(b, f->job, "builder_lost", "nothing is watched without a jail");
+		return;
+	}
 	if (b->unforked) {
 		job_unforked(b, f);
 		return;
@@ -595,8 +675,11 @@ static void job_begin(struct builder *b, const struct frame *f)
 		.cpu_s = r.cpu_s,
 		.memory_bytes = (uint64_t)(r.memory_mib * MIB),
 		.file_bytes = file_bytes(f->type, &r),
-		.reply_json_max = REPORT_MAX,
-		.reply_blob_max = f->type == WIRE_BUILD ? (uint32_t)(r.brep_mib * MIB) : 0,
+		.reply_json_max = f->type == WIRE_WATCH ? NOTICE_MAX : REPORT_MAX,
+		.reply_blob_max = f->type == WIRE_BUILD || f->type == WIRE_WATCH
+		                          ? (uint32_t)(r.brep_mib * MIB)
+		                          : 0,
+		.stream = f->type == WIRE_WATCH,
 		.log_kept_bytes = LOG_KEPT,
 		/* the end of a measurement under way, before the begin of others */
 		.first = f->type == WIRE_CONVERT,
@@ -615,7 +698,8 @@ static void job_begin(struct builder *b, const struct frame *f)
 	j->memory_mib = r.memory_mib;
 	j->output_kib = r.output_kib;
 	j->brep_mib = r.brep_mib;
-	if (f->type == WIRE_BUILD)
+	j->watched = f->type == WIRE_WATCH;
+	if (f->type == WIRE_BUILD || j->watched)
 		buf_add(&j->program, f->blob, f->blob_len);
 	j->next = b->jobs;
 	b->jobs = j;
@@ -634,7 +718,9 @@ static int nursery_begin(struct builder *b, struct err *e)
 		                         .child_idle = child_idle,
 		                         .child_run = child_run,
 		                         .log = job_log,
-		                         .done = job_done };
+		                         .done = job_done,
+		                         .notice = job_notice,
+		                         .streams = WATCHED_MAX };
 	struct sandbox_policy policy = { .read_only = python_read_only(&b->python), .max_fds = 32 };
 
 	b->jail = sandbox_prepare(&policy, e);
@@ -762,7 +848,11 @@ static int take_frames(void *ctx, struct err *e)
 		case WIRE_BUILD:
 		case WIRE_FACTS:
 		case WIRE_CONVERT:
+		case WIRE_WATCH:
 			job_begin(b, &f);
+			break;
+		case WIRE_MORE:
+			job_more(b, &f);
 			break;
 		case WIRE_CANCEL:
 			if (b->nursery)

@@ -35,6 +35,10 @@
 /* a spare that has had no job for so long may use the time; jobs that come one on another's heels
  * find all processors for themselves */
 #define IDLE_MS 20
+/* between two notices of one stream */
+#define NOTICE_EVERY_S 0.04
+/* type of the frame that says to a stream: your notice was taken */
+#define FEED_TAKEN 0xffffffffu
 /* exit code of a child that could not be jailed or fed */
 #define CHILD_CANT 125
 /* after a failed fork or a spare that died by itself */
@@ -60,6 +64,12 @@ struct slot {
 	                 doing */
 	bool done;    /* it says that its reply is whole */
 	bool spoiled; /* it said what no child of ours says */
+	/* a stream's */
+	struct buf feed;    /* what its pipe has not taken yet */
+	uint32_t fed, used; /* frames given to it, the request counted; of them, used */
+	bool told;          /* a notice waits to be taken */
+	bool asked, last;   /* a blob was asked for; there is no more to come */
+	double take_at, worked_s, works_since;
 };
 
 struct waiting {
@@ -106,6 +116,7 @@ static void slot_close_fds(struct slot *s)
 	close_fd(&s->place);
 	close_fd(&s->out);
 	close_fd(&s->err);
+	buf_release(&s->feed);
 }
 
 /* All of it at @at, or -1 (a full disk or the file-size limit). */
@@ -139,8 +150,23 @@ void nursery_cannot(const char *why)
 	_exit(CHILD_CANT);
 }
 
-int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
-                  size_t blob_len)
+static int say(const struct nursery_io *io, const char *bytes, size_t n)
+{
+	while (n > 0) {
+		ssize_t k = write(io->status_fd, bytes, n);
+		if (k < 0 && errno != EINTR)
+			return -1;
+		if (k > 0) {
+			bytes += k;
+			n -= (size_t)k;
+		}
+	}
+	return 0;
+}
+
+/* One frame into the reply file, and the byte that says so. */
+static int tell(const struct nursery_io *io, char byte, const char *json, size_t json_len,
+                const void *blob, size_t blob_len)
 {
 	unsigned char h[FRAME_HEADER_BYTES];
 
@@ -151,10 +177,75 @@ int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len
 	    put(io->reply_fd, json, json_len, sizeof(h)) < 0 ||
 	    put(io->reply_fd, blob, blob_len, (off_t)(sizeof(h) + json_len)) < 0)
 		return -1;
-	while (write(io->status_fd, "d", 1) < 0)
-		if (errno != EINTR)
+	return say(io, &byte, 1);
+}
+
+int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
+                  size_t blob_len)
+{
+	struct frame f;
+
+	/* the reply stands where a notice may still be read */
+	while (io->feed->told)
+		if (nursery_next(io, -1, &f) < 0)
+			return -1;
+	return tell(io, 'd', json, json_len, blob, blob_len);
+}
+
+int nursery_next(const struct nursery_io *io, int timeout_ms, struct frame *f)
+{
+	struct nursery_feed *feed = io->feed;
+	struct err e = { 0 };
+
+	if (feed->fd < 0)
+		return -1;
+	for (;;) {
+		int have = frame_next(&feed->in, f, &e);
+		if (have < 0)
+			return -1;
+		if (have == 1 && f->type == FEED_TAKEN) {
+			feed->told = false;
+			return 0;
+		}
+		if (have == 1) {
+			feed->got++;
+			return 1;
+		}
+		struct pollfd p = { .fd = feed->fd, .events = POLLIN };
+		int rc = poll(&p, 1, timeout_ms);
+		if (rc < 0 && errno == EINTR)
+			continue;
+		if (rc <= 0)
+			return rc;
+		ssize_t n = frame_fill(&feed->in, feed->fd, &e);
+		if (n == 0 || n == -1)
+			return -1;
+	}
+}
+
+int nursery_idle(const struct nursery_io *io)
+{
+	struct nursery_feed *feed = io->feed;
+
+	for (; feed->used != feed->got; feed->used++)
+		if (say(io, "i", 1) < 0)
 			return -1;
 	return 0;
+}
+
+int nursery_notice(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
+                   size_t blob_len)
+{
+	struct nursery_feed *feed = io->feed;
+
+	if (feed->fd < 0)
+		return -1;
+	if (feed->told)
+		return 0;
+	if (tell(io, 'n', json, json_len, blob, blob_len) < 0)
+		return -1;
+	feed->told = true;
+	return 1;
 }
 
 /* ---- the child's side ---- */
@@ -213,9 +304,14 @@ static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_EN
 	struct frame f;
 	if (bytes == MAP_FAILED || frame_parse(&f, bytes, (size_t)st.st_size, &e) < 0)
 		_exit(CHILD_CANT);
-	close(CHILD_WAKE);
+	struct nursery_feed feed = { .fd = -1, .got = 1 };
+	if (c == 's')
+		feed.fd = CHILD_WAKE;
+	else
+		close(CHILD_WAKE);
 	close(CHILD_REQUEST);
-	struct nursery_io io = { .reply_fd = CHILD_REPLY,
+	struct nursery_io io = { .feed = &feed,
+		                 .reply_fd = CHILD_REPLY,
 		                 .status_fd = CHILD_STATUS,
 		                 .place_fd = CHILD_PLACE };
 	n->ops.child_run(n->ops.ctx, &f, &io);
@@ -325,9 +421,32 @@ static int count(const struct nursery *n, enum slot_state a, enum slot_state b)
 	return c;
 }
 
+static bool is_live(const struct slot *s)
+{
+	return s->state == SLOT_RUNNING || s->state == SLOT_ENDING;
+}
+
+static struct slot *slot_of(struct nursery *n, uint32_t job)
+{
+	for (int i = 0; i < n->n_slots; i++)
+		if (is_live(&n->slot[i]) && n->slot[i].job == job)
+			return &n->slot[i];
+	return NULL;
+}
+
+static int live(const struct nursery *n, bool streams)
+{
+	int c = 0;
+
+	for (int i = 0; i < n->n_slots; i++)
+		c += is_live(&n->slot[i]) && n->slot[i].limits.stream == streams;
+	return c;
+}
+
+/* Streams, which mostly wait, are not counted. */
 static int running(const struct nursery *n)
 {
-	return count(n, SLOT_RUNNING, SLOT_ENDING);
+	return live(n, false);
 }
 
 static double cpu_used(const struct slot *s)
@@ -412,11 +531,13 @@ static void slot_bury(struct slot *s)
 	s->state = SLOT_DEAD;
 }
 
-/* Reads the reply that the child says is whole. It may be anything: what it claims to hold is
- * looked at before any of it is taken. */
+/* Reads the reply, or notice, that the child says is whole. It may be anything: what it claims to
+ * hold is looked at before any of it is taken. */
 static int reply_take(struct slot *s, struct buf *reply, struct nursery_verdict *v)
 {
 	const struct nursery_limits *l = &s->limits;
+	/* a stream gives what was asked for, and that in notices (0 would mean no limit) */
+	uint32_t blob_max = l->stream && !(s->told && s->asked) ? 1 : l->reply_blob_max;
 	char head[FRAME_HEADER_BYTES];
 	struct err e = { 0 };
 	size_t whole;
@@ -427,7 +548,7 @@ static int reply_take(struct slot *s, struct buf *reply, struct nursery_verdict 
 		         "the child's reply is damaged: it is too short");
 		return -1;
 	}
-	if (frame_whole(head, l->reply_json_max, l->reply_blob_max, &whole, &v->over, &e) < 0)
+	if (frame_whole(head, l->reply_json_max, blob_max, &whole, &v->over, &e) < 0)
 		goto damaged;
 	/* read, not mapped: the child may still be shrinking the file under us */
 	struct stat st = { 0 };
@@ -476,6 +597,8 @@ static void conclude(struct nursery *n, struct slot *s, enum nursery_end end, in
 	struct buf reply = { .secret = true }, place = { 0 };
 
 	v.wall_s = clock_now_s() - s->started;
+	if (s->limits.stream)
+		v.wall_s = s->worked_s + (s->used == s->fed ? 0 : clock_now_s() - s->works_since);
 	if (reaped) {
 		v.cpu_s = (double)ru->ru_utime.tv_sec + (double)ru->ru_stime.tv_sec +
 		          ((double)ru->ru_utime.tv_usec + (double)ru->ru_stime.tv_usec) * 1e-6;
@@ -545,10 +668,14 @@ static void give(struct nursery *n, struct waiting *w)
 		s->job = w->job;
 		s->type = w->type;
 		s->limits = w->limits;
-		s->started = clock_now_s();
+		s->started = s->works_since = clock_now_s();
 		s->deadline = s->started + w->limits.wall_s;
 		s->next_cpu_check = s->started + w->limits.cpu_s;
-		if (told && write(s->wake, "g", 1) == 1) {
+		s->feed.secret = true;
+		s->fed = 1;
+		if (w->limits.stream)
+			nonblocking(s->wake);
+		if (told && write(s->wake, w->limits.stream ? "s" : "g", 1) == 1) {
 			s->state = SLOT_RUNNING;
 			return;
 		}
@@ -584,13 +711,14 @@ static void dispatch(struct nursery *n)
 }
 
 /* The descriptors that children take, asked for before the first of them fails for want of one. */
-static int descriptors_reserve(int spares, int jobs_max, struct err *e)
+static int descriptors_reserve(int spares, int jobs_max, int streams, struct err *e)
 {
 	struct rlimit have;
 	rlim_t open_now = 0;
 	/* eight for each child that lives, one for each that is dead, and, while one is forked, the
 	 * child's ends of four pipes and its own copies of what it gets */
-	rlim_t need = (rlim_t)(8 * (spares + jobs_max) + jobs_max + 4 + CHILD_FDS_END);
+	rlim_t need =
+		(rlim_t)(8 * (spares + jobs_max) + jobs_max + 9 * streams + 4 + CHILD_FDS_END);
 
 	if (getrlimit(RLIMIT_NOFILE, &have) < 0)
 		return err_errno(e, ERR_LACKS, "the limit on open files");
@@ -624,7 +752,7 @@ struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox
 	n->last = &n->first;
 	n->chunk.secret = true;
 	/* as many dead as living may wait to be collected */
-	n->n_slots = 2 * (spares + jobs_max) + 4;
+	n->n_slots = 2 * (spares + jobs_max + ops->streams) + 4;
 	n->slot = calloc((size_t)n->n_slots, sizeof(*n->slot));
 	n->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (!n->slot || n->null_fd < 0) {
@@ -634,7 +762,7 @@ struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox
 	}
 	for (int i = 0; i < n->n_slots; i++)
 		slot_clear(&n->slot[i]);
-	if (descriptors_reserve(spares, jobs_max, e) < 0) {
+	if (descriptors_reserve(spares, jobs_max, ops->streams, e) < 0) {
 		nursery_close(n);
 		return NULL;
 	}
@@ -699,6 +827,17 @@ int nursery_submit(struct nursery *n, const struct frame *request, const struct 
 	w->job = request->job;
 	w->type = request->type;
 	w->limits = *l;
+	if (l->stream) {
+		if (live(n, true) >= n->ops.streams) {
+			waiting_free(w);
+			return err_set(e, ERR_LACKS,
+			               "%d programs are watched already, no more at once",
+			               n->ops.streams);
+		}
+		give(n, w);
+		waiting_free(w);
+		return 0;
+	}
 	if (l->first) {
 		w->next = n->first;
 		if (!n->first)
@@ -730,13 +869,40 @@ void nursery_cancel(struct nursery *n, uint32_t job)
 		n->ops.done(n->ops.ctx, &v);
 		return;
 	}
-	for (int i = 0; i < n->n_slots; i++) {
-		struct slot *s = &n->slot[i];
-		if ((s->state == SLOT_RUNNING || s->state == SLOT_ENDING) && s->job == job) {
-			conclude(n, s, NURSERY_CANCELLED, 0, false, NULL);
-			return;
-		}
+	struct slot *s = slot_of(n, job);
+	if (s)
+		conclude(n, s, NURSERY_CANCELLED, 0, false, NULL);
+}
+
+/* What fits into the pipe; the rest when it is emptied. A child that has closed its end wants no
+ * more. */
+static void feed_flush(struct slot *s)
+{
+	struct err e = { 0 };
+
+	if (s->feed.len && s->wake >= 0 && frame_flush(&s->feed, s->wake, &e) < 0) {
+		close_fd(&s->wake);
+		buf_release(&s->feed);
 	}
+}
+
+void nursery_feed(struct nursery *n, const struct frame *f, bool asks, bool last)
+{
+	struct slot *s = slot_of(n, f->job);
+
+	if (!s || !s->limits.stream || s->state != SLOT_RUNNING || s->last)
+		return;
+	if (s->used == s->fed) {
+		s->works_since = clock_now_s();
+		s->deadline = s->works_since + s->limits.wall_s - s->worked_s;
+	}
+	s->fed++;
+	s->asked = s->asked || asks;
+	s->last = last;
+	if (s->wake < 0)
+		return;
+	frame_append(&s->feed, f->type, 0, f->json, f->json_len, f->blob, f->blob_len);
+	feed_flush(s);
 }
 
 /* Forking holds up the children that run (the pages are shared, the processors few): 6 ms of a
@@ -758,19 +924,43 @@ static bool is_kept(const struct nursery *n, const struct slot *s)
 	return n->hold && s->state == SLOT_RUNNING && s->done && !s->spoiled;
 }
 
+static void notice_take(struct nursery *n, struct slot *s)
+{
+	struct nursery_verdict v = { 0 };
+	struct buf bytes = { .secret = true };
+
+	if (reply_take(s, &bytes, &v) < 0) {
+		s->spoiled = true;
+		buf_release(&bytes);
+		return;
+	}
+	s->told = false;
+	s->take_at = clock_now_s() + NOTICE_EVERY_S;
+	if (v.reply.blob_len > 0)
+		s->asked = false;
+	frame_append(&s->feed, FEED_TAKEN, 0, NULL, 0, NULL, 0);
+	feed_flush(s);
+	if (n->ops.notice) {
+		v.reply.job = s->job;
+		n->ops.notice(n->ops.ctx, s->job, &v.reply);
+	}
+	buf_release(&bytes);
+}
+
 int nursery_poll_fds(struct nursery *n, struct pollfd *out, int cap)
 {
 	int k = 0;
 
 	for (int i = 0; i < n->n_slots; i++) {
 		const struct slot *s = &n->slot[i];
-		bool live = s->state == SLOT_RUNNING || s->state == SLOT_ENDING;
 		/* before it began, what stands in its streams is for conclude() alone */
-		bool heard = live && s->began && !n->hold;
-		int fds[4] = { s->pidfd, live ? s->status : -1, heard ? s->out : -1,
+		bool heard = is_live(s) && s->began && !n->hold;
+		int fds[4] = { s->pidfd, is_live(s) ? s->status : -1, heard ? s->out : -1,
 			       heard ? s->err : -1 };
 		if (s->state == SLOT_FREE || is_kept(n, s))
 			continue;
+		if (s->feed.len && s->wake >= 0 && k < cap)
+			out[k++] = (struct pollfd){ .fd = s->wake, .events = POLLOUT };
 		for (int j = 0; j < 4; j++)
 			if (fds[j] >= 0 && k < cap)
 				out[k++] = (struct pollfd){ .fd = fds[j], .events = POLLIN };
@@ -789,6 +979,8 @@ int nursery_timeout_ms(struct nursery *n)
 		if (s->state == SLOT_RUNNING) {
 			t = fmin(t, s->deadline);
 			t = fmin(t, s->next_cpu_check);
+			if (s->told && !n->hold)
+				t = fmin(t, s->take_at);
 		} else if (s->state == SLOT_ENDING) {
 			t = fmin(t, fmin(s->kill_at, s->look_at));
 		}
@@ -813,9 +1005,20 @@ static void begin_ending(struct slot *s, enum nursery_end why, double now)
 	kill(s->pid, SIGUSR2);
 }
 
-/* Reads the status pipe once: "b" when the child has its job, "d" when its reply is whole, and
- * never anything else. One read and no more: a program that keeps the pipe full must not keep us
- * here, and it has spoiled its job with the first byte too many. */
+static void frame_used(struct slot *s)
+{
+	if (++s->used != s->fed)
+		return;
+	s->worked_s += clock_now_s() - s->works_since;
+	/* after the last one nothing is waited for but the reply */
+	if (!s->last)
+		s->deadline = INFINITY;
+}
+
+/* Reads the status pipe once: "b" when the child has its job, "d" when its reply is whole; of a
+ * stream also "n" when it has a notice and "i" for each frame it has used; and never anything else.
+ * One read and no more: a program that keeps the pipe full must not keep us here, and it has
+ * spoiled its job with the first byte too many. */
 static void listen_to(struct slot *s)
 {
 	char said[64];
@@ -826,8 +1029,12 @@ static void listen_to(struct slot *s)
 	for (ssize_t i = 0; i < got; i++) {
 		if (said[i] == 'b' && !s->began)
 			s->began = true;
-		else if (said[i] == 'd' && s->began && !s->done)
+		else if (said[i] == 'd' && s->began && !s->done && !s->told)
 			s->done = true;
+		else if (said[i] == 'n' && s->began && !s->done && !s->told && s->limits.stream)
+			s->told = true;
+		else if (said[i] == 'i' && s->began && s->used != s->fed && s->limits.stream)
+			frame_used(s);
 		else
 			s->spoiled = true;
 	}
@@ -844,6 +1051,9 @@ static void slot_step(struct nursery *n, struct slot *s)
 			listen_to(s);
 		if (is_kept(n, s))
 			return;
+		if (s->told && !s->spoiled && !n->hold && clock_now_s() >= s->take_at)
+			notice_take(n, s);
+		feed_flush(s);
 		if (s->done || s->spoiled) {
 			conclude(n, s, s->spoiled ? NURSERY_EXITED : NURSERY_REPLIED, 0, false,
 			         NULL);
@@ -917,5 +1127,5 @@ void nursery_step(struct nursery *n)
 
 int nursery_busy(const struct nursery *n)
 {
-	return running(n) + n->n_waiting;
+	return running(n) + live(n, true) + n->n_waiting;
 }

@@ -7,6 +7,12 @@
  * forked meanwhile. Request and reply travel in memory files made before the fork, so neither side
  * can block the other.
  *
+ * A stream (limits.stream) is a job that goes on: the owner feeds it frames while it runs, and it
+ * gives notices before its reply. It takes no place among the jobs that run at once. Its notices go
+ * the way of the reply, one at a time, and not more than a few a second: the next may be written
+ * when the one before was taken, so a child that floods us waits for itself. Its wall time counts
+ * only from what it was fed until it says that it has used all of that.
+ *
  * What one child gets or says is kept from the children that are forked while it is here: requests
  * and replies lie in secret buffers (struct buf). The owner does the same with what it copies.
  *
@@ -24,8 +30,17 @@
 #include "src/base/buf.h"
 #include "src/base/frame.h"
 
+/* The child's side of a stream. */
+struct nursery_feed {
+	int fd; /* -1: the job is no stream */
+	struct frame_reader in;
+	uint32_t got, used; /* frames fed, the request itself counted; of them, told to be used */
+	bool told;          /* a notice is out and was not taken yet */
+};
+
 /* The child's side of a job. */
 struct nursery_io {
+	struct nursery_feed *feed;
 	int reply_fd;  /* memory file for the reply */
 	int status_fd; /* bytes here say: begun, and then: the reply is whole */
 	int place_fd;  /* memory file of 4 KiB, no more and no less: where the program was when time
@@ -44,6 +59,15 @@ void nursery_cannot(const char *why) __attribute__((noreturn));
 int nursery_reply(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
                   size_t blob_len);
 
+/* A stream's next frame into @f, borrowed until the next call. 1; 0: none within @timeout_ms (-1:
+ * wait), or a notice was taken meanwhile; -1: the parent is gone. */
+int nursery_next(const struct nursery_io *io, int timeout_ms, struct frame *f);
+/* All that came is used: till more comes, no wall time counts. 0 or -1. */
+int nursery_idle(const struct nursery_io *io);
+/* A notice, if the one before was taken. 1; 0: not now; -1. */
+int nursery_notice(const struct nursery_io *io, const char *json, size_t json_len, const void *blob,
+                   size_t blob_len);
+
 struct nursery_limits {
 	double wall_s, cpu_s;
 	uint64_t memory_bytes, file_bytes;
@@ -52,6 +76,7 @@ struct nursery_limits {
 	uint64_t log_max_bytes;  /* past it the job ends with NURSERY_OUTPUT */
 	/* a reply that claims more is not read: NURSERY_EXITED; 0 means the frame's own limits */
 	uint32_t reply_json_max, reply_blob_max;
+	bool stream; /* then they hold for its notices, and its reply has no blob */
 };
 
 enum nursery_end {
@@ -94,6 +119,9 @@ struct nursery_ops {
 	/* In the parent. */
 	void (*log)(void *ctx, uint32_t job, const char *stream, const void *bytes, size_t len);
 	void (*done)(void *ctx, const struct nursery_verdict *v);
+	/* what a stream says; a blob comes only when nursery_feed() asked for one. May be NULL */
+	void (*notice)(void *ctx, uint32_t job, const struct frame *notice);
+	int streams; /* at most so many at once; further ones are refused */
 };
 
 struct nursery;
@@ -112,6 +140,10 @@ void nursery_refresh(struct nursery *n);
 int nursery_submit(struct nursery *n, const struct frame *request, const struct nursery_limits *l,
                    struct err *e);
 void nursery_cancel(struct nursery *n, uint32_t job);
+/* One more frame for a stream; of a job that is no stream (any more) nothing happens. @asks: one
+ * notice with a blob is taken after this. @last: no more follows, so its wall time counts to its
+ * end. */
+void nursery_feed(struct nursery *n, const struct frame *f, bool asks, bool last);
 
 /* While @hold nothing is read of what children print, and no further reply is taken: they wait at
  * their full pipes. Deadlines stand. */

@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include "engine/builder_py.h"
+#include "engine/nursery.h"
 #include "engine/sandbox.h"
+#include "engine/watch_py.h"
 
 /* faulthandler writes its traceback to this descriptor; each child puts a memory file of its own
  * there */
@@ -38,6 +40,7 @@ static struct {
 } watch = { .place_fd = -1 };
 
 static PyObject *builder; /* the module made of builder.py */
+static const struct nursery_io *stream;
 
 /* ---- memory: how much room is left under RLIMIT_AS, without /proc ---- */
 
@@ -218,7 +221,53 @@ static PyObject *c_memory(PyObject *self, PyObject *none)
 	return Py_BuildValue("(KK)", space_used(), watch.allowance);
 }
 
+/* None: nothing within the time, or a notice was taken. */
+static PyObject *c_next(PyObject *self, PyObject *args)
+{
+	int timeout_ms;
+	struct frame f;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "i", &timeout_ms))
+		return NULL;
+	int got = stream ? nursery_next(stream, timeout_ms, &f) : -1;
+	if (got < 0)
+		_exit(0); /* nobody is there to hear more */
+	if (got == 0)
+		Py_RETURN_NONE;
+	return Py_BuildValue("(y#y#)", f.json, (Py_ssize_t)f.json_len, (const char *)f.blob,
+	                     (Py_ssize_t)f.blob_len);
+}
+
+static PyObject *c_notice(PyObject *self, PyObject *args)
+{
+	const char *json;
+	Py_ssize_t json_len;
+	Py_buffer blob;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "y#y*", &json, &json_len, &blob))
+		return NULL;
+	int told =
+		stream ? nursery_notice(stream, json, (size_t)json_len, blob.buf, (size_t)blob.len)
+		       : -1;
+	PyBuffer_Release(&blob);
+	return PyBool_FromLong(told == 1);
+}
+
+static PyObject *c_idle(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	if (!stream || nursery_idle(stream) < 0)
+		_exit(0);
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef c_methods[] = {
+	{ "idle", c_idle, METH_NOARGS, "all that came is used" },
+	{ "next", c_next, METH_VARARGS, "what a watched program's owner says next: JSON, bytes" },
+	{ "notice", c_notice, METH_VARARGS, "tells the owner: JSON, bytes; False: not now" },
 	{ "refusals", c_refusals, METH_NOARGS, "system calls refused so far, by name" },
 	{ "statements", c_statements, METH_VARARGS, "last lines of the top-level statements" },
 	{ "memory", c_memory, METH_NOARGS, "bytes used beyond the warm image, and allowed" },
@@ -323,13 +372,23 @@ static void load_gl_stubs(const char *dir)
 	}
 }
 
+static PyObject *load_module(const char *name, const char *file, const unsigned char *text)
+{
+	PyObject *code = Py_CompileString((const char *)text, file, Py_file_input);
+	PyObject *module = code ? PyImport_ExecCodeModule(name, code) : NULL;
+
+	Py_XDECREF(code);
+	return module;
+}
+
 static int load_builder(struct err *e)
 {
-	PyObject *code = Py_CompileString((const char *)builder_py, "builder.py", Py_file_input);
+	PyObject *watching;
 
-	builder = code ? PyImport_ExecCodeModule("cadforge_builder", code) : NULL;
-	Py_XDECREF(code);
-	PyObject *c = builder ? PyModule_Create(&c_module) : NULL;
+	builder = load_module("cadforge_builder", "builder.py", builder_py);
+	watching = builder ? load_module("cadforge_watch", "watch.py", watch_py) : NULL;
+	Py_XDECREF(watching); /* sys.modules has it */
+	PyObject *c = watching ? PyModule_Create(&c_module) : NULL;
 	PyObject *ok = c ? PyObject_CallMethod(builder, "begin", "O", c) : NULL;
 	Py_XDECREF(c);
 	Py_XDECREF(ok);
@@ -443,6 +502,11 @@ void python_watch(int place_fd, unsigned long long memory_bytes)
 	handlers_install();
 }
 
+void python_stream(const struct nursery_io *io)
+{
+	stream = io;
+}
+
 static void add_view(struct buf *out, PyObject *o)
 {
 	Py_buffer view;
@@ -458,7 +522,7 @@ static void add_view(struct buf *out, PyObject *o)
 int python_run(enum python_job kind, const char *request, size_t request_len, const void *blob,
                size_t blob_len, struct buf *json, struct buf *out)
 {
-	static const char *const names[] = { "build", "facts", "convert" };
+	static const char *const names[] = { "build", "facts", "convert", "watch" };
 	PyObject *r = PyObject_CallMethod(builder, "job", "sy#y#", names[kind], request,
 	                                  (Py_ssize_t)request_len, (const char *)blob,
 	                                  (Py_ssize_t)blob_len);

@@ -36,7 +36,12 @@ void python_settle(void);
  * last. */
 bool python_rehearse(int step);
 
-enum python_job { PYTHON_BUILD, PYTHON_FACTS, PYTHON_CONVERT };
+enum python_job { PYTHON_BUILD, PYTHON_FACTS, PYTHON_CONVERT, PYTHON_WATCH };
+
+/* Where a watched program comes from, and where it is told of (nursery_next() and the like). Set
+ * before python_run(PYTHON_WATCH); borrowed. */
+struct nursery_io;
+void python_stream(const struct nursery_io *io);
 
 /* What the child tells when it is ended from outside goes to @place_fd as one line of words
  * "name=number": line and module (line of the innermost frame of the program, and of its top

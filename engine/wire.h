@@ -16,6 +16,12 @@ enum wire_type {
 	                   * names:true: what exists   in CadQuery (gpu/guard.h), no program */
 	WIRE_CONVERT = 3, /* json: {to:"step"|"brep"|"mesh", wall_s, cpu_s, memory_mib, linear,
 	                     angular}; blob: binary BREP, or STEP text */
+	WIRE_WATCH = 8, /* json: as BUILD; blob: the program as far as it is written. Its top-level
+	                 * statements are executed as they close; NOTICEs tell how far it is, and
+	                 * RESULT comes when one fails or the end is reached. It takes no place
+	                 * among the jobs that run at once; at most 4 */
+	WIRE_MORE = 9,  /* json: {shape:bool, end:bool}; blob: more of a watched program. shape: one
+	                 * NOTICE may bring the shape; end: that was all of it */
 	/* cadforge -> scorer */
 	WIRE_SCORE =
 		4,          /* json: {format:"brep"|"stl"|"glb"|"meshed", geometry:bool,
@@ -39,15 +45,19 @@ enum wire_type {
 	                  * which it exits with 3 */
 	WIRE_LOG = 17,   /* json: {stream:"stdout"|"stderr"}; blob: bytes as printed, not cleaned */
 	WIRE_RESULT = 18, /* what came of the job; keys below */
+	WIRE_NOTICE = 19, /* of WATCH. json: {statements, line, name, name_line, shape_name,
+	                   * shape_line, facts:{numbers:{...}, functions_used, nodes, statements}},
+	                   * each left out when it is not known; blob: binary BREP or nothing */
 };
 
 /*
  * RESULT of BUILD: {ok, cause, exception|null, error|null, line|null, column|null, source|null,
  *   limit:{name,limit,used}|null, statements_done, statements_all, seconds, cpu_s, peak_mib,
  * log_bytes, log_dropped, refused:{syscall:count,...}, traceback|null, facts:{...}|null}; blob:
- * binary BREP when ok. RESULT of FACTS: {facts:{...}|null, error|null, ...}. RESULT of CONVERT:
- * {ok, error|null, seconds}; blob: the converted file. RESULT of SCORE: {ok,
- * cause:"ok"|"bad_input"|"wall_limit"|"memory_limit"|"shape_limit"|"empty_shape"|"crash"|
+ * binary BREP when ok. RESULT of WATCH: the same, ok when all of it was executed, without blob and
+ * facts, and with statements_all = statements_done. RESULT of FACTS: {facts:{...}|null, error|null,
+ * ...}. RESULT of CONVERT: {ok, error|null, seconds}; blob: the converted file. RESULT of SCORE:
+ * {ok, cause:"ok"|"bad_input"|"wall_limit"|"memory_limit"|"shape_limit"|"empty_shape"|"crash"|
  *   "cancelled", error|null, limit|null, geometry:{...}|null, figures:{...}|null, exact:{...}|null,
  * seconds:{read,measure,mesh,score}, exports:[{format,bytes},...]}; blob: the exports one after the
  * other, in that order.
