@@ -24,7 +24,10 @@ struct screen_state {
 	bool show_code;        /* d: the program instead of the diff */
 	bool show_prompt;      /* p */
 	bool show_score;       /* v: the whole score */
+	bool show_image;       /* i: a picture has the place that it shares */
 	int column;            /* a group's member, Compare's column */
+	int scroll;            /* rows of what scrolls without being a list or a text */
+	int shown;             /* the view's turn, class, ... that the selection followed last */
 	int alternative;       /* certainty: of the token at the cursor */
 	int side;              /* two columns: the pane that last had the place several share */
 	enum ui_image_mode image_mode; /* ui sets it: what this terminal gets */

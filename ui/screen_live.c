@@ -9,32 +9,15 @@
 #include <string.h>
 
 #include "ui/bars.h"
-#include "ui/certainty.h"
 #include "ui/layout.h"
+#include "ui/parts.h"
 #include "ui/screen.h"
 
-enum { CODE, REWARD, LOG, PREVIEW, TURNS, CHECKS, N_PANES, THINKING = 6, CERTAIN = 7 };
+enum { CODE, REWARD, LOG, PREVIEW, TURNS, CHECKS, N_PANES };
 
 static const char *const pane_names[] = {
 	"Code", "Reward", "Log", "Preview", "Turns", "Checks",
 };
-
-static struct rect inside(struct rect r)
-{
-	return r.w < 2 || r.h < 2 ? (struct rect){ r.x, r.y, 0, 0 }
-	                          : (struct rect){ r.x + 1, r.y + 1, r.w - 2, r.h - 2 };
-}
-
-/* One blank cell beside the borders. */
-static struct rect padded(struct rect r)
-{
-	r = inside(r);
-	if (r.w > 4) {
-		r.x++;
-		r.w -= 2;
-	}
-	return r;
-}
 
 /* ---- which pane stands where ---- */
 
@@ -89,163 +72,6 @@ static void places(const struct screen_state *s, const struct view *v, struct re
 	out[TURNS] = middle;
 	out[PREVIEW] = pane_take_top(&right, out[REWARD].h);
 	out[CHECKS] = right;
-}
-
-/* ---- words ---- */
-
-/* Broken at blanks, from the top of @r; rows used. */
-static int say(struct canvas *c, struct rect r, enum role role, const char *text)
-{
-	int rows = 0;
-
-	while (text && *text && rows < r.h && r.w > 0) {
-		size_t len = strcspn(text, "\n"), whole = len;
-
-		while (text_width(text, len) > r.w) {
-			size_t cut = len;
-
-			while (cut > 0 && text[cut - 1] != ' ')
-				cut--;
-			if (cut < 2)
-				break;
-			len = cut - 1;
-		}
-		draw_text(c, r.x, r.y + rows++, r.w, role, text, len);
-		text += len == whole && text[len] == '\n' ? len + 1 : len;
-		text += strspn(text, " ");
-	}
-	return rows;
-}
-
-/* ---- Code ---- */
-
-static const struct view_text *code_text(const struct view_live *l)
-{
-	return l->code.len || !l->answer.len ? &l->code : &l->answer;
-}
-
-/* The text whose tokens are known. */
-static const struct view_text *certain_text(const struct view_live *l)
-{
-	return l->code.n_tokens || !l->answer.n_tokens ? code_text(l) : &l->answer;
-}
-
-static void code_title(const struct view_live *l, const char *word, char *out, size_t size)
-{
-	int turn = l->code_turn ? l->code_turn : l->turn, n;
-
-	n = snprintf(out, size, "%s%s%s", word, l->task ? "  " : "", l->task ? l->task : "");
-	if (turn > 0 && n > 0 && (size_t)n < size)
-		snprintf(out + n, size - (size_t)n, "  turn %d", turn);
-}
-
-/* What stands there before there is code. */
-static void nothing_yet(struct canvas *c, struct rect r, const struct view_live *l)
-{
-	char text[160];
-	int row;
-
-	r.y += r.h > 6;
-	r.h -= r.h > 6;
-	if (l->why_not) {
-		say(c, r, ROLE_NORMAL, l->why_not);
-		return;
-	}
-	if (l->phase == LIVE_GENERATE) {
-		snprintf(text, sizeof text, "%s",
-		         l->thinking.len ? "it thinks; the program comes after"
-		                         : "the prompt is being read; nothing has come yet");
-		say(c, r, ROLE_FAINT, text);
-		return;
-	}
-	if (!l->task) {
-		say(c, r, ROLE_NORMAL,
-		    "No task is open. Choose one on the first screen (1), Enter opens it.");
-		return;
-	}
-	row = say(c, r, ROLE_NORMAL, "Nothing has been generated for this task here.");
-	if (row < r.h) {
-		r.y += row;
-		r.h -= row;
-		snprintf(text, sizeof text, "Enter: %s", l->next ? l->next : "start");
-		say(c, r, ROLE_FAINT, text);
-	}
-}
-
-static void rule(struct canvas *c, struct rect r, int y)
-{
-	for (int i = 0; i < r.w; i++)
-		draw_sign(c, r.x + i, y, ROLE_FAINT, "─", '-');
-}
-
-/* The thinking, folded to a line or open above the program; takes its rows off @r. */
-static void thinking_draw(struct screen_state *s, const struct view_live *l, struct canvas *c,
-                          struct rect *r)
-{
-	const struct view_text *t = &l->thinking;
-	char n[32];
-	struct rect top;
-
-	if (!t->len)
-		return;
-	if (!s->think) {
-		/* a line of a small pane is not spent on what is over */
-		if (r->h >= 8 && (t->streaming || r->h >= 24 || !code_text(l)->len)) {
-			top = rect_take_top(r, 1);
-			draw_f(c, top.x, top.y, top.w, t->streaming ? ROLE_RUN : ROLE_FAINT,
-			       "%s %s characters (t shows them)",
-			       t->streaming ? "thinking," : "thought,",
-			       count_text(n, (int64_t)t->len));
-		}
-		return;
-	}
-	top = rect_take_top(r, code_text(l)->len ? (r->h * 2 + 3) / 5 : r->h - 1);
-	if (top.h < 2)
-		return;
-	draw_f(c, top.x, top.y, top.w, ROLE_TITLE, "thinking, %s characters (t folds them)",
-	       count_text(n, (int64_t)t->len));
-	s->texts[THINKING].wrap = true;
-	text_draw(&s->texts[THINKING], c, (struct rect){ top.x, top.y + 1, top.w, top.h - 2 }, t,
-	          false);
-	rule(c, top, top.y + top.h - 1);
-}
-
-static void code_draw(struct screen_state *s, const struct view *v, struct canvas *c,
-                      struct rect at, bool focused, bool wide)
-{
-	const struct view_live *l = &v->live;
-	const struct view_text *t = code_text(l);
-	struct text_pane *p = &s->texts[CODE];
-	struct rect r = padded(at);
-	char title[200], fact[80], place[40];
-
-	if (s->certainty) {
-		code_title(l, "Certainty", title, sizeof title);
-		draw_pane(c, at, title, "n next unsure  u leave", focused);
-		certainty_draw(&s->texts[CERTAIN], s->alternative, c, r, certain_text(l));
-		return;
-	}
-	thinking_draw(s, l, c, &r);
-	if (l->early && t->streaming && r.h > 3) {
-		struct rect row = rect_take_bottom(&r, 1);
-
-		draw_f(c, row.x, row.y, row.w, ROLE_BAD, "%s so far: %s",
-		       mark_sign(MARK_FAILED, c->ascii), l->early);
-	}
-	p->numbers = r.w >= 60;
-	if (t->len)
-		text_draw(p, c, r, t, focused);
-	else if (r.h > 0)
-		nothing_yet(c, r, l);
-	text_fact(p, place);
-	if (!t->len)
-		fact[0] = 0;
-	else if (t->streaming && p->follow)
-		snprintf(fact, sizeof fact, wide ? "following  line %d" : "following", p->n_lines);
-	else
-		snprintf(fact, sizeof fact, "%s", place);
-	code_title(l, t == &l->answer ? "Answer" : "Code", title, sizeof title);
-	draw_pane(c, at, title, fact, focused);
 }
 
 /* ---- a group ---- */
@@ -320,7 +146,7 @@ static void group_draw(struct screen_state *s, const struct view *v, struct canv
                        struct rect at, bool focused)
 {
 	const struct view_live *l = &v->live;
-	struct rect r = padded(at);
+	struct rect r = part_padded(at);
 	char title[200], fact[64], best[16] = "";
 	int here = member_clamped(s, l), built = 0, over = 0, fit = r.w / 30, from, w;
 
@@ -332,11 +158,11 @@ static void group_draw(struct screen_state *s, const struct view *v, struct canv
 		if (m->best)
 			figure_text(best, m->reward);
 	}
-	snprintf(title, sizeof title, "Group of %d", l->n_group);
-	code_title(l, title, title + 32, sizeof title - 32);
+	snprintf(title, sizeof title, "Group of %d%s%s", l->n_group, l->task ? "  " : "",
+	         l->task ? l->task : "");
 	snprintf(fact, sizeof fact, "%d of %d over, %d built%s%s", over, l->n_group, built,
 	         *best ? ", best " : "", best);
-	draw_pane(c, at, title + 32, fact, focused);
+	draw_pane(c, at, title, fact, focused);
 	if (r.h < 3 || r.w < 14)
 		return;
 	fit = fit < 1 ? 1 : fit > l->n_group ? l->n_group : fit;
@@ -349,7 +175,7 @@ static void group_draw(struct screen_state *s, const struct view *v, struct canv
 			member_brief(c, r.x + i % per * 14, r.y + i / per, &l->group[i], i == here);
 		r.y += rows;
 		r.h -= rows;
-		rule(c, r, r.y);
+		part_rule(c, r, r.y);
 		r.y++;
 		r.h--;
 	}
@@ -382,10 +208,10 @@ static void reward_draw(const struct view *v, struct canvas *c, struct rect at, 
 		         r.w >= 43 && k->profile ? k->profile : "");
 	draw_pane(c, at, "Reward", fact, focused);
 	if (k->n_terms == 0 && !isfinite(k->total)) {
-		r = padded(at);
+		r = part_padded(at);
 		r.y += r.h > 4;
 		r.h -= r.h > 4;
-		say(c, r, ROLE_FAINT, "No score yet: it comes with the first build.");
+		part_say(c, r, ROLE_FAINT, "No score yet: it comes with the first build.");
 		return;
 	}
 	bars_score(c, r, k);
@@ -396,20 +222,20 @@ static void log_draw(struct screen_state *s, const struct view *v, struct canvas
 {
 	const struct view_live *l = &v->live;
 	struct text_pane *p = &s->texts[LOG];
-	struct rect r = padded(at);
+	struct rect r = part_padded(at);
 	char title[64] = "Build log", fact[160], place[40];
 	int turn = l->log_turn;
 
 	if (turn > 0)
 		snprintf(title, sizeof title, "Build log  turn %d", turn);
 	if (!l->log.len && l->why_not_build)
-		say(c, r, ROLE_NORMAL, l->why_not_build);
+		part_say(c, r, ROLE_NORMAL, l->why_not_build);
 	else if (!l->log.len && r.h > 0)
-		say(c, r, ROLE_FAINT,
-		    l->phase == LIVE_BUILD
-		            ? "building ..."
-		            : "Nothing was built yet: the program is built when it is "
-		              "complete, or with b.");
+		part_say(c, r, ROLE_FAINT,
+		         l->phase == LIVE_BUILD
+		                 ? "building ..."
+		                 : "Nothing was built yet: the program is built when it is "
+		                   "complete, or with b.");
 	else {
 		text_draw(p, c, r, &l->log, focused);
 		/* what is left below the last line: the checks, which are why one reads a log */
@@ -428,7 +254,7 @@ static void log_draw(struct screen_state *s, const struct view *v, struct canvas
 /* The picture's cells in its pane: what is left by the words below it. */
 static struct rect image_cells(struct rect at)
 {
-	struct rect r = inside(at);
+	struct rect r = part_inside(at);
 
 	if (r.h > 3)
 		r.h -= r.h >= 15 ? 2 : 1;
@@ -439,7 +265,7 @@ static void preview_draw(struct screen_state *s, const struct view *v, struct ca
                          struct rect at, bool focused)
 {
 	const struct view_live *l = &v->live;
-	struct rect r = image_cells(at), in = inside(at);
+	struct rect r = image_cells(at), in = part_inside(at);
 	char title[120], fact[64];
 
 	snprintf(title, sizeof title, "Preview%s%s", l->image_of ? "  " : "",
@@ -497,7 +323,7 @@ static void turns_draw(struct screen_state *s, const struct view *v, struct canv
 {
 	const struct view_live *l = &v->live;
 	struct list_source source = turn_source(v);
-	struct rect r = padded(at);
+	struct rect r = part_padded(at);
 	char fact[40] = "";
 
 	if (l->episode > 0)
@@ -529,7 +355,7 @@ static void checks_draw(struct screen_state *s, const struct view *v, struct can
                         struct rect at, bool focused)
 {
 	const struct view_score *k = &v->live.score;
-	struct rect r = padded(at);
+	struct rect r = part_padded(at);
 	char fact[64] = "";
 	int all;
 
@@ -538,8 +364,8 @@ static void checks_draw(struct screen_state *s, const struct view *v, struct can
 		         k->turn);
 	draw_pane(c, at, "Checks", fact, focused);
 	if (!k->n_checks && !k->n_facts) {
-		say(c, r, ROLE_FAINT,
-		    "What the task asks for is measured on the solid, once one is built.");
+		part_say(c, r, ROLE_FAINT,
+		         "What the task asks for is measured on the solid, once one is built.");
 		return;
 	}
 	if (r.h > k->n_checks + k->n_facts + 4)
@@ -559,8 +385,6 @@ static void live_draw(struct screen_state *s, const struct view *v, struct canva
 
 	if (shares(s->focus))
 		s->side = s->focus;
-	if (!s->certainty)
-		s->texts[CERTAIN].token = -1;
 	places(s, v, r, at);
 	if (kind == LAYOUT_ONE && !s->zoom)
 		layout_tabs(c, &tabs, pane_names, N_PANES, s->focus);
@@ -576,7 +400,7 @@ static void live_draw(struct screen_state *s, const struct view *v, struct canva
 			if (group_shown(&v->live) && !s->certainty)
 				group_draw(s, v, c, at[i], focused);
 			else
-				code_draw(s, v, c, at[i], focused, kind == LAYOUT_THREE);
+				part_code(s, CODE, &v->live, c, at[i], focused);
 			break;
 		case REWARD:
 			reward_draw(v, c, at[i], focused);
@@ -735,26 +559,8 @@ static bool group_key(struct screen_state *s, const struct view_live *l, struct 
 	case KEYS_RIGHT:
 		s->column += s->column < l->n_group - 1;
 		break;
-	case KEYS_UP:
-		s->scroll -= s->scroll > 0;
-		return true;
-	case KEYS_DOWN:
-		s->scroll++;
-		return true;
-	case KEYS_HALF_UP:
-	case KEYS_PAGE_UP:
-		s->scroll = s->scroll > 10 ? s->scroll - 10 : 0;
-		return true;
-	case KEYS_HALF_DOWN:
-	case KEYS_PAGE_DOWN:
-	case ' ':
-		s->scroll += 10;
-		return true;
-	case KEYS_HOME:
-		s->scroll = 0;
-		return true;
 	default:
-		return false;
+		return part_scroll(&s->scroll, k);
 	}
 	if (s->column != was)
 		*out = (struct intent){ .kind = INTENT_SELECT,
@@ -763,65 +569,19 @@ static bool group_key(struct screen_state *s, const struct view_live *l, struct 
 	return true;
 }
 
-static bool checks_key(struct screen_state *s, struct key k)
-{
-	switch (k.code) {
-	case KEYS_UP:
-		s->scroll -= s->scroll > 0;
-		return true;
-	case KEYS_DOWN:
-		s->scroll++;
-		return true;
-	case KEYS_HOME:
-		s->scroll = 0;
-		return true;
-	case KEYS_END:
-		s->scroll = 1 << 20;
-		return true;
-	case KEYS_HALF_UP:
-	case KEYS_PAGE_UP:
-		s->scroll = s->scroll > 8 ? s->scroll - 8 : 0;
-		return true;
-	case KEYS_HALF_DOWN:
-	case KEYS_PAGE_DOWN:
-	case ' ':
-		s->scroll += 8;
-		return true;
-	default:
-		return false;
-	}
-}
-
 static bool live_key(struct screen_state *s, const struct view *v, struct key k, struct intent *out)
 {
 	const struct view_live *l = &v->live;
 
-	if (s->certainty) {
-		if (k.code == KEYS_ESC || k.code == KEYS_CERTAINTY) {
-			s->certainty = false;
-			return true;
-		}
-		if (s->focus == CODE &&
-		    certainty_key(&s->texts[CERTAIN], &s->alternative, k, certain_text(l), out))
-			return true;
-	}
-	if (k.code == KEYS_CERTAINTY) {
-		s->certainty = true;
+	if (k.code == KEYS_CERTAINTY && !s->certainty)
 		s->focus = CODE;
-		s->alternative = 0;
-		return true;
-	}
-	if (k.code == KEYS_THINK) {
-		s->think = !s->think;
-		return true;
-	}
+	if (k.code == KEYS_CERTAINTY || k.code == KEYS_THINK)
+		return part_code_key(s, CODE, l, k, out);
 	switch (s->focus) {
 	case CODE:
-		if (group_shown(l))
+		if (group_shown(l) && !s->certainty)
 			return group_key(s, l, k, out);
-		if (s->think && l->thinking.len)
-			return text_key(&s->texts[THINKING], k, &l->thinking);
-		return text_key(&s->texts[CODE], k, code_text(l));
+		return part_code_key(s, CODE, l, k, out);
 	case LOG:
 		return text_key(&s->texts[LOG], k, &l->log);
 	case TURNS: {
@@ -837,7 +597,7 @@ static bool live_key(struct screen_state *s, const struct view *v, struct key k,
 		return true;
 	}
 	case CHECKS:
-		return checks_key(s, k);
+		return part_scroll(&s->scroll, k);
 	default:
 		return false;
 	}
@@ -883,7 +643,7 @@ static void live_select(struct screen_state *s, int64_t id)
 
 static const struct view_text *live_text(const struct screen_state *s, const struct view *v)
 {
-	return s->focus == CODE ? code_text(&v->live) : s->focus == LOG ? &v->live.log : NULL;
+	return s->focus == CODE ? part_text(&v->live) : s->focus == LOG ? &v->live.log : NULL;
 }
 
 const struct screen screen_live = {
