@@ -170,6 +170,28 @@ struct shape_report {
 };
 void shape_report_release(struct shape_report *r);
 
+/* How far a program is that is executed while it is being written. Texts are clean; all of it is
+ * borrowed for the call. */
+struct watch_sight {
+	int statements, line; /* executed, at top level; where the last of them ends */
+	const char *name;     /* bound last to a Workplane, Shape, Assembly or list of such; NULL */
+	int name_line;
+	/* its shape, as binary BREP, when it was asked for; NULL */
+	const char *shape_name;
+	int shape_line;
+	const void *brep;
+	size_t brep_len;
+	/* {"numbers": {"total", "counted", "named", "named_used"}, "functions_used", "nodes",
+	 * "statements"} of what was executed (exact_edits_from_facts() reads it), or NULL */
+	const cJSON *facts;
+	/* NULL while it goes on. What ended it: @ok when all was executed, else the first error,
+	 * or the limit that it hit; CAUSE_BUILDER_LOST: nothing was found out, it may be watched
+	 * again */
+	const struct build *over;
+	int cut_line; /* with an error: a text that ends with this line has the same; 0: not known
+	               */
+};
+
 /* Called from engine_step(). What they are given is the engine's again after the call, but they may
  * take the members that own memory by zeroing them. */
 struct engine_ops {
@@ -182,6 +204,8 @@ struct engine_ops {
 	void (*facts)(void *ctx, uint32_t job, cJSON *facts, const char *error);
 	void (*converted)(void *ctx, uint32_t job, const void *bytes, size_t len,
 	                  const char *error);
+	/* of engine_watch_begin() */
+	void (*watched)(void *ctx, uint32_t job, const struct watch_sight *w);
 	/* of engine_prepare(): the prepared reference, or NULL with why */
 	void (*prepared)(void *ctx, uint32_t job, const void *blob, size_t len, const char *error);
 };
@@ -196,6 +220,19 @@ int engine_warm_scorer(struct engine *en, struct err *e);
 
 /* Each queues a job, writes its number (never 0) to @job, and returns 0, or -1 with @e. */
 int engine_build(struct engine *en, const struct build_request *r, uint32_t *job, struct err *e);
+/* Executes a program while it is being written, jailed as a build is: @r->program is as much of it
+ * as there is. Each top-level statement is executed as soon as it is closed; the first error ends
+ * it, and ops.watched tells. r->limits.wall_s counts only while there is something to execute. At
+ * most four at once, beside the jobs that run. What it finds is for people to see early: the build
+ * that counts is always another. */
+int engine_watch_begin(struct engine *en, const struct build_request *r, uint32_t *job,
+                       struct err *e);
+/* More of it; any bytes. Of a job that is over nothing happens, here and below. */
+void engine_watch_text(struct engine *en, uint32_t job, const char *text, size_t len);
+/* Asks once for the newest shape, now or when there is one that was not given yet. */
+void engine_watch_shape(struct engine *en, uint32_t job);
+/* That was all of it. (engine_cancel() ends it at once.) */
+void engine_watch_end(struct engine *en, uint32_t job);
 int engine_facts(struct engine *en, const char *program, size_t len, uint32_t *job, struct err *e);
 /* What exists in CadQuery: ops.facts gets {"cadquery": version, "module": [names], "classes":
  * {"Workplane": {name: "Workplane"|"Sketch"|null, ...}, "Sketch": ...}}, null where it isn't said
@@ -222,7 +259,7 @@ int engine_timeout_ms(struct engine *en);
 int engine_step(struct engine *en, struct err *e);
 /* poll and step once, waiting at most @timeout_ms (-1: until something happens). */
 int engine_wait(struct engine *en, int timeout_ms, struct err *e);
-int engine_jobs(const struct engine *en); /* in flight */
+int engine_jobs(const struct engine *en); /* in flight; what is watched is not counted */
 
 /* What the two programs said when they were ready ({program, pid, seconds, versions, jail}); NULL
  * before. Borrowed. */

@@ -59,6 +59,7 @@ struct job {
 	struct measuring *whole; /* or NULL */
 	enum part part;
 	struct buf frame; /* as sent */
+	struct buf more;  /* frames that follow it, of a watched program that was not sent yet */
 	int losses;
 	bool sent, cancelled, prepare;
 	double limit_s;
@@ -131,6 +132,7 @@ void shape_report_release(struct shape_report *r)
 static void job_free(struct job *j)
 {
 	buf_release(&j->frame);
+	buf_release(&j->more);
 	buf_release(&j->log);
 	buf_release(&j->log_partial[0]);
 	buf_release(&j->log_partial[1]);
@@ -262,51 +264,105 @@ static void read_limit(struct limit_hit *l, const cJSON *o)
 
 /* ---- what came back ---- */
 
-static void job_built(struct engine *en, struct job *j, const struct frame *f, const char *lost)
+/* The report on a program, of which log and blob are not part. */
+static struct build build_of(const struct job *j, const struct frame *f, const char *lost)
 {
 	struct build b = { .cause = CAUSE_BUILDER_LOST, .dialect = j->dialect };
 	struct err e = { 0 };
 	cJSON *o = f ? json_parse(f->json, f->json_len, &e) : NULL;
 
 	b.limit.limit = b.limit.used = NAN;
-	if (o) {
-		const char *cause = json_string_or(o, "cause", "");
-		b.ok = json_bool_or(o, "ok", false);
-		if (build_cause_parse(cause, &b.cause) < 0)
-			b.cause = CAUSE_CRASH;
-		if (b.ok != (b.cause == CAUSE_OK)) { /* only a forged reply says such a thing */
-			b.ok = false;
-			b.cause = CAUSE_CRASH;
-		}
-		b.error = clean_text(o, "error");
-		b.exception = clean_text(o, "exception");
-		b.source = clean_text(o, "source");
-		b.traceback = clean(json_string_or(o, "traceback", NULL), true);
-		b.line = (int)bounded(o, "line", 1e9);
-		b.column = (int)bounded(o, "column", 1e9);
-		b.statements_done = (int)bounded(o, "statements_done", 1e9);
-		b.statements_all = (int)bounded(o, "statements_all", 1e9);
-		b.seconds = bounded(o, "seconds", 1e6);
-		b.cpu_s = bounded(o, "cpu_s", 1e6);
-		b.peak_mib = bounded(o, "peak_mib", 1e9);
-		b.log_bytes = (long long)bounded(o, "log_bytes", 1e15);
-		b.log_dropped = (long long)bounded(o, "log_dropped", 1e15);
-		b.no_triangles = json_bool_or(o, "no_triangles", false);
-		read_limit(&b.limit, o);
-		b.facts = take_tree(o, "facts");
-		b.refused = take_refused(o);
-		if (b.ok)
-			buf_add(&b.brep, f->blob, f->blob_len);
-		cJSON_Delete(o);
-	} else {
+	if (!o) {
 		b.error = copy(lost ? lost : e.text);
+		return b;
 	}
+	const char *cause = json_string_or(o, "cause", "");
+	b.ok = json_bool_or(o, "ok", false);
+	if (build_cause_parse(cause, &b.cause) < 0)
+		b.cause = CAUSE_CRASH;
+	if (b.ok != (b.cause == CAUSE_OK)) { /* only a forged reply says such a thing */
+		b.ok = false;
+		b.cause = CAUSE_CRASH;
+	}
+	b.error = clean_text(o, "error");
+	b.exception = clean_text(o, "exception");
+	b.source = clean_text(o, "source");
+	b.traceback = clean(json_string_or(o, "traceback", NULL), true);
+	b.line = (int)bounded(o, "line", 1e9);
+	b.column = (int)bounded(o, "column", 1e9);
+	b.statements_done = (int)bounded(o, "statements_done", 1e9);
+	b.statements_all = (int)bounded(o, "statements_all", 1e9);
+	b.seconds = bounded(o, "seconds", 1e6);
+	b.cpu_s = bounded(o, "cpu_s", 1e6);
+	b.peak_mib = bounded(o, "peak_mib", 1e9);
+	b.log_bytes = (long long)bounded(o, "log_bytes", 1e15);
+	b.log_dropped = (long long)bounded(o, "log_dropped", 1e15);
+	b.no_triangles = json_bool_or(o, "no_triangles", false);
+	read_limit(&b.limit, o);
+	b.facts = take_tree(o, "facts");
+	b.refused = take_refused(o);
+	cJSON_Delete(o);
+	return b;
+}
+
+static void job_built(struct engine *en, struct job *j, const struct frame *f, const char *lost)
+{
+	struct build b = build_of(j, f, lost);
+
+	if (b.ok)
+		buf_add(&b.brep, f->blob, f->blob_len);
 	for (int i = 0; i < 2; i++)
 		utf8_clean(&j->log, buf_str(&j->log_partial[i]), j->log_partial[i].len);
 	b.log = j->log;
 	j->log = (struct buf){ 0 };
 	en->ops.built(en->ops.ctx, j->id, &b);
 	build_release(&b);
+}
+
+static void job_watched(struct engine *en, const struct job *j, const struct frame *f,
+                        const char *lost)
+{
+	struct build b = build_of(j, f, lost);
+	struct watch_sight w = { .over = &b, .statements = b.statements_done };
+	struct err e = { 0 };
+	cJSON *o = f ? json_parse(f->json, f->json_len, &e) : NULL;
+
+	w.cut_line = (int)bounded(o, "cut_line", 1e9);
+	cJSON_Delete(o);
+	if (en->ops.watched)
+		en->ops.watched(en->ops.ctx, j->id, &w);
+	build_release(&b);
+}
+
+/* A notice on a watched program. */
+static void job_seen(struct engine *en, const struct job *j, const struct frame *f)
+{
+	struct err e = { 0 };
+	cJSON *o = json_parse(f->json, f->json_len, &e);
+
+	if (!o || j->cancelled || j->type != WIRE_WATCH) {
+		cJSON_Delete(o);
+		return;
+	}
+	char *name = clean_text(o, "name"), *shape_name = clean_text(o, "shape_name");
+	cJSON *facts = take_tree(o, "facts");
+	struct watch_sight w = {
+		.statements = (int)bounded(o, "statements", 1e9),
+		.line = (int)bounded(o, "line", 1e9),
+		.name = name,
+		.name_line = (int)bounded(o, "name_line", 1e9),
+		.shape_name = f->blob_len ? shape_name : NULL,
+		.shape_line = (int)bounded(o, "shape_line", 1e9),
+		.brep = f->blob_len ? f->blob : NULL,
+		.brep_len = f->blob_len,
+		.facts = facts,
+	};
+	if (en->ops.watched)
+		en->ops.watched(en->ops.ctx, j->id, &w);
+	cJSON_Delete(facts);
+	cJSON_Delete(o);
+	free(name);
+	free(shape_name);
 }
 
 /* The exact profiles' figures, when they are such: a child speaks of its own shape alone, but what
@@ -526,6 +582,9 @@ static void job_answer(struct engine *en, struct job *j, const struct frame *f, 
 	case WIRE_BUILD:
 		job_built(en, j, f, lost);
 		break;
+	case WIRE_WATCH:
+		job_watched(en, j, f, lost);
+		break;
 	case WIRE_SCORE:
 		if (j->prepare)
 			job_prepared(en, j, f, lost);
@@ -678,7 +737,7 @@ static void program_send_waiting(struct engine *en, struct program *p)
 	bool suspects = false, flying = false;
 	for (const struct job *j = p->first; j; j = j->next) {
 		suspects |= j->losses > 0;
-		flying |= j->sent;
+		flying |= j->sent && j->type != WIRE_WATCH;
 	}
 	for (struct job *j = p->first; j; j = j->next) {
 		if (j->sent)
@@ -686,7 +745,10 @@ static void program_send_waiting(struct engine *en, struct program *p)
 		if (suspects && flying)
 			break;
 		buf_add(&p->out, j->frame.data, j->frame.len);
-		j->sent = flying = true;
+		buf_add(&p->out, j->more.data, j->more.len);
+		buf_release(&j->more);
+		j->sent = true;
+		flying |= j->type != WIRE_WATCH;
 	}
 }
 
@@ -778,7 +840,9 @@ static int program_lost(struct engine *en, struct program *p, const char *why, b
 	struct job *gone = NULL, **gone_last = &gone;
 	for (struct job **at = &p->first; *at;) {
 		struct job *j = *at;
-		if (!j->sent || !read_jobs || ++j->losses < 2) {
+		/* what a watched program had come to is lost with it; its owner has the text */
+		bool again = j->type != WIRE_WATCH && (!read_jobs || ++j->losses < 2);
+		if (!j->sent || again) {
 			j->sent = false;
 			buf_clear(&j->log);
 			buf_clear(&j->log_partial[0]);
@@ -802,7 +866,9 @@ static int program_lost(struct engine *en, struct program *p, const char *why, b
 		gone = j->next;
 		snprintf(
 			text, sizeof(text),
-			"%s was lost twice under this job (%s%s%s): this says nothing of the program",
+			j->type == WIRE_WATCH
+				? "%s was lost while it watched this program (%s%s%s)"
+				: "%s was lost twice under this job (%s%s%s): this says nothing of the program",
 			p->name, why, how[0] ? ", " : "", how);
 		job_answer(en, j, NULL, text);
 	}
@@ -843,6 +909,10 @@ static int program_frame(struct engine *en, struct program *p, const struct fram
 		if (at)
 			job_log(en, *at, f);
 		return 0;
+	case WIRE_NOTICE:
+		if (at)
+			job_seen(en, *at, f);
+		return 0;
 	case WIRE_RESULT:
 		if (at) {
 			/* what the reader holds stays valid while the callback queues further jobs
@@ -856,7 +926,7 @@ static int program_frame(struct engine *en, struct program *p, const struct fram
 			bool lost =
 				o && strcmp(json_string_or(o, "cause", ""), "builder_lost") == 0;
 			cJSON_Delete(o);
-			if (lost && !j->cancelled && ++j->losses < 2) {
+			if (lost && !j->cancelled && j->type != WIRE_WATCH && ++j->losses < 2) {
 				/* our own fault there (a child that could not be forked, was killed
 				 * from outside): once more */
 				j->sent = false;
@@ -973,8 +1043,9 @@ static int program_step(struct engine *en, struct program *p, struct err *e)
 		return program_lost(en, p, "it was not ready after 60 s", true, e);
 	if (p->ready && p->first) {
 		double longest = 0;
+		/* of a watched program nothing may be heard as long as nobody writes */
 		for (const struct job *j = p->first; j; j = j->next)
-			longest = fmax(longest, j->limit_s);
+			longest = fmax(longest, j->type == WIRE_WATCH ? INFINITY : j->limit_s);
 		if (now > p->heard + longest + SILENCE_S)
 			return program_lost(en, p, "it gave no answer for too long", true, e);
 	}
@@ -1105,7 +1176,8 @@ static void add_limits(cJSON *o, const struct limits *l)
 	cJSON_AddNumberToObject(o, "brep_mib", l->brep_mib);
 }
 
-int engine_build(struct engine *en, const struct build_request *r, uint32_t *job, struct err *e)
+static int submit_program(struct engine *en, uint32_t type, const struct build_request *r,
+                          uint32_t *job, struct err *e)
 {
 	cJSON *o = cJSON_CreateObject();
 
@@ -1114,8 +1186,45 @@ int engine_build(struct engine *en, const struct build_request *r, uint32_t *job
 	cJSON_AddBoolToObject(o, "facts", r->facts);
 	cJSON_AddNumberToObject(o, "line_offset", r->line_offset);
 	add_limits(o, &r->limits);
-	return submit(en, &en->builder, WIRE_BUILD, o, r->program, r->len, r->limits.wall_s,
-	              r->dialect, job, e);
+	return submit(en, &en->builder, type, o, r->program, r->len, r->limits.wall_s, r->dialect,
+	              job, e);
+}
+
+int engine_build(struct engine *en, const struct build_request *r, uint32_t *job, struct err *e)
+{
+	return submit_program(en, WIRE_BUILD, r, job, e);
+}
+
+int engine_watch_begin(struct engine *en, const struct build_request *r, uint32_t *job,
+                       struct err *e)
+{
+	return submit_program(en, WIRE_WATCH, r, job, e);
+}
+
+static void feed(struct engine *en, uint32_t id, const char *json, const char *text, size_t len)
+{
+	struct program *p = &en->builder;
+	struct job **at = job_find(p, id);
+
+	if (!at || (*at)->type != WIRE_WATCH || (*at)->cancelled)
+		return;
+	frame_append((*at)->sent ? &p->out : &(*at)->more, WIRE_MORE, id, json, strlen(json), text,
+	             len);
+}
+
+void engine_watch_text(struct engine *en, uint32_t job, const char *text, size_t len)
+{
+	feed(en, job, "{}", text, len);
+}
+
+void engine_watch_shape(struct engine *en, uint32_t job)
+{
+	feed(en, job, "{\"shape\":true}", NULL, 0);
+}
+
+void engine_watch_end(struct engine *en, uint32_t job)
+{
+	feed(en, job, "{\"end\":true}", NULL, 0);
 }
 
 int engine_facts(struct engine *en, const char *program, size_t len, uint32_t *job, struct err *e)
@@ -1425,7 +1534,7 @@ int engine_jobs(const struct engine *en)
 	int n = 0;
 
 	for (const struct job *j = en->builder.first; j; j = j->next)
-		n++;
+		n += j->type != WIRE_WATCH;
 	for (const struct job *j = en->scorer.first; j; j = j->next)
 		n++;
 	for (const struct job *j = en->mesher.first; j; j = j->next)

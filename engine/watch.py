@@ -50,6 +50,7 @@ class Watched:
         self.tried = None  # what close() looked at last
         self.try_at, self.facts_at = 0.0, 0.0  # not before these times again
         self.waits = False  # for try_at
+        self.ends = 0  # last line of the statement under way
         self.nodes = []  # statements that were executed
         self.flags = 0  # of the compiler: __future__ imports hold for what follows
         self.shown = []
@@ -367,8 +368,9 @@ class Watched:
                         continue
                     for node in body:
                         compiling = False
+                        self.ends = node.end_lineno
                         self.run(node)
-                        compiling = True
+                        compiling, self.ends = True, 0
                         while self.hear(0):
                             pass
                         self.tell(False)
@@ -401,3 +403,5 @@ class Watched:
                 remedy="nest brackets and blocks less deeply",
             )
         builder._report_failure(self.report, failure, self.text, None, compiling)
+        # a text that ends with this line fails as well
+        self.report["cut_line"] = (self.ends or self.text.given.count("\n")) + self.text.offset
