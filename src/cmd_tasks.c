@@ -5,17 +5,16 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/checks.h"
 #include "engine/prompts.h"
 #include "src/app.h"
+#include "src/editor.h"
 #include "src/pack_write.h"
 #include "src/packs.h"
 #include "src/scoring.h"
@@ -531,51 +530,6 @@ out:
 	return rc;
 }
 
-/* $VISUAL, $EDITOR, else the system's editor or vi, on @path; as a shell reads it, so that it may
- * have flags. */
-static int open_editor(const char *path, struct err *e)
-{
-	const char *editor = getenv("VISUAL");
-	struct buf line = { 0 };
-	int status = 0;
-
-	if (!editor || !*editor)
-		editor = getenv("EDITOR");
-	if (!editor || !*editor)
-		editor = access("/usr/bin/editor", X_OK) == 0 ? "/usr/bin/editor" : "vi";
-	buf_printf(&line, "%s \"$1\"", editor);
-	if (buf_failed(&line))
-		return err_set(e, ERR_MEM, "no memory to start an editor");
-	fflush(NULL);
-	/* what is typed in the editor is the editor's */
-	void (*on_int)(int) = signal(SIGINT, SIG_IGN), (*on_quit)(int) = signal(SIGQUIT, SIG_IGN);
-	pid_t pid = fork();
-	if (pid == 0) {
-		signal(SIGINT, SIG_DFL);
-		signal(SIGQUIT, SIG_DFL);
-		signal(SIGPIPE, SIG_DFL);
-		execl("/bin/sh", "sh", "-c", buf_str(&line), "cadforge-edit", path, (char *)NULL);
-		_exit(127);
-	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	signal(SIGINT, on_int);
-	signal(SIGQUIT, on_quit);
-	buf_release(&line);
-	if (pid < 0)
-		return err_errno(e, ERR_IO, "starting %s", editor);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return err_set(e, ERR_LACKS, "the editor '%s' was not found: set VISUAL or EDITOR",
-		               editor);
-	if (WIFEXITED(status))
-		return err_set(e, ERR_IO, "the editor '%s' ended with status %d", editor,
-		               WEXITSTATUS(status));
-	return err_set(e, ERR_IO, "the editor '%s' was ended by signal %d", editor,
-	               WTERMSIG(status));
-}
-
 static int edit(const struct work *w, const char *id, struct err *e)
 {
 	struct app quiet = w->app;
@@ -590,7 +544,7 @@ static int edit(const struct work *w, const char *id, struct err *e)
 		return app_fail(e);
 	if (file_of(&path, &s, id, e) < 0 ||
 	    make_writable(&path, &dir, w, task_find(&s, id, &ignored), e) < 0 ||
-	    open_editor(buf_str(&path), e) < 0 || check_pack(w, buf_str(&dir), &sum, e) < 0) {
+	    editor_open(buf_str(&path), e) < 0 || check_pack(w, buf_str(&dir), &sum, e) < 0) {
 		rc = app_fail(e);
 	} else {
 		if (!w->app.quiet && !w->app.json)

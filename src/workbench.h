@@ -109,6 +109,7 @@ struct workbench {
 	enum screen_id screen;
 	struct arena frame; /* of the view that stands in @view */
 	struct view view;
+	uint64_t pictures;  /* made so far: numbers them */
 	int room_w, room_h; /* pixels worth making for the shown screen's picture; 0: none */
 
 	struct host *host; /* NULL: none yet */
@@ -199,6 +200,8 @@ int wb_edit(struct workbench *w, const char *suffix, const char *text, size_t le
 void wb_show_episode(struct workbench *w, int64_t episode, int turn);
 /* A list of the episodes that fit, over the screen; Enter shows one in Replay. */
 void wb_list_episodes(struct workbench *w, const char *title, const struct store_filter *f);
+/* Turns with all of these words, as a list over the screen. */
+void wb_search(struct workbench *w, const char *words, struct err *e);
 /* Goes on from that turn in Live. */
 void wb_fork(struct workbench *w, int64_t episode, int turn, struct err *e);
 /* Sends a command to the host (starting one where there is none); takes @command. */
@@ -210,6 +213,8 @@ void wb_export(struct workbench *w, int64_t episode, const char *where, struct e
  * NULL: nothing is known yet. */
 void wb_score_view(struct workbench *w, const cJSON *score, struct view_score *out);
 /* MARK_BUILT, MARK_WEAK (< 0.60), MARK_FAILED. */
+/* "build", "topology", ...: short names of the terms, by their number in the store. */
+const char *wb_term_name(int term);
 enum mark wb_mark(bool built, double total);
 /* A failure class in words; NULL for NULL and for "build_ok". */
 const char *wb_class_words(const char *class_name);
@@ -249,10 +254,28 @@ struct workbench_options {
 	const struct model_flags *model;
 	const char *db;     /* --db, or NULL */
 	const char *script; /* a file of keys, or NULL */
-	bool detach;
+	bool detach;        /* what runs goes on when it is left */
+	int attach;         /* a host's process; 0: the first there is; -1: not asked for */
+	int64_t episode;    /* to be shown in Replay to begin with; 0: none */
+	int turn;
+	bool play; /* that episode, from its beginning */
+	double speed;
 	struct ui_options ui;
 };
 /* Until it is left. The exit status. */
 int workbench_run(const struct workbench_options *o);
+
+/* Its parts, for a program that shows without a terminal of its own (a cast): everything but ui,
+ * host and loop. w->ui is the caller's to set and to close. */
+int workbench_open(struct workbench *w, const struct workbench_options *o, struct err *e);
+/* Goes to a screen, opened when it is its first time. 0; -1 with @e: it cannot be shown. */
+int workbench_show(struct workbench *w, enum screen_id s, struct err *e);
+/* Carries out one intent, as if ui had given it. */
+void workbench_intent(struct workbench *w, const struct intent *in);
+/* The shown screen's tick(); < 0: it waits for nothing. */
+double workbench_tick(struct workbench *w, double now_s);
+/* The view as of now: good until the next call. */
+const struct view *workbench_view(struct workbench *w);
+void workbench_close(struct workbench *w);
 
 #endif
