@@ -100,6 +100,8 @@ void list_draw(struct list *l, struct canvas *c, struct rect r, const struct lis
 	int height = s->height > 0 ? s->height : 1, row, k = 0;
 
 	(void)focused;
+	l->area = r;
+	l->height = height;
 	settle(l, s, r.h / height);
 	for (row = nth(l, s, l->top); row >= 0 && row < s->n && k < l->page; row++) {
 		struct rect item = { r.x, r.y + k * height, r.w, height };
@@ -110,6 +112,8 @@ void list_draw(struct list *l, struct canvas *c, struct rect r, const struct lis
 			continue;
 		selected = s->id(s->ctx, row) == l->selected;
 		s->draw(s->ctx, c, item, row, selected);
+		if (s->reversed > 0 && s->reversed < height)
+			item.h = s->reversed;
 		if (selected)
 			draw_reverse(c, item);
 		k++;

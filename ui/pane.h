@@ -58,6 +58,8 @@ struct list {
 	struct buf filter;
 	int shown; /* rows that the filter let through at the last drawing */
 	int page;  /* rows that fitted */
+	struct rect area; /* where it was drawn in this frame; w 0: it was not */
+	int height;       /* of an item then */
 };
 
 struct list_source {
@@ -68,7 +70,8 @@ struct list_source {
 	const char *(*words)(void *ctx, int row);
 	/* draws it into @r (its height is @height); the selection's reverse is the list's work */
 	void (*draw)(void *ctx, struct canvas *c, struct rect r, int row, bool selected);
-	int height; /* cells of an item, at least 1 */
+	int height;   /* cells of an item, at least 1 */
+	int reversed; /* of these, those that show that it is selected; 0: all */
 };
 void list_init(struct list *l);
 /* Draws what fits; keeps the selected item in sight; when it is gone the one that took its place is
@@ -106,6 +109,7 @@ struct text_pane {
 	int seen;          /* lines that there were when following ended */
 	int token;         /* the token under the certainty cursor; -1: certainty is not shown */
 	int page, columns; /* rows and cells of text that were shown */
+	struct rect area;  /* where it was drawn in this frame; w 0: it was not */
 };
 void text_init(struct text_pane *p); /* follows */
 /* An empty text shows nothing: say in the pane what would fill it. Certainty is drawn by

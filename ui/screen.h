@@ -28,8 +28,13 @@ struct screen_state {
 	int column;            /* a group's member, Compare's column */
 	int scroll;            /* rows of what scrolls without being a list or a text */
 	int shown;             /* the view's turn, class, ... that the selection followed last */
-	int alternative;       /* certainty: of the token at the cursor */
-	int side;              /* two columns: the pane that last had the place several share */
+	struct {
+		uint32_t of; /* which diff @top stands in */
+		int top, left, page;
+		bool sides; /* drawn with two sides */
+	} diff;
+	int alternative; /* certainty: of the token at the cursor */
+	int side;        /* two columns: the pane that last had the place several share */
 	enum ui_image_mode image_mode; /* ui sets it: what this terminal gets */
 	struct image_pane images[2];
 };
@@ -38,6 +43,8 @@ struct screen {
 	const char *name; /* "Tasks": in row 0 */
 	const char *const *panes;
 	int n_panes;
+	/* what is not as list_init() and text_init() leave it; NULL: nothing */
+	void (*init)(struct screen_state *s);
 	/* into the rows between the frame's first and last two */
 	void (*draw)(struct screen_state *s, const struct view *v, struct canvas *c, struct rect r);
 	/* a key the keymap does not give away for all screens: true when taken; @out may then hold
