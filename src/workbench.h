@@ -32,6 +32,7 @@
 
 struct workbench;
 struct host;
+struct live;
 struct loop;
 
 /* ---- a screen ---- */
@@ -246,6 +247,13 @@ void wb_picture_view(struct workbench *w, struct wb_picture *p, const struct pic
 void wb_picture_release(struct wb_picture *p); /* safe on {0} and twice */
 /* An INTENT_IMAGE, _TURN_PART, _SECTION or _DIFFERENCE applied to a look; false: another intent. */
 bool wb_look_intent(struct picture_look *l, const struct intent *in);
+
+/* What unfolds, or unfolded, as a view has it: code, thinking, log, score, phase, siblings,
+ * picture.
+ * @id names it (another number, another text: panes begin at the top again); @now_us: the clock
+ * that has gone on while it is at work. Turns, what comes next, and why not are the caller's. */
+void wb_live_fill(struct workbench *w, struct live *x, uint64_t id, struct wb_picture *p,
+                  const struct picture_look *look, int64_t now_us, struct view_live *out);
 
 /* ---- the program ---- */
 

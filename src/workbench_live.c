@@ -448,9 +448,19 @@ void wb_host_step(struct workbench *w)
 	}
 }
 
+static bool working(const struct live *x)
+{
+	return x->at >= LIVE_AT_GENERATE && x->at <= LIVE_AT_COMMIT;
+}
+
 static bool at_work(const struct wb_live *v)
 {
-	return v->live.at >= LIVE_AT_GENERATE && v->live.at <= LIVE_AT_COMMIT;
+	return working(&v->live);
+}
+
+static const struct live_answer *answer_of(const struct live *x)
+{
+	return &x->answer[x->member >= 0 && x->member < LIVE_MEMBERS_MAX ? x->member : 0];
 }
 
 bool wb_host_busy(const struct workbench *w)
@@ -690,17 +700,17 @@ static void turns(struct workbench *w, const struct wb_live *l, struct view_live
 	v->n_turns = rows ? l->n_rows : 0;
 }
 
-static void members(struct workbench *w, const struct wb_live *l, struct view_live *v)
+static void members(struct workbench *w, const struct live *x, uint64_t id, struct view_live *v)
 {
-	int n = l->live.n_answers;
+	int n = x->n_answers;
 	struct view_member *m = n > 1 ? wb_array(w, struct view_member, n) : NULL;
 	int best = -1;
 
 	if (!m)
 		return;
 	for (int i = 0; i < n; i++) {
-		const struct live_answer *a = &l->live.answer[i];
-		bool streaming = !a->over && at_work(l);
+		const struct live_answer *a = &x->answer[i];
+		bool streaming = !a->over && working(x);
 		m[i] = (struct view_member){
 			.number = i + 1,
 			.tokens = a->n_tokens,
@@ -709,68 +719,71 @@ static void members(struct workbench *w, const struct wb_live *l, struct view_li
 			                                      : MARK_NONE,
 			.reward = a->total,
 			.streaming = streaming,
-			.code = text_of(&a->code, l->generation << 8 | (uint64_t)i, a->version,
-			                a->code_kept, TEXT_PYTHON, streaming),
+			.code = text_of(&a->code, id << 8 | (uint64_t)i, a->version, a->code_kept,
+			                TEXT_PYTHON, streaming),
 			.failure = a->class_name[0] ? wb_class_words(a->class_name) : NULL,
 		};
 		if (a->built && isfinite(a->total) &&
-		    (best < 0 || a->total > l->live.answer[best].total))
+		    (best < 0 || a->total > x->answer[best].total))
 			best = i;
 	}
 	if (best >= 0)
 		m[best].best = true;
 	v->group = m;
 	v->n_group = n;
-	v->group_asked = l->group_shown;
 }
 
-/* The terms as far as they are known of the turn in flight; of the last one while nothing is. */
-static void score(struct workbench *w, const struct wb_live *l, struct view_live *v)
+/* What is known of the turn in flight. False: nothing is. */
+static bool score(struct workbench *w, const struct live *x, struct view_score *out)
 {
-	const struct live *x = &l->live;
 	bool any = false;
 
 	for (int t = 0; t < LIVE_TERMS; t++)
 		any = any || isfinite(x->terms[t]);
-	if (x->score || !any || !at_work(l)) {
-		wb_score_view(w, x->score ? x->score : l->score, &v->score);
-		if (v->score.turn == 0 && (x->score || l->score))
-			v->score.turn = x->score ? x->turn : 0;
-		return;
+	wb_score_view(w, x->score, out);
+	if (x->score) {
+		out->turn = out->turn ? out->turn : x->turn;
+		return true;
 	}
-	wb_score_view(w, NULL, &v->score);
-	v->score.total = x->total;
-	v->score.delta = x->delta;
-	v->score.turn = x->turn;
-	for (int t = 0; t < LIVE_TERMS && t < v->score.n_terms; t++) {
-		v->score.terms[t].value = x->terms[t];
-		v->score.terms[t].pending = isnan(x->terms[t]) || x->early[t];
+	if (!any)
+		return false;
+	out->total = x->total;
+	out->delta = x->delta;
+	out->turn = x->turn;
+	for (int t = 0; t < LIVE_TERMS && t < out->n_terms; t++) {
+		out->terms[t].value = x->terms[t];
+		out->terms[t].pending = working(x) && (isnan(x->terms[t]) || x->early[t]);
 	}
+	return true;
 }
 
-static void picture(struct workbench *w, struct wb_live *l, struct view_live *v)
+static uint64_t number_of(const char *name)
 {
-	const struct live *x = &l->live;
-	uint64_t id = l->generation << 24 ^ x->stl_version;
+	uint64_t h = 1;
 
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 1099511628211u;
+	return h;
+}
+
+static void picture(struct workbench *w, const struct live *x, uint64_t id, struct wb_picture *p,
+                    const struct picture_look *look, struct view_live *v)
+{
 	if (x->stl.len > 0)
-		wb_picture_stl(&l->picture, id, x->stl.data, x->stl.len, NULL);
-	else if (!l->picture.part || !at_work(l))
-		wb_picture_stl(&l->picture, 0, NULL, 0,
-		               at_work(l) ? "nothing is built yet"
-		                          : "no shape yet: a turn that "
-		                            "builds shows here");
-	if (l->look.difference && l->task[0]) {
-		const struct task *task = wb_task(w, l->task);
+		wb_picture_stl(p, id << 24 ^ x->stl_version, x->stl.data, x->stl.len, NULL);
+	else if (!p->part || !working(x))
+		wb_picture_stl(p, 0, NULL, 0,
+		               working(x) ? "nothing is built yet"
+		                          : "no shape yet: a turn that builds shows here");
+	if (look->difference && x->task[0]) {
+		const struct task *task = wb_task(w, x->task);
 		struct buf stl = { 0 };
-		uint64_t ref = 1;
-		for (const char *p = l->task; *p; p++)
-			ref = (ref ^ (unsigned char)*p) * 1099511628211u;
-		if (task && l->picture.reference_id != ref && wb_drawing_load(task, &stl))
-			wb_picture_reference(&l->picture, ref, stl.data, stl.len);
+		uint64_t reference = number_of(x->task);
+		if (task && p->reference_id != reference && wb_drawing_load(task, &stl))
+			wb_picture_reference(p, reference, stl.data, stl.len);
 		buf_release(&stl);
 	}
-	wb_picture_view(w, &l->picture, &l->look, &v->image);
+	wb_picture_view(w, p, look, &v->image);
 	if (x->stl_line > 0)
 		v->image_of = wb_text(w, "turn %d line %d (building)", x->turn, x->stl_line);
 	else if (x->stl.len > 0)
@@ -820,55 +833,69 @@ static const char *why_not_build(const struct workbench *w)
 	return w->app.python_env[0] ? NULL : app_env_remedy;
 }
 
-static void fill(struct workbench *w, struct view *view)
+void wb_live_fill(struct workbench *w, struct live *x, uint64_t id, struct wb_picture *p,
+                  const struct picture_look *look, int64_t now_us, struct view_live *v)
 {
-	struct wb_live *l = w->live_state;
-	struct live *x = &l->live;
-	struct view_live *v = &view->live;
-	struct live_answer *a = &x->answer[x->member < LIVE_MEMBERS_MAX ? x->member : 0];
-	const struct task *task = l->task[0] ? wb_task(w, l->task) : NULL;
-	bool work = at_work(l);
+	const struct live_answer *a = answer_of(x);
+	const struct task *task = x->task[0] ? wb_task(w, x->task) : NULL;
+	bool work = working(x), streaming = x->at == LIVE_AT_GENERATE && !a->over;
+	uint64_t text = id << 8 | (uint64_t)x->member;
 
-	v->task = l->task[0] ? l->task : NULL;
+	v->task = x->task[0] ? x->task : NULL;
 	v->level = task ? task_level_name(task->level) : NULL;
-	v->episode = l->episode;
+	v->episode = x->episode;
 	v->turn = x->turn;
-	v->turns_max = (int)json_number_or(w->settings, "turns", 4);
 	v->code_turn = a->turn ? a->turn : x->turn;
 	v->log_turn = x->turn;
 	v->phase = (enum live_phase)x->at;
 	v->failed_last = !work && x->class_name[0] && strcmp(x->class_name, "build_ok") != 0;
-	uint64_t id = l->generation << 8 | (uint64_t)x->member;
-	bool streaming = work && x->at == LIVE_AT_GENERATE && !a->over;
-	v->code = text_of(&a->code, id, a->version, a->code_kept, TEXT_PYTHON, streaming);
+	v->code = text_of(&a->code, text, a->version, a->code_kept, TEXT_PYTHON, streaming);
 	v->code.error_line = x->build_line;
 	v->code.error = x->build_error[0] ? x->build_error : NULL;
-	if (x->early_line > 0 && !x->build_line) {
+	if (x->early_line > 0 && !x->build_line && !x->class_name[0]) {
 		v->code.error_line = x->early_line;
 		v->code.error = x->early_error;
 		v->early = wb_text(w, "line %d fails: %s", x->early_line, x->early_error);
 	}
 	tokens(w, a, &v->code);
-	v->thinking = text_of(&a->thinking, id, a->version, 0, TEXT_PLAIN, streaming);
-	v->answer = text_of(&a->text, id, a->version, 0, TEXT_PLAIN, streaming);
-	v->log = text_of(&x->log, l->generation, x->log_version, 0, TEXT_LOG, work);
+	v->thinking = text_of(&a->thinking, text, a->version, 0, TEXT_PLAIN, streaming);
+	v->answer = text_of(&a->text, text, a->version, 0, TEXT_PLAIN, streaming);
+	v->log = text_of(&x->log, id, x->log_version, 0, TEXT_LOG, work);
 	if (x->class_name[0])
 		v->log_fact = strcmp(x->class_name, "build_ok") == 0
 		                      ? wb_text(w, "ok   %.1f s", x->build_s)
 		                      : wb_class_words(x->class_name);
-	score(w, l, v);
-	picture(w, l, v);
-	turns(w, l, v);
-	members(w, l, v);
+	score(w, x, &v->score);
+	picture(w, x, id, p, look, v);
+	members(w, x, id, v);
 	v->tokens = a->n_tokens;
-	v->tokens_max = (int)json_number_or(w->settings, "max_tokens", 4096);
+	v->first_token_s = v->tokens_per_s = v->elapsed_s = NAN;
 	if (x->first_token_us > 0 && x->started_us > 0) {
 		double s = (double)(x->last_us - x->first_token_us) / 1e6;
 		v->first_token_s = (double)(x->first_token_us - x->started_us) / 1e6;
 		v->tokens_per_s = a->n_tokens > 1 && s > 0.05 ? a->n_tokens / s : NAN;
 	}
 	if (work && x->started_us > 0)
-		v->elapsed_s = (double)(store_now_us() - x->started_us) / 1e6;
+		v->elapsed_s = (double)(now_us - x->started_us) / 1e6;
+}
+
+static void fill(struct workbench *w, struct view *view)
+{
+	struct wb_live *l = w->live_state;
+	struct view_live *v = &view->live;
+	const struct task *task = l->task[0] ? wb_task(w, l->task) : NULL;
+
+	wb_live_fill(w, &l->live, l->generation, &l->picture, &l->look, store_now_us(), v);
+	/* while nothing is known of the turn in flight, the one before stays in sight */
+	if (v->score.turn == 0 && l->score)
+		wb_score_view(w, l->score, &v->score);
+	v->task = l->task[0] ? l->task : NULL;
+	v->level = task ? task_level_name(task->level) : NULL;
+	v->episode = l->episode;
+	v->turns_max = (int)json_number_or(w->settings, "turns", 4);
+	v->tokens_max = (int)json_number_or(w->settings, "max_tokens", 4096);
+	v->group_asked = l->group_shown;
+	turns(w, l, v);
 	v->next = next_words(w, l);
 	v->why_not = why_not(w, l);
 	v->why_not_build = why_not_build(w);
@@ -1101,7 +1128,7 @@ static void tell(struct workbench *w, const char *what, struct err *e)
 static int shown_turn(const struct wb_live *v)
 {
 	const struct live *x = &v->live;
-	const struct live_answer *a = &x->answer[x->member < LIVE_MEMBERS_MAX ? x->member : 0];
+	const struct live_answer *a = answer_of(x);
 
 	return a->turn ? a->turn : v->n_rows ? v->rows[v->n_rows - 1].number : 0;
 }
@@ -1155,7 +1182,7 @@ static void by_hand(struct workbench *w, bool edit, struct err *e)
 				    "fixture = cq.Workplane(\"XY\").box(10, 10, 10)\n";
 	struct wb_live *v = w->live_state;
 	const struct live *x = &v->live;
-	const struct live_answer *a = &x->answer[x->member < LIVE_MEMBERS_MAX ? x->member : 0];
+	const struct live_answer *a = answer_of(x);
 	struct buf out = { 0 };
 
 	if (!v->task[0]) {
@@ -1262,7 +1289,7 @@ static void branch(struct workbench *w, const struct intent *in, struct err *e)
 {
 	struct wb_live *v = w->live_state;
 	const struct live *x = &v->live;
-	const struct live_answer *a = &x->answer[x->member < LIVE_MEMBERS_MAX ? x->member : 0];
+	const struct live_answer *a = answer_of(x);
 	int first = 0;
 
 	if (!a->turn) {
