@@ -360,18 +360,12 @@ static bool curriculum_status(struct screen_state *s, const struct view *v, stru
 static bool curriculum_key(struct screen_state *s, const struct view *v, struct key k,
                            struct intent *out)
 {
+	(void)out;
 	switch (s->focus) {
 	case CLASSES: {
 		struct list_source source = class_source(v);
-		int64_t was = s->lists[CLASSES].selected;
 
-		if (!list_key(&s->lists[CLASSES], k, &source))
-			return false;
-		if (s->lists[CLASSES].selected != was)
-			*out = (struct intent){ .kind = INTENT_SELECT,
-				                .n = s->lists[CLASSES].selected,
-				                .m = 1 };
-		return true;
+		return list_key(&s->lists[CLASSES], k, &source);
 	}
 	case WHY:
 		return text_key(&s->texts[WHY], k, &v->curriculum.repair);

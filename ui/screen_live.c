@@ -586,15 +586,8 @@ static bool live_key(struct screen_state *s, const struct view *v, struct key k,
 		return text_key(&s->texts[LOG], k, &l->log);
 	case TURNS: {
 		struct list_source source = turn_source(v);
-		int64_t was = s->lists[TURNS].selected;
 
-		if (!list_key(&s->lists[TURNS], k, &source))
-			return false;
-		if (s->lists[TURNS].selected != was)
-			*out = (struct intent){ .kind = INTENT_SELECT,
-				                .n = s->lists[TURNS].selected,
-				                .m = 1 };
-		return true;
+		return list_key(&s->lists[TURNS], k, &source);
 	}
 	case CHECKS:
 		return part_scroll(&s->scroll, k);

@@ -862,14 +862,8 @@ static bool replay_key(struct screen_state *s, const struct view *v, struct key 
 	switch (s->focus) {
 	case TURNS: {
 		struct list_source source = turn_source(v, 0);
-		int64_t was = s->lists[TURNS].selected;
 
-		if (!list_key(&s->lists[TURNS], k, &source))
-			return false;
-		if (s->lists[TURNS].selected != was)
-			*out = (struct intent){ .kind = INTENT_TURN,
-				                .m = s->lists[TURNS].selected };
-		return true;
+		return list_key(&s->lists[TURNS], k, &source);
 	}
 	case MAIN:
 		if (as_diff(s, p))
