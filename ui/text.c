@@ -498,6 +498,7 @@ void text_draw(struct text_pane *p, struct canvas *c, struct rect r, const struc
 			gutter_w++;
 		gutter_w = gutter_w + 1 < r.w / 2 ? gutter_w + 1 : 0;
 	}
+	p->area = r;
 	p->page = r.h;
 	p->columns = r.w - gutter_w;
 	settle(p, t);
