@@ -12,6 +12,7 @@ struct cmd {
 	const char *summary; /* one line for the list of verbs */
 	const char *help;    /* the verb's own flags, for --help */
 	bool engine;         /* takes the flags of app_limits_help too */
+	bool hidden;         /* not among the verbs that --help lists: people need not know it */
 	/* argv[0] is the verb. Returns the exit status (cli.md). */
 	int (*run)(const struct cmd *self, int argc, char **argv);
 };
@@ -31,6 +32,9 @@ extern const struct cmd cmd_model;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_tasks;
 extern const struct cmd cmd_prompts;
+extern const struct cmd cmd_workbench;
+extern const struct cmd cmd_host, cmd_detach;
+extern const struct cmd cmd_curriculum;
 
 /* Exit statuses. */
 enum { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_LACKS = 3, EXIT_INTERRUPTED = 130 };

@@ -15,20 +15,22 @@
 #include "src/cmd.h"
 
 static const struct cmd *const verbs[] = {
-	&cmd_build,   &cmd_score,      &cmd_run,   &cmd_fork,   &cmd_tasks,
-	&cmd_prompts, &cmd_episodes,   &cmd_show,  &cmd_search, &cmd_diff,
-	&cmd_judge,   &cmd_judgements, &cmd_fsck,  &cmd_db,     &cmd_export,
-	&cmd_import,  &cmd_generate,   &cmd_model, &cmd_bench,  &cmd_doctor
+	&cmd_build,    &cmd_score, &cmd_run,    &cmd_fork,   &cmd_tasks,      &cmd_prompts,
+	&cmd_episodes, &cmd_show,  &cmd_search, &cmd_diff,   &cmd_judge,      &cmd_judgements,
+	&cmd_fsck,     &cmd_db,    &cmd_export, &cmd_import, &cmd_curriculum, &cmd_generate,
+	&cmd_model,    &cmd_bench, &cmd_doctor, &cmd_detach, &cmd_host,
 };
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
 
 static void print_help(FILE *f)
 {
-	fputs("usage: cadforge VERB [ARGUMENTS]\n\n"
-	      "Builds and scores CadQuery programs safely. Verbs:\n\n",
+	fputs("usage: cadforge [VERB] [ARGUMENTS]\n\n"
+	      "Gets a language model to write CadQuery that builds. Without a verb, on a terminal:\n"
+	      "the workbench. Verbs:\n\n",
 	      f);
 	for (int i = 0; i < N_VERBS; i++)
-		fprintf(f, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+		if (!verbs[i]->hidden)
+			fprintf(f, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
 	fputs("\n'cadforge VERB --help' tells more; so does 'man cadforge'.\n"
 	      "Exit status: 0 done; 1 it ran and the answer is no; 2 wrong usage or unusable input;\n"
 	      "3 the environment lacks something; 130 interrupted.\n",
