@@ -32,6 +32,7 @@ struct pipeline {
 	size_t n_flying, n_pushed, room; /* of each of the two */
 	struct err failed;               /* from inside a callback */
 	struct awaited awaited;
+	struct engine_ops others;
 };
 
 static int step(struct pipeline *p, struct err *e)
@@ -151,12 +152,30 @@ static void on_measured(void *ctx, uint32_t job, struct shape_report *r)
 		p->awaited.done = true;
 		return;
 	}
-	if (!it)
+	if (!it) {
+		if (p->others.measured)
+			p->others.measured(p->others.ctx, job, r);
 		return;
+	}
 	it->shape = *r;
 	it->measured = true;
 	memset(r, 0, sizeof(*r));
 	finish(p, it);
+}
+
+static void on_watched(void *ctx, uint32_t job, const struct watch_sight *w)
+{
+	struct pipeline *p = ctx;
+
+	if (p->others.watched)
+		p->others.watched(p->others.ctx, job, w);
+}
+
+void pipeline_listen(struct pipeline *p, const struct engine_ops *ears)
+{
+	static const struct engine_ops nobody;
+
+	p->others = ears ? *ears : nobody;
 }
 
 static void refuse(struct build *b, const char *why)
@@ -201,6 +220,7 @@ struct pipeline *pipeline_open(const struct pipeline_options *o, struct err *e)
 		                  .log = on_log,
 		                  .built = on_built,
 		                  .measured = on_measured,
+		                  .watched = on_watched,
 		                  .converted = on_bytes,
 		                  .prepared = on_bytes };
 	p->engine = engine_open(&o->engine, &ops, e);

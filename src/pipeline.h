@@ -83,5 +83,8 @@ int pipeline_ready(struct pipeline *p, bool builder, bool scorer, struct err *e)
 /* Both, as far as the pipeline needs them. */
 int pipeline_warm(struct pipeline *p, struct err *e);
 struct engine *pipeline_engine(struct pipeline *p);
+/* Who else works with this engine: gets what is said of what is watched, and of shapes that are none of
+ * the pipeline's (@ears: ctx, watched, measured). NULL: nobody. */
+void pipeline_listen(struct pipeline *p, const struct engine_ops *ears);
 
 #endif

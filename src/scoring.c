@@ -15,6 +15,7 @@
 #include "src/pipeline.h"
 #include "src/references.h"
 #include "src/show.h"
+#include "src/watch.h"
 
 enum { PROFILE_BYTES_MAX = 1 << 20, EDITS_MAX = 64 };
 
@@ -640,9 +641,9 @@ static int end_exact(struct scoring *s, struct job *j, struct err *e)
 	} else {
 		struct exact_failure f = {
 			.cause = b->cause,
-			.line = b->line - j->what.line_offset,
+			.line = j->in->unfinished ? 0 : b->line - j->what.line_offset,
 			.lines = count_lines(&j->what.program),
-			.statements_done = b->statements_done,
+			.statements_done = j->in->unfinished ? 0 : b->statements_done,
 			.statements_all = b->statements_all,
 		};
 		/* what the scorer cannot read has no solid that anybody could measure */
@@ -958,6 +959,28 @@ const char *scoring_profile_name(const struct scoring *s)
 const char *scoring_profile_hash(const struct scoring *s)
 {
 	return s->hash;
+}
+
+struct watch *scoring_watch(struct scoring *s, const struct watch_ops *ops, struct err *e)
+{
+	const struct watch_options o = {
+		.dialect = s->dialect,
+		.no_filter = s->o.app->no_filter,
+		.limits = s->o.app->limits,
+		.shapes = ops->shape != NULL,
+	};
+
+	return watch_open(s->pipeline, &o, ops, e);
+}
+
+double scoring_editability(const struct scoring *s, const cJSON *facts)
+{
+	struct exact_edits x = { 0 };
+
+	if (s->mode != MODE_EXACT)
+		return NAN;
+	exact_edits_from_facts(&x, facts);
+	return exact_editability(&s->profile, &x, 0);
 }
 
 int scoring_warm(struct scoring *s, struct err *e)

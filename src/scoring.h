@@ -63,6 +63,9 @@ struct scoring_input {
 	const char *text;        /* the completion or file; borrowed for the call */
 	size_t len;
 	enum extract_rule rule;
+	/* more of it was to come when it was known to fail: how far it would have got is not known,
+	 * and a total that hangs on that counts it as nowhere */
+	bool unfinished;
 	bool program_lines; /* lines are counted in the program, not in the text it came from */
 	/* Instead of a text: a shape that nobody's program made, binary BREP or STEP text;
 	 * borrowed. Nothing is built, and what has to do with a program is null. Exact profiles
@@ -109,6 +112,14 @@ const char *scoring_profile_hash(const struct scoring *s);
 
 /* From now on others are told: for a scoring that is kept open over many episodes. NULL: nobody. */
 void scoring_listen(struct scoring *s, const struct scoring_ears *ears);
+
+/* Programs of this scoring, executed while they are being written (src/watch.h): as they are built.
+ */
+struct watch_ops;
+struct watch *scoring_watch(struct scoring *s, const struct watch_ops *ops, struct err *e);
+/* The term editability of what was executed so far (struct watch_ops.facts), rebuilds left out; NAN
+ * when the profile has none such. */
+double scoring_editability(const struct scoring *s, const cJSON *facts);
 
 /* Starts both programs without waiting for them, e.g. while a model writes. */
 int scoring_warm(struct scoring *s, struct err *e);

@@ -7,8 +7,9 @@
 
 #include "engine/extract.h"
 #include "src/base/sha256.h"
+#include "src/watch.h"
 
-enum { TASK_BYTES_MAX = 16 << 20 };
+enum { TASK_BYTES_MAX = 16 << 20, EARLY_TICK_MS = 20 };
 
 /* ---- what is told ---- */
 
@@ -33,6 +34,8 @@ static int on_source_tick(void *ctx)
 {
 	struct session *s = ctx;
 
+	if (s->watch)
+		watch_step(s->watch);
 	return s->o->tick ? s->o->tick(s->o->ctx) : 0;
 }
 
@@ -60,6 +63,8 @@ static void on_text(void *ctx, int64_t time_us, const char *text, size_t len)
 	struct session *s = ctx;
 
 	turn_event_text(&s->events, time_us, text, len);
+	if (s->watch)
+		watch_text(s->watch, text, len);
 	tell(s, SAW_TEXT, text, len);
 }
 
@@ -113,6 +118,59 @@ static void on_figure(void *ctx, size_t item, const char *name, double value)
 	(void)item;
 	if (s->o->figure)
 		s->o->figure(s->o->ctx, s, name, value);
+}
+
+/* ---- what is known before the answer is whole ---- */
+
+static void on_early(void *ctx, const struct watch_news *n)
+{
+	struct session *s = ctx;
+	const char *name = n->name ? n->name : "";
+
+	if (n->why || strcmp(name, s->early_name) != 0) {
+		cJSON *o = cJSON_CreateObject();
+		cJSON_AddNumberToObject(o, "line", n->why ? n->why->line : n->name_line);
+		json_add_text(o, "name", n->name);
+		json_add_text(o, "error", n->why ? n->why->error : NULL);
+		happen_json(s, 0, "early", o);
+		snprintf(s->early_name, sizeof(s->early_name), "%s", name);
+	}
+	/* of a group the others may do better */
+	if (n->certain && n->cut > 0 && s->o->stop_early && !s->member && s->o->source->stop) {
+		s->cut = n->cut;
+		s->o->source->stop(s->o->source->ctx);
+	}
+}
+
+static void on_early_shape(void *ctx, const void *stl, size_t len, const char *name, int line)
+{
+	const struct session *s = ctx;
+
+	s->o->early_shape(s->o->ctx, s, stl, len, name, line);
+}
+
+static void on_early_facts(void *ctx, const cJSON *facts)
+{
+	struct session *s = ctx;
+	double v = scoring_editability(s->scoring, facts);
+
+	if (isnan(v) || v == s->early_figure)
+		return;
+	s->early_figure = v;
+	s->o->figure(s->o->ctx, s, "editability", v);
+}
+
+static int watch_answers(struct session *s, struct err *e)
+{
+	const struct watch_ops ops = {
+		.ctx = s,
+		.news = on_early,
+		.shape = s->o->early_shape ? on_early_shape : NULL,
+		.facts = s->o->figure ? on_early_facts : NULL,
+	};
+
+	s->watch = scoring_watch(s->scoring, &ops, e);
+	return s->watch ? 0 : -1;
 }
 
 /* ---- turns that are remembered ---- */
@@ -274,7 +332,8 @@ int session_open(struct session *s, const struct session_options *o, struct err 
 		scoring_listen(s->scoring, &so.ears);
 	else if (!(s->scoring = scoring_open(&so, e)))
 		return -1;
-	if ((o->episode ? go_on(s, e) : start_episode(s, e)) < 0) {
+	if ((o->early && watch_answers(s, e) < 0) ||
+	    (o->episode ? go_on(s, e) : start_episode(s, e)) < 0) {
 		session_close(s);
 		return -1;
 	}
@@ -287,6 +346,7 @@ void session_close(struct session *s)
 {
 	if (s->open)
 		store_turn_drop(s->o->store, s->episode, NULL);
+	watch_close(s->watch);
 	if (s->o && s->o->kept)
 		scoring_listen(s->o->kept, NULL);
 	else
@@ -313,6 +373,9 @@ static void clear_turn(struct session *s)
 	s->scored = (struct scored){ 0 };
 	turn_events_release(&s->events);
 	s->clipped = false;
+	s->cut = 0;
+	s->early_name[0] = '\0';
+	s->early_figure = NAN;
 }
 
 static cJSON *messages_for(const struct prompt_set *prompts, const struct task *task,
@@ -440,11 +503,20 @@ static int do_ask(struct session *s, struct episode_event *out, struct err *e)
 			.n_forced = first_round(s) ? s->o->n_forced : 0,
 			.seed_add = first_round(s) ? s->o->seed_add : 0,
 			.ctx = s,
-			.tick_ms = s->o->tick_ms,
+			.tick_ms = s->watch && !s->o->tick_ms ? EARLY_TICK_MS : s->o->tick_ms,
 			.tick = on_source_tick,
 			.text = on_text,
 		};
+		if (s->watch && before == 0 && !(group && s->o->any))
+			watch_begin(s->watch, EXTRACT_ANSWER);
 		rc = s->o->source->next(s->o->source->ctx, &a, &s->completion, e);
+		if (s->watch)
+			watch_stop(s->watch);
+		/* it may have ended by itself in the same moment */
+		if (s->completion.finish == FINISH_CANCELLED && s->cut > 0)
+			s->completion.finish = FINISH_FAILED;
+		else
+			s->cut = 0;
 		if (group && s->completion.sibling > 0)
 			s->member = s->completion.sibling;
 		out->kind = rc < 0 && e->kind != ERR_CANCELLED ? EPISODE_NO_COMPLETION
@@ -513,7 +585,10 @@ static int do_score(struct session *s, struct episode_event *out, struct err *e)
 		.file = "program.py",
 		.program_lines = true,
 		.parent = p ? p->score : NULL,
+		.unfinished = s->cut > 0,
 	};
+	if (s->cut > 0 && s->cut < in.len)
+		in.len = s->cut;
 	if (scoring_run(s->scoring, &in, &s->scored, e) < 0)
 		return -1;
 	score_events(s);

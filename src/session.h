@@ -9,9 +9,9 @@
  * Events: "decision" {"do": "ask", "turn", "round", "parent"} · "prompt" {"bytes"} · "tokens"
  * (text) · "completion" {"bytes", "finish", "seconds"} · "generation" (a model's: {"prompt_tokens",
  * "cached_tokens", "tokens", "drafted", "accepted", "wait_s", "prefill_s", "decode_s"}) · "log"
- * (text) · "build" {"ok", "class", "error", "seconds"} · "figure" {"name": term or "total",
- * "value"} · "decision" {"do": "commit", "best", "delta"} and, of the episode, "decision" {"do":
- * "end", "why", "best", "total", "error"}.
+ * (text) · "early" {"line", "name", "error"} · "build" {"ok", "class", "error", "seconds"} ·
+ * "figure" {"name": term or "total", "value"} · "decision" {"do": "commit", "best", "delta"} and,
+ * of the episode, "decision" {"do": "end", "why", "best", "total", "error"}.
  *
  * A verb watches through callbacks and reads the struct; it writes nothing into it.
  */
@@ -64,6 +64,12 @@ struct session_options {
 	const int32_t *forced;
 	int n_forced;
 	uint64_t seed_add;
+	/* While an answer is written its program is executed (src/watch.h; of a group, while the
+	 * first is waited for): "early" events {"line", "name", "error"}, early_shape(), and
+	 * figure() with the terms that the text alone makes. With @stop_early an answer whose
+	 * program is certain to fail is ended there (FINISH_FAILED), and what was executed of it is
+	 * built and stored. */
+	bool early, stop_early;
 	bool any;  /* a group's answers are built in the order in which they end */
 	bool open; /* that its rounds are over does not end the episode: more are to come */
 	void *ctx;
@@ -77,6 +83,9 @@ struct session_options {
 	              const char *data, size_t len);
 	/* The mesh of what was built, before it is scored. */
 	void (*shape)(void *ctx, const struct session *s, const void *stl, size_t len);
+	/* The mesh of the program as far as it is written: of @name, bound up to @line. */
+	void (*early_shape)(void *ctx, const struct session *s, const void *stl, size_t len,
+	                    const char *name, int line);
 	/* A term that is known before the score is. */
 	void (*figure)(void *ctx, const struct session *s, const char *name, double value);
 };
@@ -98,6 +107,10 @@ struct session {
 	cJSON *turn_json;     /* at SAW_TURN: the object of run --json */
 	/* its own */
 	struct scoring *scoring;
+	struct watch *watch; /* NULL without @early */
+	char early_name[64]; /* told last */
+	double early_figure; /* editability, told last; NAN */
+	size_t cut;          /* the answer in flight was ended by us: so much of it is built; 0 */
 	struct turn_events events;
 	struct best_turn {
 		int turn;

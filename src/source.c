@@ -17,7 +17,7 @@
 
 const char *finish_name(enum finish f)
 {
-	static const char *const names[] = { "stop", "length", "cancelled", "error" };
+	static const char *const names[] = { "stop", "length", "cancelled", "error", "failed" };
 
 	return names[f];
 }

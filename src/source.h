@@ -18,8 +18,9 @@
 #include "engine/extract.h"
 #include "src/base/buf.h"
 
-/* How a completion ended: the word "finish" of run --json. */
-enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED, FINISH_ERROR };
+/* How a completion ended: the word "finish" of run --json. FINISH_FAILED: by us, in mid-stream,
+ * since its program had failed. */
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED, FINISH_ERROR, FINISH_FAILED };
 const char *finish_name(enum finish f);
 
 struct ask {

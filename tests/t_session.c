@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include "src/session.h"
+#include "src/watch.h"
 
 /* ---- a scoring that takes no time ---- */
 
@@ -55,6 +56,71 @@ int scoring_warm(struct scoring *s, struct err *e)
 	(void)s;
 	(void)e;
 	return 0;
+}
+
+/* A watch of the test's own: the line "hopeless" is found to fail when it is whole. */
+struct watch {
+	struct watch_ops ops;
+	struct buf text;
+	bool begun, told;
+};
+
+struct watch *scoring_watch(struct scoring *s, const struct watch_ops *ops, struct err *e)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	(void)s;
+	(void)e;
+	w->ops = *ops;
+	return w;
+}
+
+double scoring_editability(const struct scoring *s, const cJSON *facts)
+{
+	(void)s;
+	return json_number_or(facts, "share", NAN);
+}
+
+void watch_begin(struct watch *w, enum extract_rule rule)
+{
+	(void)rule;
+	buf_clear(&w->text);
+	w->begun = true;
+	w->told = false;
+}
+
+void watch_text(struct watch *w, const char *text, size_t len)
+{
+	if (w->begun)
+		buf_add(&w->text, text, len);
+}
+
+void watch_step(struct watch *w)
+{
+	const char *at = strstr(buf_str(&w->text), "hopeless\n");
+	struct build b = { .cause = CAUSE_NAME, .error = (char *)"line 2: no", .line = 2 };
+
+	if (!w->begun || w->told || !at)
+		return;
+	w->told = true;
+	w->ops.news(w->ops.ctx, &(struct watch_news){ .name = "base", .name_line = 1 });
+	w->ops.news(w->ops.ctx, &(struct watch_news){
+					.why = &b,
+					.certain = true,
+					.cut = (size_t)(at - buf_str(&w->text)) + 9,
+				});
+}
+
+void watch_stop(struct watch *w)
+{
+	w->begun = false;
+}
+
+void watch_close(struct watch *w)
+{
+	if (w)
+		buf_release(&w->text);
+	free(w);
 }
 
 void scored_release(struct scored *s)
@@ -156,7 +222,15 @@ struct list {
 	const double *total;
 	int n;
 	struct buf asked[8]; /* what each was asked */
+	bool stopped;
 };
+
+static void stop(void *ctx)
+{
+	struct list *l = ctx;
+
+	l->stopped = true;
+}
 
 static int next(void *ctx, const struct ask *a, struct completion *out, struct err *e)
 {
@@ -166,6 +240,18 @@ static int next(void *ctx, const struct ask *a, struct completion *out, struct e
 		return err_set(e, ERR_INPUT, "the command has no more");
 	if (a->number < 8)
 		buf_add(&l->asked[a->number], a->prompt, a->prompt_len);
+	/* less than any total: an answer that goes on till it is stopped */
+	for (int i = 0; l->total[a->number] < -1 && !l->stopped; i++) {
+		const char *line = i == 2 ? "hopeless\n" : "line\n";
+		assert_true(i < 100);
+		buf_adds(&out->text, line);
+		a->text(a->ctx, 0, line, strlen(line));
+		if (i % 4 == 3)
+			assert_int_equal(a->tick(a->ctx), 0);
+		out->finish = l->stopped ? FINISH_CANCELLED : FINISH_STOP;
+	}
+	if (out->text.len)
+		return 0;
 	buf_printf(&out->text, "x = %d  # total %g\n", a->turn, l->total[a->number]);
 	out->rule = EXTRACT_FILE;
 	out->seconds = 0.5;
@@ -181,7 +267,7 @@ static void list_release(struct list *l)
 		buf_release(&l->asked[i]);
 }
 
-struct watch {
+struct viewer {
 	struct store *store;
 	enum session_sight last;
 	int turns, stop_at; /* 1 in tick() from the sight after so many turns on; 0: never */
@@ -195,7 +281,7 @@ static const char *const sights[] = { "episode", "ask",   "text", "completion", 
 
 static int tick(void *ctx)
 {
-	struct watch *w = ctx;
+	struct viewer *w = ctx;
 
 	return w->stop_at > 0 && w->turns >= w->stop_at;
 }
@@ -203,7 +289,7 @@ static int tick(void *ctx)
 static void saw(void *ctx, const struct session *s, enum session_sight what, const char *text,
                 size_t len)
 {
-	struct watch *w = ctx;
+	struct viewer *w = ctx;
 
 	(void)text;
 	(void)len;
@@ -231,14 +317,14 @@ struct play {
 	struct session session;
 	struct source source;
 	struct list list;
-	struct watch watch;
+	struct viewer watch;
 };
 
 static void play_init(struct play *p, struct store *store, const double *totals, int n)
 {
 	*p = (struct play){ .list = { totals, n, { { 0 } } } };
 	p->watch.store = store;
-	p->source = (struct source){ .ctx = &p->list, .next = next, .name = "list" };
+	p->source = (struct source){ .ctx = &p->list, .next = next, .stop = stop, .name = "list" };
 	p->o = (struct session_options){ .store = store,
 		                         .prompts = &prompts,
 		                         .task = &task,
@@ -426,6 +512,53 @@ static void an_engine_that_fails_ends_it_and_what_was_made_stays(void **state)
 	store_close(s);
 }
 
+static int count_early(void *ctx, const struct store_event *v)
+{
+	int *n = ctx;
+
+	if (strcmp(v->kind, "early") != 0)
+		return 0;
+	assert_contains(v->data, ++*n == 1 ? "\"name\":\"base\"" : "\"error\":\"line 2: no\"");
+	return 0;
+}
+
+static void a_hopeless_answer_is_ended_where_it_failed(void **state)
+{
+	static const double totals[] = { -2, 0.3 };
+	struct store *s = open_db("h.db");
+	struct buf text = { 0 };
+	struct err e = { 0 };
+	struct play p;
+	int n = 0;
+
+	(void)state;
+	play_init(&p, s, totals, 2);
+	p.o.early = p.o.stop_early = true;
+	p.o.rules.rounds = 1;
+	assert_done(play_on(&p, &e), &e);
+	/* all that came is kept; what is built ends with the line that failed */
+	assert_done(store_artifact(s, p.session.episode, 1, "completion.txt", &text, &e), &e);
+	assert_string_equal(buf_str(&text), "line\nline\nhopeless\nline\n");
+	buf_clear(&text);
+	assert_done(store_artifact(s, p.session.episode, 1, "program.py", &text, &e), &e);
+	assert_string_equal(buf_str(&text), "line\nline\nhopeless\n");
+	assert_string_equal(json_string_or(p.session.turn_json, "finish", ""), "failed");
+	assert_done(store_events(s, p.session.episode, 1, count_early, &n, &e), &e);
+	assert_int_equal(n, 2);
+	buf_release(&text);
+	play_end(&p);
+
+	/* and one that nobody asked to stop goes on to its own end */
+	play_init(&p, s, totals + 1, 1);
+	p.o.early = true;
+	p.o.rules.rounds = 1;
+	assert_done(play_on(&p, &e), &e);
+	assert_string_equal(json_string_or(p.session.turn_json, "finish", ""), "stop");
+	play_end(&p);
+	assert_whole(s);
+	store_close(s);
+}
+
 static void an_interruption_drops_the_turn_in_flight_alone(void **state)
 {
 	static const double totals[] = { 0.25, 0.3, 0.4 };
@@ -603,6 +736,7 @@ int main(void)
 		cmocka_unit_test(every_step_is_an_event_with_its_time),
 		cmocka_unit_test(a_source_that_fails_ends_it_and_what_was_made_stays),
 		cmocka_unit_test(an_engine_that_fails_ends_it_and_what_was_made_stays),
+		cmocka_unit_test(a_hopeless_answer_is_ended_where_it_failed),
 		cmocka_unit_test(an_interruption_drops_the_turn_in_flight_alone),
 		cmocka_unit_test(a_fork_goes_on_in_the_same_episode),
 		cmocka_unit_test(a_kill_before_the_transaction_loses_the_turn_in_flight_alone),
