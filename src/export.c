@@ -26,7 +26,7 @@ struct turn {
 	cJSON *json, *score, *prompt; /* its object in episode.json */
 	struct buf program, log, sheet, judgements;
 	char *source, *finish, *model, *adapter;
-	char sheet_name[64];
+	char sheet_name[64], folder[32];
 	double total, parent_total;
 	bool built;
 };
@@ -596,6 +596,9 @@ static int write_folder(struct work *w, struct reading *r, const char *dir, stru
 			return -1;
 		snprintf(t->sheet_name, sizeof(t->sheet_name), "turn-%d/sheet.png", t->page.number);
 		t->page.sheet_name = t->sheet.len ? t->sheet_name : NULL;
+		snprintf(t->folder, sizeof(t->folder), "turn-%d", t->page.number);
+		t->page.folder = t->folder;
+		t->page.artifacts = cJSON_GetObjectItemCaseSensitive(t->json, "artifacts");
 	}
 	/* laid out for people: it is the first file that they look into */
 	char *json = cJSON_Print(r->json);

@@ -3,9 +3,11 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/repair.h"
+#include "src/base/linediff.h"
 #include "src/base/utf8.h"
 
 static const struct {
@@ -51,12 +53,16 @@ static void error_line(struct buf *out, const cJSON *build)
 {
 	double line = json_number_or(build, "line", 0);
 	const char *exception = json_string_or(build, "exception", "");
+	const char *error = json_string_or(build, "error", json_string_or(build, "cause", ""));
+	char where[32];
 
-	if (line >= 1)
-		buf_printf(out, "line %.0f: ", line);
-	if (*exception)
+	/* most errors say both themselves */
+	snprintf(where, sizeof(where), "line %.0f: ", line);
+	if (line >= 1 && !strstr(error, where))
+		buf_adds(out, where);
+	if (*exception && !strstr(error, exception))
 		buf_printf(out, "%s: ", exception);
-	buf_adds(out, json_string_or(build, "error", json_string_or(build, "cause", "")));
+	buf_adds(out, error);
 }
 
 static void box_line(struct buf *out, const cJSON *geometry)
@@ -140,7 +146,13 @@ static void md_heading(struct buf *out, int level, const char *text)
 
 static void md_terms(struct buf *out, const cJSON *reward, const cJSON *delta, int level)
 {
-	bool changed = cJSON_IsObject(delta);
+	bool changed = cJSON_IsObject(delta), any = false;
+
+	/* of a program that was not built there is the total alone, and the heading has it */
+	for (int i = 0; i < N_TERMS; i++)
+		any = any || !isnan(json_number_or(reward, terms[i].name, NAN));
+	if (!any)
+		return;
 
 	md_heading(out, level, "Reward");
 	buf_printf(out, "| term | value |%s\n| --- | ---: |%s\n",
@@ -222,15 +234,189 @@ static void md_outcome(struct buf *out, const struct page_turn *t)
 		buf_adds(out, line.len ? ": " : "");
 	}
 	md_text(out, buf_str(&line));
-	buf_adds(out, ". Class: ");
+	bool ends = line.len > 0 && strchr(".?!", line.data[line.len - 1]);
+	buf_adds(out, ends ? " Class: " : ". Class: ");
 	md_text(out, json_string_or(build, "class", "-"));
 	buf_adds(out, ".\n\n");
 	buf_release(&line);
 }
 
+/* What is long and not the point is folded: forges know <details>. */
+static void md_fold(struct buf *out, const char *summary)
+{
+	buf_adds(out, "<details><summary>");
+	md_text(out, summary);
+	buf_adds(out, "</summary>\n\n");
+}
+
+static void md_unfold(struct buf *out)
+{
+	buf_adds(out, "</details>\n\n");
+}
+
+static const char *content_of(const cJSON *messages, int i)
+{
+	return json_string_or(cJSON_GetArrayItem(messages, i), "content", "");
+}
+
+/* Bytes of whole lines with which both begin. */
+static size_t shared_lines(const char *a, const char *b)
+{
+	size_t n = 0, line = 0;
+
+	for (; a[n] && a[n] == b[n]; n++)
+		if (a[n] == '\n')
+			line = n + 1;
+	return !a[n] && (!b[n] || b[n] == '\n') ? n : line;
+}
+
+/* @first: the turn whose prompt was shown before; NULL: none was. */
+static void md_prompt(struct buf *out, const struct page_turn *t, const struct page_turn *first,
+                      int level)
+{
+	int n = cJSON_GetArraySize(t->prompt);
+	bool again = first && cJSON_GetArraySize(first->prompt) == n;
+
+	if (n == 0)
+		return;
+	md_heading(out, level, "Prompt");
+	for (int i = 0; i < n; i++) {
+		const cJSON *m = cJSON_GetArrayItem(t->prompt, i);
+		const char *said = content_of(t->prompt, i), *role = json_string_or(m, "role", "?");
+		size_t head = again ? shared_lines(content_of(first->prompt, i), said) : 0;
+		struct buf title = { 0 };
+		if (head == 0) {
+			buf_printf(&title, "%s, %zu bytes", role, strlen(said));
+		} else if (!said[head]) {
+			md_text(out, role);
+			buf_printf(out, ": as in turn %d.\n\n", first->number);
+			continue;
+		} else {
+			buf_printf(&title, "%s: as in turn %d, then %zu bytes", role, first->number,
+			           strlen(said + head));
+			said += head + strspn(said + head, "\n");
+		}
+		md_fold(out, buf_str(&title));
+		md_code(out, "", said, strlen(said));
+		md_unfold(out);
+		buf_release(&title);
+	}
+}
+
+/* What a repair changed; all of it below, folded. */
+static void md_program(struct buf *out, const struct page_turn *t, const struct page_turn *parent,
+                       int level)
+{
+	struct buf diff = { 0 };
+	struct linediff count;
+	char a[32], b[32], title[80];
+
+	snprintf(a, sizeof(a), "turn %d", parent ? parent->number : 0);
+	snprintf(b, sizeof(b), "turn %d", t->number);
+	md_heading(out, level, "Program");
+	if (!parent || !parent->program_len || !t->program_len ||
+	    linediff(&diff, parent->program, parent->program_len, a, t->program, t->program_len, b,
+	             3, &count, NULL) < 0) {
+		md_code(out, "python", t->program ? t->program : "", t->program_len);
+	} else if (diff.len == 0) {
+		buf_printf(out, "The same as in turn %d.\n\n", parent->number);
+	} else {
+		buf_printf(out, "Against turn %d, %d line%s came and %d went:\n\n", parent->number,
+		           count.added, count.added == 1 ? "" : "s", count.removed);
+		md_code(out, "diff", buf_str(&diff), diff.len);
+		snprintf(title, sizeof(title), "all of it, %zu bytes", t->program_len);
+		md_fold(out, title);
+		md_code(out, "python", t->program, t->program_len);
+		md_unfold(out);
+	}
+	buf_release(&diff);
+}
+
+/* A name that may stand in a link as it is. */
+static bool plain(const char *name)
+{
+	return *name && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                             "0123456789._-") == strlen(name);
+}
+
+static void md_files(struct buf *out, const struct page_turn *t)
+{
+	const cJSON *a;
+	int n = 0;
+
+	if (!t->folder)
+		return;
+	cJSON_ArrayForEach(a, t->artifacts)
+	{
+		const char *name = json_string_or(a, "name", "");
+		if (json_bool_or(a, "there", false) && plain(name))
+			buf_printf(out, "%s[%s](%s/%s)", n++ ? ", " : "Files: ", name, t->folder,
+			           name);
+	}
+	buf_adds(out, n ? ".\n\n" : "");
+}
+
+static void md_judgements(struct buf *out, const char *lines, int level)
+{
+	if (!lines || !*lines)
+		return;
+	md_heading(out, level, "Judgements");
+	while (*lines) {
+		size_t n = strcspn(lines, "\n");
+		char *line = strndup(lines, n);
+		buf_adds(out, "- ");
+		md_text(out, line ? line : "");
+		buf_addc(out, '\n');
+		free(line);
+		lines += n + (lines[n] == '\n');
+	}
+	buf_addc(out, '\n');
+}
+
+static void md_origin(struct buf *out, const struct page_turn *t)
+{
+	if (!t->source && !t->finish && !t->model)
+		return;
+	buf_adds(out, "From: ");
+	md_text(out, t->source ? t->source : "not known");
+	if (t->model) {
+		buf_adds(out, ", ");
+		md_text(out, t->model);
+	}
+	if (t->finish) {
+		buf_adds(out, "; the answer ended with ");
+		md_text(out, t->finish);
+	}
+	buf_adds(out, ".\n\n");
+}
+
+/* All below the heading. @parent, @first: as above. */
+static void md_turn(struct buf *out, const struct page_turn *t, const struct page_turn *parent,
+                    const struct page_turn *first, int level)
+{
+	if (t->parent > 0 && parent)
+		buf_printf(out, "A repair of [turn %d](#turn-%d). ", t->parent, t->parent);
+	else if (t->parent > 0)
+		buf_printf(out, "A repair of turn %d. ", t->parent);
+	md_outcome(out, t);
+	md_origin(out, t);
+	if (t->sheet_name)
+		buf_printf(out, "![views of the part](%s)\n\n", t->sheet_name);
+	md_terms(out, get(t->score, "reward"), get(t->score, "delta"), level + 1);
+	md_checks(out, get(t->score, "checks"), level + 1);
+	md_notes(out, get(t->score, "notes"), level + 1);
+	md_judgements(out, t->judgements, level + 1);
+	md_program(out, t, parent, level + 1);
+	if (t->log_len > 0) {
+		md_heading(out, level + 1, "Log");
+		md_code(out, "", t->log, t->log_len);
+	}
+	md_prompt(out, t, first, level + 1);
+	md_files(out, t);
+}
+
 void page_turn_markdown(struct buf *out, const struct page_turn *t, int level)
 {
-	const cJSON *m;
 	struct buf title = { 0 };
 
 	if (t->number > 0)
@@ -240,47 +426,29 @@ void page_turn_markdown(struct buf *out, const struct page_turn *t, int level)
 	figure(&title, total_of(t), 4);
 	md_heading(out, level, buf_str(&title));
 	buf_release(&title);
-	if (t->parent > 0)
-		buf_printf(out, "A repair of turn %d. ", t->parent);
-	md_outcome(out, t);
-	if (t->source || t->finish || t->model) {
-		buf_adds(out, "From: ");
-		md_text(out, t->source ? t->source : "not known");
-		if (t->model) {
-			buf_adds(out, ", ");
-			md_text(out, t->model);
-		}
-		if (t->finish) {
-			buf_adds(out, "; the answer ended with ");
-			md_text(out, t->finish);
-		}
-		buf_adds(out, ".\n\n");
-	}
-	if (t->sheet_name)
-		buf_printf(out, "![views of the part](%s)\n\n", t->sheet_name);
-	md_terms(out, get(t->score, "reward"), get(t->score, "delta"), level + 1);
-	md_checks(out, get(t->score, "checks"), level + 1);
-	md_notes(out, get(t->score, "notes"), level + 1);
-	if (t->judgements && *t->judgements) {
-		md_heading(out, level + 1, "Judgements");
-		md_code(out, "", t->judgements, strlen(t->judgements));
-	}
-	md_heading(out, level + 1, "Program");
-	md_code(out, "python", t->program ? t->program : "", t->program_len);
-	if (t->log_len > 0) {
-		md_heading(out, level + 1, "Log");
-		md_code(out, "", t->log, t->log_len);
-	}
-	if (cJSON_GetArraySize(t->prompt) == 0)
+	md_turn(out, t, NULL, NULL, level);
+}
+
+static const struct page_turn *turn_in(const struct page_episode *ep, int number)
+{
+	for (int i = 0; i < ep->n_turns; i++)
+		if (ep->turns[i].number == number)
+			return &ep->turns[i];
+	return NULL;
+}
+
+/* The best turn from one side, ahead of all words. */
+static void md_best_picture(struct buf *out, const struct page_episode *ep)
+{
+	const struct page_turn *t = ep->best ? turn_in(ep, ep->best) : NULL;
+	const cJSON *a;
+
+	if (!t || !t->folder)
 		return;
-	md_heading(out, level + 1, "Prompt");
-	cJSON_ArrayForEach(m, t->prompt)
-	{
-		const char *content = json_string_or(m, "content", "");
-		md_text(out, json_string_or(m, "role", "?"));
-		buf_adds(out, ":\n\n");
-		md_code(out, "", content, strlen(content));
-	}
+	cJSON_ArrayForEach(
+		a, t->artifacts) if (strcmp(json_string_or(a, "name", ""), "isometric.png") == 0 &&
+	                             json_bool_or(a, "there", false))
+		buf_printf(out, "![the best turn](%s/isometric.png)\n\n", t->folder);
 }
 
 void page_markdown(struct buf *out, const struct page_episode *ep)
@@ -309,13 +477,18 @@ void page_markdown(struct buf *out, const struct page_episode *ep)
 		md_text(out, ep->end);
 		buf_adds(out, ".");
 	}
-	buf_adds(out, "\n\n| turn | parent | total | against the parent | class |\n"
+	buf_adds(out, "\n\n");
+	md_best_picture(out, ep);
+	buf_adds(out, "| turn | parent | total | against the parent | class |\n"
 	              "| ---: | ---: | ---: | ---: | --- |\n");
 	for (int i = 0; i < ep->n_turns; i++) {
 		const struct page_turn *t = &ep->turns[i];
-		buf_printf(out, t->number == ep->best ? "| **%d** | " : "| %d | ", t->number);
+		buf_printf(out,
+		           t->number == ep->best ? "| **[%d](#turn-%d)** | "
+		                                 : "| [%d](#turn-%d) | ",
+		           t->number, t->number);
 		if (t->parent > 0)
-			buf_printf(out, "%d | ", t->parent);
+			buf_printf(out, "[%d](#turn-%d) | ", t->parent, t->parent);
 		else
 			buf_adds(out, "- | ");
 		figure(out, total_of(t), 4);
@@ -326,8 +499,21 @@ void page_markdown(struct buf *out, const struct page_episode *ep)
 		buf_adds(out, " |\n");
 	}
 	buf_addc(out, '\n');
-	for (int i = 0; i < ep->n_turns; i++)
-		page_turn_markdown(out, &ep->turns[i], 2);
+	const struct page_turn *first = NULL;
+	for (int i = 0; i < ep->n_turns; i++) {
+		const struct page_turn *t = &ep->turns[i];
+		double delta = json_number_or(get(t->score, "delta"), "total", NAN);
+		/* nothing else in the heading: #turn-2 leads to it on every forge */
+		buf_printf(out, "## Turn %d\n\n**Total ", t->number);
+		figure(out, total_of(t), 4);
+		buf_adds(out, "**");
+		if (!isnan(delta))
+			buf_printf(out, ", %+.4f against turn %d", delta, t->parent);
+		buf_adds(out, t->number == ep->best ? ", the best. " : ". ");
+		md_turn(out, t, t->parent > 0 ? turn_in(ep, t->parent) : NULL, first, 2);
+		if (!first && cJSON_GetArraySize(t->prompt) > 0)
+			first = t;
+	}
 }
 
 /* ---- HTML ---- */

@@ -25,6 +25,10 @@ struct page_turn {
 	const void *sheet;
 	size_t sheet_len;
 	const char *judgements; /* lines of text, or NULL */
+	/* for Markdown: the folder, from the page, in which its artifacts lie, and their array of
+	 * episode.json; NULL: there are none to be linked */
+	const char *folder;
+	const cJSON *artifacts;
 };
 
 struct page_episode {
@@ -38,8 +42,10 @@ struct page_episode {
 	int n_turns;
 };
 
-/* @level: of its heading, from 1. */
+/* One turn alone. @level: of its heading, from 1. */
 void page_turn_markdown(struct buf *out, const struct page_turn *t, int level);
+/* As a forge shows it: each turn has the anchor #turn-N; a repair is what it changed, all of the
+ * program folded below; what the prompts have in common stands once. */
 void page_markdown(struct buf *out, const struct page_episode *ep);
 /* One file, pictures in it; no script, nothing from elsewhere. */
 void page_html(struct buf *out, const struct page_episode *ep);

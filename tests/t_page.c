@@ -92,11 +92,59 @@ static void a_turn_that_did_not_build_says_why(void **state)
 	page_turn_markdown(&b, &t, 2);
 	has(&b, "## Turn 2: total -\n");
 	has(&b, "Not built: line 3: SyntaxError: '(' was never closed. Class: syntax_closure.");
-	has(&b, "| **total** | **-** |\n");
+	lacks(&b, "Reward");
 	lacks(&b, "Checks");
 	lacks(&b, "Notes");
 	buf_release(&b);
 	cJSON_Delete(s);
+}
+
+static void an_episode_in_markdown_shows_what_changed_and_says_things_once(void **state)
+{
+	static const char one[] = "a = 1\nb = 2\n", two[] = "a = 1\nb = '```'\n";
+	cJSON *s = score(built);
+	cJSON *first = score("[{\"role\": \"system\", \"content\": \"You write.\"}, {\"role\": "
+	                     "\"user\", \"content\": \"A hook.\\nOf steel.\"}]");
+	cJSON *second = score("[{\"role\": \"system\", \"content\": \"You write.\"}, {\"role\": "
+	                      "\"user\", \"content\": \"A hook.\\nOf steel.\\n\\nIt leans.\"}]");
+	cJSON *files = score("[{\"name\": \"shape.stl\", \"there\": true}, {\"name\": "
+	                     "\"isometric.png\", \"there\": true}, {\"name\": \"gone.step\", "
+	                     "\"there\": false}, {\"name\": \"a](b) c\", \"there\": true}]");
+	struct page_turn t[3] = { turn(s), turn(s), turn(s) };
+	struct buf b = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		t[i].number = i + 1;
+		t[i].parent = i;
+		t[i].program = i ? two : one;
+		t[i].program_len = strlen(t[i].program);
+		t[i].prompt = i ? second : first;
+	}
+	t[1].folder = "turn-2";
+	t[1].artifacts = files;
+	struct page_episode ep = {
+		.task = "hook", .profile = "exact", .best = 2, .turns = t, .n_turns = 3
+	};
+	page_markdown(&b, &ep);
+	has(&b, "![the best turn](turn-2/isometric.png)\n");
+	has(&b, "```python\na = 1\nb = 2\n```\n");
+	has(&b,
+	    "Against turn 1, 1 line came and 1 went:\n\n````diff\n--- turn 1\n+++ turn 2\n@@ -1,2 +1,2 @@\n"
+	    " a = 1\n-b = 2\n+b = '```'\n````\n");
+	has(&b, "<details><summary>all of it, 16 bytes</summary>\n\n````python\na = 1\n");
+	has(&b, "The same as in turn 2.\n");
+	has(&b, "<summary>system, 10 bytes</summary>\n\n```\nYou write.\n```\n\n</details>");
+	has(&b, "system: as in turn 1.\n");
+	has(&b, "<summary>user: as in turn 1, then 11 bytes</summary>\n\n```\nIt leans.\n```\n");
+	has(&b, "Files: [shape.stl](turn-2/shape.stl), [isometric.png](turn-2/isometric.png).\n");
+	lacks(&b, "gone.step");
+	lacks(&b, "a](b)");
+	buf_release(&b);
+	cJSON_Delete(s);
+	cJSON_Delete(first);
+	cJSON_Delete(second);
+	cJSON_Delete(files);
 }
 
 static void an_episode_in_html_is_one_file_without_script(void **state)
@@ -134,7 +182,10 @@ static void an_episode_in_html_is_one_file_without_script(void **state)
 	buf_clear(&b);
 	page_markdown(&b, &ep);
 	has(&b, "# a\\<b\\>\n");
-	has(&b, "| 1 | - | 0.8123 | +0.2500 | build_ok |\n| **2** | 1 | ");
+	has(&b, "| [1](#turn-1) | - | 0.8123 | +0.2500 | build_ok |\n"
+	        "| **[2](#turn-2)** | [1](#turn-1) | ");
+	has(&b, "## Turn 2\n\n**Total 0.8123**, +0.2500 against turn 1, the best. A repair of "
+	        "[turn 1](#turn-1). Built");
 	has(&b, "Ended: turns.");
 	buf_release(&b);
 	cJSON_Delete(s);
@@ -160,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_turn_in_markdown_has_all_of_it),
 		cmocka_unit_test(a_turn_that_did_not_build_says_why),
+		cmocka_unit_test(an_episode_in_markdown_shows_what_changed_and_says_things_once),
 		cmocka_unit_test(an_episode_in_html_is_one_file_without_script),
 		cmocka_unit_test(nothing_at_all_is_a_page_too),
 	};

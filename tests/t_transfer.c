@@ -567,7 +567,7 @@ static void pages_are_made_and_replaced(void **state)
 	assert_done(export_it(s, 1, EXPORT_MARKDOWN, in("page.md"), NULL, &e), &e);
 	char *text = read_whole(in("page.md"), &len);
 	assert_non_null(strstr(text, "# hook\n"));
-	assert_non_null(strstr(text, "| **3** | 1 | "));
+	assert_non_null(strstr(text, "| **[3](#turn-3)** | [1](#turn-1) | "));
 	assert_non_null(strstr(text, "import cadquery as cq"));
 	assert_non_null(strstr(text, "me: 4 of 5"));
 	assert_null(strstr(text, "an older one"));
