@@ -34,7 +34,7 @@ enum {
 static const char *const levels[] = { "easy", "medium", "hard" };
 static const char *const reference_kinds[] = { ".py", ".step", ".stp", ".stl", ".glb" };
 /* Folders beside the packs that hold something else. */
-static const char *const no_packs[] = { "prompts", "profiles", "examples" };
+static const char *const no_packs[] = { "prompts", "profiles", "curriculum", "examples" };
 
 const char *task_level_name(enum task_level l)
 {

@@ -4,29 +4,13 @@
  */
 #include <inttypes.h>
 #include <math.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "src/db.h"
 #include "src/judging.h"
 #include "src/show.h"
-
-/* Who one is: --as, else the login's name. */
-static const char *who(const char *flag)
-{
-	const char *env = getenv("USER");
-	const struct passwd *p;
-
-	if (flag)
-		return flag;
-	if (env && *env)
-		return env;
-	p = getpwuid(geteuid());
-	return p && p->pw_name && *p->pw_name ? p->pw_name : NULL;
-}
 
 /* ---- agreement ---- */
 
@@ -455,7 +439,7 @@ static int run_judge(const struct cmd *self, int argc, char **argv)
 	if (j.grade < 0 && !(j.note && *j.note) && !j.n_tags)
 		return app_usage(self, "--grade 0-5, --over EP.T, --note TEXT or --tag WORD is "
 		                       "expected");
-	j.as = who(as);
+	j.as = db_who(as);
 	if (!j.as)
 		return app_usage(self,
 		                 "who judges? --as NAME says it, since the login has no name");

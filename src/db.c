@@ -3,8 +3,10 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/utf8.h"
 
@@ -94,6 +96,19 @@ struct store *db_open(const struct db_flags *f, enum store_mode mode, struct err
 		}
 	}
 	return s;
+}
+
+const char *db_who(const char *flag)
+{
+	const char *env = getenv("USER");
+	const struct passwd *p;
+
+	if (flag)
+		return flag;
+	if (env && *env)
+		return env;
+	p = getpwuid(geteuid());
+	return p && p->pw_name && *p->pw_name ? p->pw_name : NULL;
 }
 
 static void add_time(cJSON *o, const char *key, int64_t us)

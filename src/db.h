@@ -68,6 +68,9 @@ int db_flag(struct db_flags *f, const struct cmd *self, int opt, const char *arg
 /* Opens what --db, the environment or the default names, and tells the store's warning. */
 struct store *db_open(const struct db_flags *f, enum store_mode mode, struct err *e);
 
+/* Who one is: --as, else the login's name; NULL: nobody says. */
+const char *db_who(const char *flag);
+
 /* Rows as JSON; the caller owns them. */
 cJSON *db_episode_json(const struct store_episode *x);
 cJSON *db_turn_json(const struct store_turn *t);

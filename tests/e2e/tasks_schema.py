@@ -94,7 +94,7 @@ def mutants():
 def main():
     cadforge, tasks, work = sys.argv[1:]
     schema = {}
-    for name in ("task", "pack", "prompts", "profile"):
+    for name in ("task", "pack", "prompts", "profile", "curriculum"):
         with open("%s/%s.schema.json" % (tasks, name), encoding="utf-8") as f:
             text = json.load(f)
         jsonschema.Draft202012Validator.check_schema(text)
@@ -102,7 +102,7 @@ def main():
     bad = 0
     for name, pattern in (
         ("task", "cadforge/*.json"), ("pack", "cadforge/pack.json"), ("prompts", "prompts/*/set.json"),
-        ("profile", "profiles/*.json"),
+        ("profile", "profiles/*.json"), ("curriculum", "curriculum/*.json"),
     ):
         files = [f for f in glob.glob("%s/%s" % (tasks, pattern)) if name == "pack" or not f.endswith("/pack.json")]
         if not files:

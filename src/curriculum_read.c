@@ -1,0 +1,278 @@
+#include "src/curriculum_read.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/repair.h"
+
+enum { RULES_BYTES_MAX = 1 << 20 };
+
+static void list_rules(struct buf *out, const char *dir)
+{
+	DIR *d = opendir(dir);
+
+	for (struct dirent *f; d && (f = readdir(d));) {
+		size_t n = strlen(f->d_name);
+		if (n > 5 && f->d_name[0] != '.' && strcmp(f->d_name + n - 5, ".json") == 0)
+			buf_printf(out, "%s%.*s", out->len ? ", " : "", (int)(n - 5), f->d_name);
+	}
+	if (d)
+		closedir(d);
+}
+
+static int find_rules(char *path, size_t size, const struct app *a, const char *name, struct err *e)
+{
+	char dirs[2][PATH_MAX + 16];
+	struct buf known = { 0 };
+	int n = 0;
+
+	if (a->user_data[0])
+		snprintf(dirs[n++], sizeof(dirs[0]), "%s/curriculum", a->user_data);
+	if (a->tasks[0])
+		snprintf(dirs[n++], sizeof(dirs[0]), "%s/curriculum", a->tasks);
+	for (int i = 0; i < n; i++) {
+		int len = snprintf(path, size, "%s/%s.json", dirs[i], name);
+		if (len > 0 && (size_t)len < size && access(path, F_OK) == 0)
+			return 0;
+	}
+	for (int i = 0; i < n; i++)
+		list_rules(&known, dirs[i]);
+	if (known.len)
+		err_set(e, ERR_USAGE, "--rules: %s or a file .json was expected, got '%.80s'",
+		        buf_str(&known), name);
+	else
+		err_set(e, ERR_LACKS,
+		        "no curriculum was found: CADFORGE_TASKS names the folder that holds "
+		        "curriculum/");
+	buf_release(&known);
+	return -1;
+}
+
+int curriculum_rules_load(struct curriculum_rules *out, char *hash, const struct app *a,
+                          const char *name, struct err *e)
+{
+	char path[2 * PATH_MAX];
+	struct buf text = { 0 };
+	size_t n = strlen(name);
+	int rc;
+
+	if (strchr(name, '/') || (n > 5 && strcmp(name + n - 5, ".json") == 0))
+		snprintf(path, sizeof(path), "%s", name);
+	else if (find_rules(path, sizeof(path), a, name, e) < 0)
+		return -1;
+	rc = buf_read_file(&text, path, RULES_BYTES_MAX, e);
+	if (rc < 0)
+		err_wrap(e, "--rules");
+	else
+		rc = curriculum_rules_parse(out, buf_str(&text), text.len, path, e);
+	if (rc == 0 && hash)
+		sha256_hex(buf_str(&text), text.len, hash);
+	buf_release(&text);
+	return rc;
+}
+
+/* ---- the newest turns ---- */
+
+int curriculum_feed_open(struct curriculum_feed *f, const struct curriculum_rules *r,
+                         const struct task_set *tasks, struct err *e)
+{
+	*f = (struct curriculum_feed){ .tasks = tasks, .c = curriculum_open(r, e) };
+	if (!f->c)
+		return -1;
+	for (int i = 0; i < tasks->n; i++)
+		if (curriculum_task(f->c, tasks->tasks[i].id, (int)tasks->tasks[i].level) < 0) {
+			curriculum_feed_close(f);
+			return err_set(e, ERR_MEM, "no memory for %d tasks", tasks->n);
+		}
+	return 0;
+}
+
+void curriculum_feed_close(struct curriculum_feed *f)
+{
+	curriculum_close(f->c);
+	*f = (struct curriculum_feed){ 0 };
+}
+
+struct outcomes {
+	struct store_outcome *v;
+	int n, cap;
+	bool failed;
+};
+
+static int collect(void *ctx, const struct store_outcome *o)
+{
+	struct outcomes *x = ctx;
+
+	if (x->n == x->cap) {
+		int cap = x->cap ? 2 * x->cap : 64;
+		struct store_outcome *more = realloc(x->v, (size_t)cap * sizeof(*more));
+		if (!more) {
+			x->failed = true;
+			return 1;
+		}
+		x->v = more;
+		x->cap = cap;
+	}
+	x->v[x->n++] = *o;
+	return 0;
+}
+
+/* Repairs from before the turns that are counted. */
+static int older_repairs(struct curriculum_feed *f, struct store *s, int64_t before, struct err *e)
+{
+	int rc = 0;
+
+	for (int i = 0; i < CLASS_COUNT && rc == 0; i++) {
+		struct outcomes x = { 0 };
+		enum build_class class = (enum build_class)i;
+		rc = store_repairs(s, build_class_name(class), curriculum_rules(f->c)->repairs,
+		                   collect, &x, e);
+		if (x.failed)
+			rc = err_set(e, ERR_MEM, "no memory for the repairs of a class");
+		for (int k = x.n - 1; k >= 0 && rc == 0; k--)
+			if (x.v[k].id < before)
+				curriculum_add_repair(f->c, class, x.v[k].built);
+		free(x.v);
+	}
+	return rc;
+}
+
+struct hands {
+	struct curriculum *c;
+	int n;
+};
+
+static int take_hand(void *ctx, const struct store_hand_row *h)
+{
+	static const enum curriculum_hand hand[] = { HAND_FREE, HAND_PIN, HAND_BAN, HAND_WEIGHT };
+	struct hands *x = ctx;
+
+	x->n++;
+	curriculum_set_hand(x->c, curriculum_class_of(h->class_name), hand[h->change], h->weight);
+	return 0;
+}
+
+int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct store *s,
+                         struct err *e)
+{
+	struct outcomes x = { 0 };
+	struct hands h = { .c = f->c };
+	bool start = f->last == 0;
+	int rc = store_outcomes(s, f->last, curriculum_rules(f->c)->completions, collect, &x, e);
+
+	if (rc == 0 && x.failed)
+		rc = err_set(e, ERR_MEM, "no memory for the newest turns");
+	if (rc == 0 && x.n)
+		rc = tallies_read(t, s, e);
+	if (rc == 0 && start && x.n) {
+		f->first = x.v[0].id;
+		rc = older_repairs(f, s, f->first, e);
+	}
+	for (int i = 0; i < x.n && rc == 0; i++) {
+		const struct store_outcome *o = &x.v[i];
+		const struct tally *k = tallies_find(t, o->tally);
+		f->last = o->id;
+		if (!k || k->class >= CLASS_COUNT) /* of a class that this program does not know */
+			continue;
+		int task = curriculum_task(f->c, k->task, -1);
+		if (task < 0) {
+			rc = err_set(e, ERR_MEM, "no memory for a task");
+			break;
+		}
+		struct curriculum_turn turn = { .id = o->id,
+			                        .episode = o->episode,
+			                        .number = o->turn,
+			                        .task = task,
+			                        .class = k->class,
+			                        .repairs = k->repairs,
+			                        .built = o->built };
+		curriculum_add(f->c, &turn);
+	}
+	if (rc == 0)
+		rc = store_hands(s, take_hand, &h, e);
+	rc = rc < 0 ? -1 : x.n > 0 || h.n != f->hands;
+	f->hands = h.n;
+	free(x.v);
+	return rc;
+}
+
+/* ---- prompts ---- */
+
+static int see_finish(void *ctx, const struct store_turn *t)
+{
+	*(bool *)ctx = t->finish && strcmp(t->finish, "length") == 0;
+	return 0;
+}
+
+cJSON *curriculum_prompt(struct store *s, const struct prompt_set *set, const struct task *task,
+                         int64_t episode, int turn, struct err *e)
+{
+	struct repair_turn r = { .number = turn };
+	struct buf text = { 0 }, program = { 0 }, log = { 0 };
+	cJSON *score = NULL, *messages = NULL;
+	struct err gone;
+
+	if (turn == 0)
+		return repair_messages(set, task, NULL, e);
+	if (store_turn(s, episode, turn, see_finish, &r.clipped, e) < 0 ||
+	    store_artifact(s, episode, turn, "reward.json", &text, e) < 0)
+		goto out;
+	score = json_parse(buf_str(&text), text.len, e);
+	if (!score) {
+		err_wrap(e, "turn %" PRId64 ".%d: reward.json", episode, turn);
+		goto out;
+	}
+	/* a program or log that is not there (nothing was found in the answer) is an empty one */
+	store_artifact(s, episode, turn, "program.py", &program, &gone);
+	store_artifact(s, episode, turn, "build.log", &log, &gone);
+	r.program = buf_str(&program);
+	r.program_len = program.len;
+	r.log = buf_str(&log);
+	r.log_len = log.len;
+	r.score = score;
+	messages = repair_messages(set, task, &r, e);
+out:
+	cJSON_Delete(score);
+	buf_release(&text);
+	buf_release(&program);
+	buf_release(&log);
+	return messages;
+}
+
+struct answers {
+	int parent, best;
+	double min, margin, total;
+};
+
+static int see_answer(void *ctx, const struct store_turn *t)
+{
+	struct answers *a = ctx;
+
+	if (t->parent == a->parent && t->built && t->total >= a->min &&
+	    (isnan(t->parent_total) || t->total - t->parent_total >= a->margin) &&
+	    (!a->best || t->total > a->total)) {
+		a->best = t->number;
+		a->total = t->total;
+	}
+	return 0;
+}
+
+int curriculum_answer(struct store *s, int64_t episode, int turn, double min, double margin,
+                      struct buf *out, int *answer, struct err *e)
+{
+	struct answers a = { .parent = turn, .min = min, .margin = margin };
+
+	*answer = 0;
+	if (store_turns(s, episode, see_answer, &a, e) < 0)
+		return -1;
+	if (!a.best || store_artifact(s, episode, a.best, "completion.txt", out, e) < 0)
+		return a.best && e->kind != ERR_INPUT ? -1 : 0;
+	*answer = a.best;
+	return 1;
+}

@@ -1,0 +1,46 @@
+/*
+ * curriculum_read.h - what the curriculum's rules (src/curriculum.h) are fed with: their data, the
+ * newest turns of the store, what was said by hand; and the prompt that an item gives.
+ */
+#ifndef SRC_CURRICULUM_READ_H
+#define SRC_CURRICULUM_READ_H
+
+#include <cjson/cJSON.h>
+
+#include "engine/prompts.h"
+#include "src/app.h"
+#include "src/curriculum.h"
+#include "src/tallies.h"
+
+/* By name: NAME.json in the user's curriculum/ or in that of the tasks; or a file. ERR_USAGE,
+ * ERR_INPUT. @hash: 65 bytes for that of its text, or NULL. */
+int curriculum_rules_load(struct curriculum_rules *out, char *hash, const struct app *a,
+                          const char *name, struct err *e);
+
+struct curriculum_feed {
+	struct curriculum *c;
+	const struct task_set *tasks;
+	int64_t last;  /* the newest turn that is in */
+	int64_t first; /* the oldest of those that came at the start */
+	int hands;     /* of the log, that are in */
+};
+/* Opens @f->c with the rules and the tasks; nothing is read yet. */
+int curriculum_feed_open(struct curriculum_feed *f, const struct curriculum_rules *r,
+                         const struct task_set *tasks, struct err *e);
+/* What is new in the store since. @t is brought up too. 1: something was; 0: nothing; -1. */
+int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct store *s,
+                         struct err *e);
+void curriculum_feed_close(struct curriculum_feed *f); /* safe on {0} and twice */
+
+/* The messages that an item gives: a repair of EP.T, or with @turn 0 a first try. Caller deletes
+ * it. */
+cJSON *curriculum_prompt(struct store *s, const struct prompt_set *set, const struct task *task,
+                         int64_t episode, int turn, struct err *e);
+
+/* An answer that is known for the repair of EP.T: the completion of the turn that went on from it,
+ * built, has a total of @min or more and @margin more than it had; of several the best. 1: @out has
+ * it, @turn its number; 0: none; -1. */
+int curriculum_answer(struct store *s, int64_t episode, int turn, double min, double margin,
+                      struct buf *out, int *answer, struct err *e);
+
+#endif
