@@ -192,6 +192,8 @@ static void print_turn(const struct session *s)
 		printf(", %d of the group", s->member);
 	if (s->completion.finish == FINISH_LENGTH)
 		fputs(", the answer was cut off", stdout);
+	if (s->completion.finish == FINISH_FAILED)
+		fputs(", ended where its program failed", stdout);
 	if (isfinite(s->completion.seconds))
 		printf(", written in %.1f s", s->completion.seconds);
 	putchar('\n');
@@ -391,6 +393,8 @@ static int play(struct work *w, struct err *e)
 	w->o.prompts = &w->prompts;
 	w->o.task = w->task;
 	w->o.source = &w->source;
+	/* a hopeless answer need not be written to its end */
+	w->o.early = w->o.stop_early = r->stop_on_error && !w->n_from;
 	w->o.scoring.app = &w->app;
 	w->o.scoring.rebuilds = -1;
 	w->o.scoring.artifacts = SCORING_BREP | SCORING_STEP | SCORING_STL | SCORING_VIEWS;
@@ -750,7 +754,8 @@ const struct cmd cmd_run = {
 		"  --enough TOTAL    stop at this total (0.92)\n"
 		"  --no-gain N       stop after N repairs in a row that are not better than the best turn\n"
 		"                    before; 0: never (2; with --from 0)\n"
-		"  --stop-on-error   stop after a program that does not build\n"
+		"  --stop-on-error   stop after a program that does not build; an answer that is still being\n"
+		"                    written is ended where its program fails (finish: failed)\n"
 		"  --profile P       the reward (exact); --reference R: see score\n"
 		"  --prompts NAME    the prompt set (default)\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n" MODEL_HELP
