@@ -69,7 +69,7 @@ static void term_narrow(struct canvas *c, int x, int y, int w, const struct view
 static void term_wide(struct canvas *c, int x, int y, int w, const struct view_term *t)
 {
 	char text[16];
-	int bar = w - 33 > 20 ? 20 : w - 33;
+	int bar = w - 31 > 20 ? 20 : w - 31;
 
 	draw_str(c, x, y, 11, ROLE_NORMAL, t->name);
 	if (isfinite(t->value))
@@ -96,7 +96,7 @@ static void total_row(struct canvas *c, int x, int y, int w, const struct view_s
 	if (x < end)
 		draw_f(c, x, y, end - x, total_role(s->total), "%6s",
 		       figure_text(text, clamp(s->total, -9, 9)));
-	x += wide ? 10 : 7;
+	x += wide ? 10 : 9;
 	if (!isfinite(s->delta) || x >= end)
 		return;
 	if (wide && isfinite(s->total) && w >= 55 && !s->delta_is_best) {
@@ -126,7 +126,7 @@ static int score_wide(struct canvas *c, struct rect r, const struct view_score *
 {
 	/* with little height the blank lines go first, then what is below the terms */
 	int spare = r.h - s->n_terms - 2 - (s->base > 0), row = 0;
-	int bar = r.w - 2 - 33 > 20 ? 20 : r.w - 2 - 33;
+	int bar = r.w - 2 - 31 > 20 ? 20 : r.w - 2 - 31;
 	char text[96];
 
 	if (spare > 4) {
@@ -261,7 +261,7 @@ static void check_row(struct canvas *c, int x, int y, int w, int name_w, const s
 int bars_checks(struct canvas *c, struct rect r, const struct view_check *checks, int n,
                 const char *more)
 {
-	int name_w = 4, row = 0, shown = 0;
+	int name_w = 4, row = 0, shown = 0, room;
 	bool all = n <= r.h;
 
 	if (r.h < 1 || r.w < 8)
@@ -274,12 +274,13 @@ int bars_checks(struct canvas *c, struct rect r, const struct view_check *checks
 	if (name_w > r.w / 3)
 		name_w = r.w / 3;
 	/* in their own order when all fit; else those that say something first, and the last row
-	 * counts the rest */
+	 * counts the rest, where that does not cost half of what there is */
+	room = all || r.h < 3 ? r.h : r.h - 1;
 	for (int pass = 0; pass < (all ? 1 : 3); pass++)
 		for (int i = 0; i < n; i++) {
 			int of = checks[i].ok == 0 ? 0 : checks[i].ok < 0 ? 2 : 1;
 
-			if (!all && (of != pass || row >= r.h - 1))
+			if (!all && (of != pass || row >= room))
 				continue;
 			check_row(c, r.x, r.y + row++, r.w, name_w, &checks[i]);
 			shown++;

@@ -313,7 +313,7 @@ static void judge_draw(struct overlays *o, const struct view *v, struct canvas *
 
 	snprintf(title, sizeof title, "Judge  turn %d%s", v->replay.turn,
 	         v->replay.blind ? "  blind" : "");
-	r = frame(c, middle(r, 64, 11), title, "kept with who and when");
+	r = frame(c, middle(r, 64, 10), title, "kept with who and when");
 	if (r.w < 20 || r.h < 4)
 		return;
 	y = r.y + (r.h > 6);

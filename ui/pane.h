@@ -56,8 +56,8 @@ struct list {
 	int row;          /* where it stood at the last drawing, among those shown */
 	int top;          /* first row shown, among those the filter lets through */
 	struct buf filter;
-	int shown; /* rows that the filter let through at the last drawing */
-	int page;  /* rows that fitted */
+	int shown;        /* rows that the filter let through at the last drawing */
+	int page;         /* rows that fitted */
 	struct rect area; /* where it was drawn in this frame; w 0: it was not */
 	int height;       /* of an item then */
 };
@@ -107,6 +107,7 @@ struct text_pane {
 	size_t at;         /* its byte */
 	int missed;        /* lines that came while not following: "+37" in the frame */
 	int seen;          /* lines that there were when following ended */
+	int shown;         /* lines there are to be seen: without an empty last one */
 	int token;         /* the token under the certainty cursor; -1: certainty is not shown */
 	int page, columns; /* rows and cells of text that were shown */
 	struct rect area;  /* where it was drawn in this frame; w 0: it was not */

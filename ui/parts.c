@@ -135,6 +135,26 @@ static void thinking_draw(struct screen_state *s, const struct view_live *l, str
 	part_rule(c, top, top.y + top.h - 1);
 }
 
+/* What failed is shown once, as soon as it is known; after that the reader goes where he wants. */
+static void error_in_sight(struct screen_state *s, struct text_pane *p, struct canvas *c,
+                           struct rect r, const struct view_text *t, bool focused)
+{
+	uint64_t key = t->id * 1000003 + (uint64_t)t->error_line;
+	int line = 0;
+
+	if (t->error_line <= 0 || t->streaming || s->error_of == key)
+		return;
+	s->error_of = key;
+	while (line + 1 < p->n_lines && p->lines[line].number < t->error_line)
+		line++;
+	if (line < p->top + r.h)
+		return;
+	p->follow = false;
+	p->top = line - r.h * 2 / 3;
+	draw_clear(c, r);
+	text_draw(p, c, r, t, focused);
+}
+
 void part_code(struct screen_state *s, int pane, const struct view_live *l, struct canvas *c,
                struct rect at, bool focused)
 {
@@ -145,21 +165,25 @@ void part_code(struct screen_state *s, int pane, const struct view_live *l, stru
 
 	if (s->certainty) {
 		code_title(l, "Certainty", title, sizeof title);
-		draw_pane(c, at, title, "n next unsure  u leave", focused);
+		draw_pane(c, at, title, r.w >= 60 ? "n next unsure  u leave" : "u leave", focused);
 		certainty_draw(&s->texts[PART_CERTAIN], s->alternative, c, r, part_certain(l));
 		return;
 	}
 	thinking_draw(s, l, c, &r);
 	if (l->early && t->streaming && r.h > 3) {
-		struct rect row = rect_take_bottom(&r, 1);
+		char text[300];
+		struct rect row;
 
-		draw_f(c, row.x, row.y, row.w, ROLE_BAD, "%s so far: %s",
-		       mark_sign(MARK_FAILED, c->ascii), l->early);
+		snprintf(text, sizeof text, "%s so far: %s", mark_sign(MARK_FAILED, c->ascii),
+		         l->early);
+		row = rect_take_bottom(&r, text_width(text, strlen(text)) > r.w && r.h > 5 ? 2 : 1);
+		part_say(c, row, ROLE_BAD, text);
 	}
 	p->numbers = r.w >= 60;
-	if (t->len)
+	if (t->len) {
 		text_draw(p, c, r, t, focused);
-	else if (r.h > 0)
+		error_in_sight(s, p, c, r, t, focused);
+	} else if (r.h > 0 && !(s->think && l->thinking.len))
 		nothing_yet(c, r, l);
 	text_fact(p, place);
 	if (!t->len)

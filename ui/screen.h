@@ -33,8 +33,9 @@ struct screen_state {
 		int top, left, page;
 		bool sides; /* drawn with two sides */
 	} diff;
-	int alternative; /* certainty: of the token at the cursor */
-	int side;        /* two columns: the pane that last had the place several share */
+	uint64_t error_of; /* the text and line that were brought in sight because of an error */
+	int alternative;   /* certainty: of the token at the cursor */
+	int side;          /* two columns: the pane that last had the place several share */
 	enum ui_image_mode image_mode; /* ui sets it: what this terminal gets */
 	struct image_pane images[2];
 };

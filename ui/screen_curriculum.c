@@ -306,7 +306,15 @@ static void step_draw(const struct view *v, struct canvas *c, struct rect at, bo
 
 		/* one without a value is a sentence of its own */
 		draw_str(c, r.x, r.y + i, f->value ? label : r.w, ROLE_NORMAL, f->label);
-		draw_str(c, r.x + label + 2, r.y + i, r.w - label - 2, ROLE_STRONG, f->value);
+		if (f->value) {
+			/* in one column; a long one as far to the left as it needs */
+			int w = text_width(f->value, strlen(f->value)), x = label + 2;
+			int own = f->label ? text_width(f->label, strlen(f->label)) + 2 : 0;
+
+			x = x + w > r.w ? r.w - w : x;
+			x = x < own ? own : x;
+			draw_str(c, r.x + x, r.y + i, r.w - x, ROLE_STRONG, f->value);
+		}
 	}
 }
 

@@ -21,6 +21,11 @@ static const char *const pane_names[] = {
 
 /* ---- which pane stands where ---- */
 
+static bool group_shown(const struct view_live *l)
+{
+	return l->group_asked && l->n_group > 0;
+}
+
 static bool shares(int pane)
 {
 	return pane == REWARD || pane == PREVIEW || pane == TURNS || pane == CHECKS;
@@ -52,7 +57,14 @@ static void places(const struct screen_state *s, const struct view *v, struct re
 		out[s->focus < N_PANES ? s->focus : CODE] = r;
 		return;
 	}
-	out[LOG] = pane_take_bottom(&r, r.h >= 34 ? 10 : r.h >= 20 ? 8 : r.h / 3 + 1);
+	/* walking tokens takes two rows a line, and the log says nothing about it */
+	if (!s->certainty || kind == LAYOUT_THREE || s->focus == LOG)
+		out[LOG] = pane_take_bottom(&r, r.h >= 34 ? 10 : r.h >= 20 ? 8 : r.h / 3 + 1);
+	if (kind == LAYOUT_TWO && group_shown(&v->live) && !shares(s->focus)) {
+		/* siblings side by side need the width */
+		out[CODE] = r;
+		return;
+	}
 	if (kind == LAYOUT_TWO) {
 		int w = 31 + (r.w - 80) / 3;
 
@@ -75,11 +87,6 @@ static void places(const struct screen_state *s, const struct view *v, struct re
 }
 
 /* ---- a group ---- */
-
-static bool group_shown(const struct view_live *l)
-{
-	return l->group_asked && l->n_group > 0;
-}
 
 static int member_clamped(const struct screen_state *s, const struct view_live *l)
 {
@@ -160,8 +167,8 @@ static void group_draw(struct screen_state *s, const struct view *v, struct canv
 	}
 	snprintf(title, sizeof title, "Group of %d%s%s", l->n_group, l->task ? "  " : "",
 	         l->task ? l->task : "");
-	snprintf(fact, sizeof fact, "%d of %d over, %d built%s%s", over, l->n_group, built,
-	         *best ? ", best " : "", best);
+	snprintf(fact, sizeof fact, "%d/%d over, %d built%s%s", over, l->n_group, built,
+	         at.w >= 70 && *best ? ", best " : "", at.w >= 70 ? best : "");
 	draw_pane(c, at, title, fact, focused);
 	if (r.h < 3 || r.w < 14)
 		return;
@@ -277,7 +284,7 @@ static void preview_draw(struct screen_state *s, const struct view *v, struct ca
 		draw_str(c, in.x + 1, r.y + r.h, in.w - 2, ROLE_NORMAL, l->image.caption);
 	if (in.h >= 15)
 		draw_str(c, in.x + 1, r.y + r.h + 1, in.w - 2, ROLE_FAINT,
-		         "i view  < > turn  | section  D difference");
+		         "i view  < > turn  | section  D diff");
 }
 
 static int64_t turn_id(void *ctx, int row)

@@ -165,10 +165,10 @@ static void turn_row(void *ctx, struct canvas *c, struct rect r, int row, bool s
 	         : t->number == v->other && t->number != v->turn ? "<"
 	                                                         : " ");
 	draw_str(c, x, r.y, 1, mark_role(t->mark), mark_sign(t->mark, c->ascii));
-	draw_f(c, x + 2, r.y, 4, t->is_best ? ROLE_STRONG : ROLE_NORMAL, "%d%s", t->number,
-	       t->is_best ? "*" : "");
+	draw_f(c, x + 2, r.y, 4, t->is_best && !t->hidden ? ROLE_STRONG : ROLE_NORMAL, "%d%s",
+	       t->number, t->is_best && !t->hidden ? "*" : "");
 	draw_right(c, reward_end, r.y, 7, t->hidden ? ROLE_FAINT : mark_role(t->mark),
-	           t->hidden ? "hidden" : figure_text(text, t->reward));
+	           t->hidden ? "?" : figure_text(text, t->reward));
 	if (!t->hidden && delta_end <= r.x + r.w)
 		draw_right(c, delta_end, r.y, 7, ROLE_NORMAL, delta_text(text, t->delta));
 	if (t->grade >= 0 && r.w < 30 && delta_end + 2 <= r.x + r.w)

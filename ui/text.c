@@ -98,6 +98,7 @@ static void lay(struct text_pane *p, const struct view_text *t)
 		p->follow = t->streaming || t->kind == TEXT_LOG;
 		p->at_line = -1;
 		p->token = -1;
+		p->seen = -1;
 	} else if (t->version == p->version + 1) {
 		keep = t->kept < p->len ? t->kept : p->len;
 		keep = keep < t->len ? keep : t->len;
@@ -196,6 +197,9 @@ static void settle(struct text_pane *p, const struct view_text *t)
 {
 	int top, sub, lines = shown_lines(p, t);
 
+	p->shown = lines;
+	if (p->seen < 0)
+		p->seen = lines; /* all of another text is there at once: none of it was missed */
 	if (p->top >= lines)
 		p->top = lines - 1;
 	if (p->top < 0)
@@ -543,8 +547,7 @@ const char *text_fact(const struct text_pane *p, char *out)
 		snprintf(out, 40, "%d found", p->matches);
 	else if (p->missed > 0)
 		snprintf(out, 40, "+%d", p->missed);
-	else if (p->n_lines > p->page && p->top < p->n_lines)
-		snprintf(out, 40, "%d/%d", p->lines[p->top].number,
-		         p->lines[p->n_lines - 1].number);
+	else if (p->shown > p->page && p->top < p->shown && p->shown <= p->n_lines)
+		snprintf(out, 40, "%d/%d", p->lines[p->top].number, p->lines[p->shown - 1].number);
 	return out;
 }
