@@ -224,6 +224,22 @@ static void find_answer(struct extract *x, const char *p, size_t n, size_t *begi
 		}
 }
 
+bool extract_is_python(const char *line, size_t len)
+{
+	return looks_like_python(line, len);
+}
+
+bool extract_is_fence(const char *line, size_t len, struct extract_fence *out)
+{
+	struct block info = { 0 };
+	char c = fence_line(line, len, 0, &info);
+
+	*out = (struct extract_fence){ .mark = c,
+		                       .bare = c && info.begin == info.end,
+		                       .python = c && is_python(line, info) };
+	return c != 0;
+}
+
 int extract_program(struct extract *out, enum extract_rule rule, const char *text, size_t len,
                     struct err *e)
 {

@@ -45,4 +45,17 @@ void extract_release(struct extract *x);
  * that was given to extract_program. */
 int extract_source_line(const struct extract *x, const char *text, size_t len, int line);
 
+/* ---- a line at a time, for text that is on its way ---- */
+
+/* A line that prose does not begin with: import, a definition, a comment, NAME = ... */
+bool extract_is_python(const char *line, size_t len);
+
+struct extract_fence {
+	char mark;   /* '`' or '~' */
+	bool bare;   /* nothing behind it: it may close a block */
+	bool python; /* it names Python or nothing: it may open the program's */
+};
+/* Whether the line is a fence, as EXTRACT_ANSWER sees it. */
+bool extract_is_fence(const char *line, size_t len, struct extract_fence *out);
+
 #endif

@@ -76,9 +76,11 @@ struct live_answer {
 	bool over, built;
 	double total; /* NAN: not known */
 	char class_name[48], finish[16];
-	/* how far the text was looked at for the above */
-	size_t looked, think_at;
+	/* how far the text was looked at, and what the line under way is */
+	size_t looked, line_at, passed;
+	bool in_thought, whole; /* whole: the code is what was built, not what it looks like */
 	int state;
+	char fence;
 };
 
 struct live {
