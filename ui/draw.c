@@ -365,8 +365,11 @@ void draw_reverse(struct canvas *c, struct rect r)
 	for (int y = r.y; y < r.y + r.h; y++)
 		for (int x = r.x; x < r.x + r.w; x++) {
 			struct cell *a = cell_at(c, x, y);
-			if (a)
+			/* in one colour, whatever it was: patches of several are hard to read */
+			if (a) {
 				a->reverse = true;
+				a->role = ROLE_SELECT;
+			}
 		}
 }
 
@@ -459,7 +462,6 @@ struct rect draw_pane(struct canvas *c, struct rect r, const char *title, const 
 
 void draw_bar(struct canvas *c, int x, int y, int w, double share, enum role role)
 {
-	static const char *const eighths[8] = { " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
 	int full;
 
 	if (isnan(share)) {
@@ -467,22 +469,14 @@ void draw_bar(struct canvas *c, int x, int y, int w, double share, enum role rol
 		return;
 	}
 	share = share < 0 ? 0 : share > 1 ? 1 : share;
-	if (c->ascii) {
-		full = (int)lround(share * w);
-		for (int i = 0; i < w; i++)
-			put(c, x + i, y, i < full ? role : ROLE_BAR_REST, i < full ? '#' : '.', 1);
-		return;
-	}
-	full = (int)lround(share * w * 8);
-	for (int i = 0; i < w; i++) {
-		int here = full - i * 8;
-		if (here >= 8)
-			draw_sign(c, x + i, y, role, "█", '#');
-		else if (here > 0)
-			draw_sign(c, x + i, y, role, eighths[here], '#');
-		else
-			draw_sign(c, x + i, y, ROLE_BAR_REST, "·", '.');
-	}
+	full = (int)lround(share * w);
+	/* what is there at all is seen */
+	if (full == 0 && share > 0 && w > 0)
+		full = 1;
+	/* three quarters of a row high: bars below one another stay apart */
+	for (int i = 0; i < w; i++)
+		draw_sign(c, x + i, y, i < full ? role : ROLE_BAR_REST, i < full ? "▆" : "·",
+		          i < full ? '#' : '.');
 }
 
 const char *mark_sign(int mark, bool ascii)

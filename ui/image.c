@@ -118,6 +118,21 @@ static uint32_t color_of(gint rgb)
 	return rgb < 0 ? CELL_DEFAULT : (uint32_t)rgb & 0xffffff;
 }
 
+/* A block element of what the other one leaves. */
+static uint32_t complement(uint32_t cp)
+{
+	static const uint16_t pairs[][2] = { { ' ', 0x2588 },    { 0x2580, 0x2584 },
+		                             { 0x258c, 0x2590 }, { 0x2596, 0x259c },
+		                             { 0x2597, 0x259b }, { 0x2598, 0x259f },
+		                             { 0x259d, 0x2599 }, { 0x259a, 0x259e } };
+
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+		for (int k = 0; k < 2; k++)
+			if (pairs[i][k] == cp)
+				return pairs[i][!k];
+	return cp;
+}
+
 static int blocks(struct image_pane *p, const struct view_image *im)
 {
 	ChafaCanvas *canvas =
@@ -135,6 +150,12 @@ static int blocks(struct image_pane *p, const struct view_image *im)
 			chafa_canvas_get_colors_at(canvas, x, y, &fg, &bg);
 			cell->fg = color_of(fg);
 			cell->bg = color_of(bg);
+			/* ground in front of a colour: the colour in front of the ground */
+			if (cell->fg == CELL_DEFAULT && cell->bg != CELL_DEFAULT) {
+				cell->ch[0] = complement(cell->ch[0]);
+				cell->fg = cell->bg;
+				cell->bg = CELL_DEFAULT;
+			}
 			/* nothing to be seen: a blank of the terminal's own */
 			cell->pixel = cell->fg != CELL_DEFAULT || cell->bg != CELL_DEFAULT;
 			if (!cell->ch[0] || !cell->pixel)

@@ -94,12 +94,23 @@ static void settle(struct list *l, const struct list_source *s, int height)
 		l->top = 0;
 }
 
+/* Selected, but the keys go elsewhere: what is plain is strong. */
+static void quietly(struct canvas *c, struct rect r)
+{
+	for (int y = r.y; y < r.y + r.h; y++)
+		for (int x = r.x; x < r.x + r.w; x++) {
+			struct cell *a = cell_at(c, x, y);
+
+			if (a && a->role == ROLE_NORMAL)
+				a->role = ROLE_STRONG;
+		}
+}
+
 void list_draw(struct list *l, struct canvas *c, struct rect r, const struct list_source *s,
                bool focused)
 {
 	int height = s->height > 0 ? s->height : 1, row, k = 0;
 
-	(void)focused;
 	l->area = r;
 	l->height = height;
 	settle(l, s, r.h / height);
@@ -114,8 +125,10 @@ void list_draw(struct list *l, struct canvas *c, struct rect r, const struct lis
 		s->draw(s->ctx, c, item, row, selected);
 		if (s->reversed > 0 && s->reversed < height)
 			item.h = s->reversed;
-		if (selected)
+		if (selected && focused)
 			draw_reverse(c, item);
+		else if (selected)
+			quietly(c, item);
 		k++;
 	}
 }
