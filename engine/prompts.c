@@ -240,6 +240,18 @@ static int read_one(char **out, const char *dir, enum prompt_kind k, struct err 
 		err_set(e, ERR_INPUT, "%s: a NUL is no text", buf_str(&path));
 		goto out;
 	}
+	if (!utf8_plain(buf_str(&text), text.len, &at)) {
+		struct buf shown = { 0 };
+		uint32_t c;
+		utf8_clean(&shown, text.data + at,
+		           (size_t)utf8_decode(text.data + at, text.len - at, &c));
+		err_set(e, ERR_INPUT,
+		        "%s:%d: a sign that is not seen (%.10s): leave it out: a prompt is what "
+		        "one sees",
+		        buf_str(&path), line_at(text.data, text.data + at), buf_str(&shown));
+		buf_release(&shown);
+		goto out;
+	}
 	while (text.len && isspace((unsigned char)text.data[text.len - 1]))
 		text.data[--text.len] = '\0';
 	if (text.len == 0) {

@@ -201,6 +201,22 @@ static void read_keys(struct reader *r, const cJSON *o, const char *where, const
 	}
 }
 
+/* A task's texts go to terminals, pages and a model: what one does not see is a mistake in all of
+ * them, or an attack. @key: of the nearest object. */
+static void read_plain(struct reader *r, const cJSON *v, const char *key)
+{
+	const cJSON *x;
+	size_t at;
+
+	if (cJSON_IsString(v) && !utf8_plain(v->valuestring, strlen(v->valuestring), &at)) {
+		uint32_t c;
+		const char *sign = v->valuestring + at;
+		problem_at(r, v, false, "%.60s: a sign that is not seen, \"%.*s\": leave it out",
+		           key, utf8_decode(sign, strlen(sign), &c), sign);
+	}
+	cJSON_ArrayForEach(x, v) read_plain(r, x, x->string ? x->string : key);
+}
+
 /* A text of 1 to @max bytes, or NULL and a problem. */
 static const char *read_text(struct reader *r, const cJSON *o, const char *where, const char *key,
                              size_t max)
@@ -595,6 +611,7 @@ int task_read(struct task *out, const char *text, size_t len, const char *file, 
 	r.root = t.json;
 	t.own_file = strdup(file);
 	t.file = t.own_file;
+	read_plain(&r, t.json, "");
 	read_keys(&r, t.json, "", keys);
 	read_format(&r, t.json, TASK_FORMAT);
 	t.id = read_name(&r, t.json, "", "id", false);
@@ -699,6 +716,7 @@ static int read_pack(struct task_pack *out, const char *dir, struct task_problem
 	if (!v)
 		goto out;
 	r.root = v;
+	read_plain(&r, v, "");
 	read_keys(&r, v, "", keys);
 	read_format(&r, v, PACK_FORMAT);
 	const char *name = read_name(&r, v, "", "name", false),

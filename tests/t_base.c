@@ -185,6 +185,18 @@ static void text_from_strangers_cannot_move_the_cursor(void **state)
 	utf8_clean_line(&b, "a\nb\r\nc\x1b\n", 8);
 	assert_string_equal(buf_str(&b), "a\\nb\\x0d\\nc\\x1b\\n");
 	buf_release(&b);
+	size_t at = 99;
+	assert_true(utf8_plain("Gr\xc3\xb6"
+	                       "\r\n\t\xe5\xa3\x81",
+	                       10, &at));
+	assert_false(utf8_plain("ab\x1b", 3, &at));
+	assert_int_equal(at, 2);
+	assert_false(utf8_plain("a\r", 2, &at));
+	assert_int_equal(at, 1);
+	assert_false(utf8_plain("abc\xe2\x80\xae", 6, &at));
+	assert_int_equal(at, 3);
+	assert_false(utf8_plain("\xc0\xaf", 2, &at));
+	assert_int_equal(at, 0);
 }
 
 static void utf8_refuses_what_is_not_the_shortest_form(void **state)

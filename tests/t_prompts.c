@@ -209,6 +209,8 @@ static void mistakes_are_named_by_file_and_line(void **state)
 		{ "x/repair/checks.txt", "{?log}{?notes}{/notes}{/log}", "do not nest" },
 		{ "x/repair/checks.txt", "", "checks.txt: empty" },
 		{ "x/repair/checks.txt", "a\n\xff", "checks.txt:2: byte 0xff is no UTF-8" },
+		{ "x/repair/checks.txt", "a\n\x1b[2J",
+		  "checks.txt:2: a sign that is not seen (\\x1b): leave it out" },
 		{ "x/repair/syntax_close.txt", "a", "syntax_close.txt: no file of a prompt set" },
 		{ "x/sytem.txt", "a", "sytem.txt: no file of a prompt set" },
 		{ "x/set.json", "{", "x/set.json: line 1" },

@@ -199,6 +199,10 @@ static void a_mistake_is_named_by_line_and_field(void **state)
 		  "f.json:9: prompt: the key is there twice" },
 		{ "\"p\"", "\"\xff\"", "f.json:8: byte 0xff is no UTF-8" },
 		{ "\"p\"", "\"p\\u0000q\"", "f.json:8: \\u0000 in a text" },
+		{ "\"p\"", "\"p\\u001b[2J\"",
+		  "f.json:8: prompt: a sign that is not seen, \"\\x1b\": leave it out" },
+		{ "\"p\"", "\"a \xe2\x80\xae b\"",
+		  "f.json:8: prompt: a sign that is not seen, \"\\u202e\": leave it out" },
 		{ "\"checks\"", "\"orientation\": \"any\", \"checks\"",
 		  "f.json:13: orientation: free or fixed wanted, got \"any\"" },
 	};
@@ -427,8 +431,7 @@ static void the_published_schema_has_the_kinds_and_fields_of_checks(void **state
 	assert_non_null(schema);
 	const cJSON *defs = cJSON_GetObjectItemCaseSensitive(schema, "$defs"), *v;
 	int kinds = 0;
-	cJSON_ArrayForEach(v, defs)
-		kinds += strncmp(v->string, "check_", 6) == 0;
+	cJSON_ArrayForEach(v, defs) kinds += strncmp(v->string, "check_", 6) == 0;
 	assert_int_equal(kinds, CHECK_KINDS);
 	for (int k = 0; k < CHECK_KINDS; k++) {
 		const char *name = check_kind_name((enum check_kind)k);

@@ -46,6 +46,27 @@ static bool is_invisible(uint32_t c)
 	       (c >= 0xe0000 && c <= 0xe0fff);
 }
 
+/* Of what utf8_decode() said. */
+static bool is_plain(int n, uint32_t c)
+{
+	return n > 0 && !(c < 0x20 && c != '\n' && c != '\t') && c != 0x7f &&
+	       !(n > 1 && is_invisible(c));
+}
+
+bool utf8_plain(const char *text, size_t len, size_t *at)
+{
+	for (size_t i = 0; i < len;) {
+		uint32_t c = 0;
+		int n = utf8_decode(text + i, len - i, &c);
+		if (!is_plain(n, c) && !(c == '\r' && i + 1 < len && text[i + 1] == '\n')) {
+			*at = i;
+			return false;
+		}
+		i += (size_t)n;
+	}
+	return true;
+}
+
 void utf8_clean(struct buf *out, const char *text, size_t len)
 {
 	size_t plain = 0; /* start of the run that can be copied as it is */
@@ -54,9 +75,7 @@ void utf8_clean(struct buf *out, const char *text, size_t len)
 	while (i < len) {
 		uint32_t c = 0;
 		int n = utf8_decode(text + i, len - i, &c);
-		bool ok = n > 0 && !(c < 0x20 && c != '\n' && c != '\t') && c != 0x7f &&
-		          !(n > 1 && is_invisible(c));
-		if (ok) {
+		if (is_plain(n, c)) {
 			i += (size_t)n;
 			continue;
 		}

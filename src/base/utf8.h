@@ -24,4 +24,8 @@ void utf8_clean_line(struct buf *out, const char *text, size_t len);
 /* True when the text is valid UTF-8 throughout; else *@at is the first bad byte. */
 bool utf8_valid(const char *text, size_t len, size_t *at);
 
+/* True when utf8_clean() would show all of it as it is; else *@at is the first byte of what it would
+ * not. CR LF is as good as a newline. */
+bool utf8_plain(const char *text, size_t len, size_t *at);
+
 #endif
