@@ -278,6 +278,26 @@ static void on_shape(void *ctx, const struct session *ses, const void *stl, size
 		post_say(&s->post, &n, "{}", 2);
 }
 
+static void on_early_shape(void *ctx, const struct session *ses, const void *stl, size_t len,
+                           const char *name, int line)
+{
+	struct server *s = ctx;
+	const struct post_news n = { .kind = "shape",
+		                     .turn = ses->number,
+		                     .member = ses->member,
+		                     .bytes = stl,
+		                     .len = len,
+		                     .keep = true };
+	struct buf b = { 0 };
+
+	buf_printf(&b, "{\"line\":%d,\"name\":", line);
+	post_quote(&b, name ? name : "", name ? strlen(name) : 0);
+	buf_addc(&b, '}');
+	if (len <= HOST_BYTES_MAX / 4)
+		post_say(&s->post, &n, buf_str(&b), b.len);
+	buf_release(&b);
+}
+
 static void on_figure(void *ctx, const struct session *ses, const char *name, double value)
 {
 	struct server *s = ctx;
@@ -285,6 +305,8 @@ static void on_figure(void *ctx, const struct session *ses, const char *name, do
 
 	cJSON_AddStringToObject(o, "name", name);
 	json_add_figure(o, "value", value);
+	if (ses->machine.phase == EPISODE_ASKING)
+		cJSON_AddTrueToObject(o, "early");
 	say(s, "figure", ses->number, ses->member, o);
 }
 
@@ -415,8 +437,11 @@ static int open_model(struct server *s, struct err *e)
 
 	if (s->model.ctx)
 		return 0;
-	if (model_flags_finish(&s->now.flags, e) < 0)
-		return -1;
+	if (!s->now.model)
+		return err_set(e, ERR_LACKS,
+		               "no model is set: ':set model DIR' takes a folder with config.json, "
+		               "tokenizer.json and safetensors (any Qwen3.5), or "
+		               "http(s)://HOST/v1#NAME, a server; CADFORGE_MODEL says it for good");
 	if (source_model(&s->model, &s->app, &s->now.flags, e) < 0)
 		return -1;
 	ears.ctx = s;
@@ -728,7 +753,7 @@ static int play(struct server *s, const struct plan *p, struct err *e)
 		.forced = p->forced,
 		.n_forced = p->n_forced,
 		.seed_add = p->seed_add,
-		.any = true,
+		.any = p->group > 1,
 		.open = !p->automatic,
 		.ctx = s,
 		.tick_ms = TICK_MS,
@@ -737,6 +762,9 @@ static int play(struct server *s, const struct plan *p, struct err *e)
 		.event = on_event,
 		.shape = on_shape,
 		.figure = on_figure,
+		.early = s->now.early && !p->by_hand,
+		.stop_early = s->now.rules.stop_on_error && !p->by_hand,
+		.early_shape = on_early_shape,
 	};
 	int rc = -1;
 

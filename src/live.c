@@ -97,12 +97,14 @@ static void end_line(struct live_answer *a, size_t end)
 /* Whether the line under way, which begins with these bytes, may turn out to be a fence. */
 static bool may_be_fence(const char *p, size_t n)
 {
+	enum { INDENT_MAX = 256 };
 	size_t i = 0;
 
-	while (i < n && (p[i] == ' ' || p[i] == '\t'))
+	/* a line of nothing but blanks is looked at for so long and no longer */
+	while (i < n && i < INDENT_MAX && (p[i] == ' ' || p[i] == '\t'))
 		i++;
-	if (i == n)
-		return true;
+	if (i == n || i == INDENT_MAX)
+		return i == n;
 	if (p[i] != '`' && p[i] != '~')
 		return false;
 	for (size_t k = 1; k < 3 && i + k < n; k++)

@@ -573,6 +573,8 @@ static int do_score(struct session *s, struct episode_event *out, struct err *e)
 	cJSON_AddNumberToObject(o, "bytes", (double)c->text.len);
 	cJSON_AddStringToObject(o, "finish", finish_name(c->finish));
 	json_add_figure(o, "seconds", c->seconds);
+	if (c->rule == EXTRACT_FILE)
+		cJSON_AddStringToObject(o, "rule", "file");
 	happen_json(s, 0, "completion", o);
 	if (c->author.known)
 		happen(s, 0, "generation", buf_str(&c->author.figures), c->author.figures.len);

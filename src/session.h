@@ -7,11 +7,11 @@
  * time, stored with its turn; why the episode ended is an event of the episode.
  *
  * Events: "decision" {"do": "ask", "turn", "round", "parent"} · "prompt" {"bytes"} · "tokens"
- * (text) · "completion" {"bytes", "finish", "seconds"} · "generation" (a model's: {"prompt_tokens",
- * "cached_tokens", "tokens", "drafted", "accepted", "wait_s", "prefill_s", "decode_s"}) · "log"
- * (text) · "early" {"line", "name", "error"} · "build" {"ok", "class", "error", "seconds"} ·
- * "figure" {"name": term or "total", "value"} · "decision" {"do": "commit", "best", "delta"} and,
- * of the episode, "decision" {"do": "end", "why", "best", "total", "error"}.
+ * (text) · "completion" {"bytes", "finish", "seconds", "rule"?: "file"} · "generation" (a model's:
+ * {"prompt_tokens", "cached_tokens", "tokens", "drafted", "accepted", "wait_s", "prefill_s",
+ * "decode_s"}) · "log" (text) · "early" {"line", "name", "error"} · "build" {"ok", "class",
+ * "error", "seconds"} · "figure" {"name": term or "total", "value"} · "decision" {"do": "commit",
+ * "best", "delta"} and, of the episode, "decision" {"do": "end", "why", "best", "total", "error"}.
  *
  * A verb watches through callbacks and reads the struct; it writes nothing into it.
  */

@@ -307,6 +307,49 @@ static cJSON *with_head(const struct ask *a)
 	return list;
 }
 
+/* A folder's own name, or what stands behind the '#'. */
+static void name_model(char *out, size_t size, const char *model)
+{
+	const char *hash = strstr(model, "://") ? strchr(model, '#') : NULL;
+	size_t n = strlen(model), from;
+
+	if (hash) {
+		snprintf(out, size, "%s", hash + 1);
+		return;
+	}
+	while (n > 1 && model[n - 1] == '/')
+		n--;
+	for (from = n; from > 0 && model[from - 1] != '/';)
+		from--;
+	snprintf(out, size, "%.*s", (int)(n - from), model + from);
+}
+
+static void name_adapters(char *out, size_t size, const struct model_flags *f)
+{
+	size_t at = 0;
+
+	*out = '\0';
+	for (int i = 0; i < f->n_adapters && at < size; i++) {
+		char name[256];
+		name_model(name, sizeof(name), f->adapter[i].dir);
+		at += (size_t)snprintf(out + at, size - at, "%s%s", i ? "+" : "", name);
+		if (f->adapter[i].weight != 1 && at < size)
+			at += (size_t)snprintf(out + at, size - at, ":%g",
+			                       (double)f->adapter[i].weight);
+	}
+}
+
+/* What the guard knows is asked for once, when it is first wanted. */
+static int need_names(struct model_source *m, struct err *e)
+{
+	if (!m->flags->guard || *m->names)
+		return 0;
+	if (cad_names_file(m->app, m->names, sizeof(m->names), e) == 0)
+		return 0;
+	*m->names = '\0';
+	return -1;
+}
+
 static int begin(struct model_source *m, const struct ask *a, struct err *e)
 {
 	struct gpu_request r;
@@ -315,6 +358,9 @@ static int begin(struct model_source *m, const struct ask *a, struct err *e)
 
 	m->before = m->more && a->again ? m->before + m->n : 0;
 	m->more = a->siblings > n;
+	if (need_names(m, e) < 0)
+		return -1;
+	name_adapters(m->adapter, sizeof(m->adapter), m->flags);
 	m->stopping = false;
 	m->seed_add = a->seed_add;
 	/* of an ask that was left: nobody waits for the rest */
@@ -344,7 +390,7 @@ static int begin(struct model_source *m, const struct ask *a, struct err *e)
 	r.forced_begin = a->n_forced > 0;
 	r.draft = a->previous && *a->previous ? a->previous : NULL;
 	r.speculate = r.draft != NULL;
-	r.guard = *m->names ? m->names : NULL;
+	r.guard = m->flags->guard ? m->names : NULL;
 	/* what the workbench shows of a token: where the model was unsure */
 	r.sampling.top = r.sampling.top > 0 ? r.sampling.top : 4;
 	rc = gpu_generate(m->gpu, &r, &m->request, e);
@@ -479,38 +525,6 @@ static void close_source(void *ctx)
 	free(m);
 }
 
-/* A folder's own name, or what stands behind the '#'. */
-static void name_model(char *out, size_t size, const char *model)
-{
-	const char *hash = strstr(model, "://") ? strchr(model, '#') : NULL;
-	size_t n = strlen(model), from;
-
-	if (hash) {
-		snprintf(out, size, "%s", hash + 1);
-		return;
-	}
-	while (n > 1 && model[n - 1] == '/')
-		n--;
-	for (from = n; from > 0 && model[from - 1] != '/';)
-		from--;
-	snprintf(out, size, "%.*s", (int)(n - from), model + from);
-}
-
-static void name_adapters(char *out, size_t size, const struct model_flags *f)
-{
-	size_t at = 0;
-
-	*out = '\0';
-	for (int i = 0; i < f->n_adapters && at < size; i++) {
-		char name[256];
-		name_model(name, sizeof(name), f->adapter[i].dir);
-		at += (size_t)snprintf(out + at, size - at, "%s%s", i ? "+" : "", name);
-		if (f->adapter[i].weight != 1 && at < size)
-			at += (size_t)snprintf(out + at, size - at, ":%g",
-			                       (double)f->adapter[i].weight);
-	}
-}
-
 int source_model(struct source *out, const struct app *a, const struct model_flags *f,
                  struct err *e)
 {
@@ -523,9 +537,7 @@ int source_model(struct source *out, const struct app *a, const struct model_fla
 	m->app = a;
 	m->flags = f;
 	name_model(m->model, sizeof(m->model), f->model);
-	name_adapters(m->adapter, sizeof(m->adapter), f);
-	if (f->guard && cad_names_file(a, m->names, sizeof(m->names), e) < 0) {
-		*m->names = '\0';
+	if (need_names(m, e) < 0) {
 		close_source(m);
 		return -1;
 	}

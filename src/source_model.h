@@ -13,7 +13,9 @@
 #include "src/model_flags.h"
 #include "src/source.h"
 
-/* Starts the engine. Borrows @a and @m until it is closed. 0, or -1 with @e. */
+/* Starts the engine. Borrows @a and @m until it is closed; of @m all but the model and how its
+ * engine is started (backend, dtype, threads, context, timeout) may change between prompts. 0, or
+ * -1 with @e. */
 int source_model(struct source *out, const struct app *a, const struct model_flags *m,
                  struct err *e);
 
