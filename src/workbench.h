@@ -199,6 +199,9 @@ int wb_edit(struct workbench *w, const char *suffix, const char *text, size_t le
 
 /* Shows that episode in Replay, at @turn (0: its best). */
 void wb_show_episode(struct workbench *w, int64_t episode, int turn);
+/* Plays what Replay shows: the episode from its beginning, or, when a turn was asked for, from
+ * there. @speed: 0.25 to 16; @now_s: of the clock that its tick() is told. */
+int wb_play(struct workbench *w, double speed, double now_s, struct err *e);
 /* A list of the episodes that fit, over the screen; Enter shows one in Replay. */
 void wb_list_episodes(struct workbench *w, const char *title, const struct store_filter *f);
 /* Turns with all of these words, as a list over the screen. */
