@@ -20,15 +20,15 @@ struct columns {
 
 static struct columns columns_for(int w)
 {
-	/* mark, sign, best and number take 21; names get what is left of the rest */
+	/* mark and sign, best and number take 17; names get what is left of the rest */
 	struct columns k = { .level = 7, .family = 10 };
-	int rest = w - 21 - k.level - k.family;
+	int rest = w - 17 - k.level - k.family;
 
-	if (rest < 40) {
+	if (rest < 30) {
 		k.family = 0;
 		rest += 10;
 	}
-	k.failure = rest > 40 ? (rest > 70 ? 26 : 15) : 0;
+	k.failure = rest > 80 ? 26 : rest > 42 ? 15 : 0;
 	k.name = rest - k.failure;
 	return k;
 }
@@ -78,10 +78,10 @@ static void task_draw(void *ctx, struct canvas *c, struct rect r, int row, bool 
 	if (k.family)
 		draw_str(c, x, r.y, k.family - 1, ROLE_FAINT, t->family);
 	x += k.family;
-	draw_right(c, x + 7, r.y, 7, mark_role(t->mark), figure_text(figure, t->best));
+	draw_right(c, x + 6, r.y, 7, mark_role(t->mark), figure_text(figure, t->best));
 	snprintf(n, sizeof(n), "%d", t->runs);
-	draw_right(c, x + 12, r.y, 4, ROLE_NORMAL, n);
-	x += 15;
+	draw_right(c, x + 10, r.y, 4, ROLE_NORMAL, n);
+	x += 12;
 	if (k.failure)
 		draw_str(c, x, r.y, end - x - 1, ROLE_FAINT,
 		         t->last_failure ? t->last_failure
@@ -101,10 +101,10 @@ static void list_head(struct canvas *c, struct rect r)
 	if (k.family)
 		draw_str(c, x, r.y, k.family, ROLE_TITLE, "FAMILY");
 	x += k.family;
-	draw_right(c, x + 7, r.y, 7, ROLE_TITLE, "BEST");
-	draw_right(c, x + 12, r.y, 4, ROLE_TITLE, "N");
+	draw_right(c, x + 6, r.y, 7, ROLE_TITLE, "BEST");
+	draw_right(c, x + 10, r.y, 4, ROLE_TITLE, "N");
 	if (k.failure)
-		draw_str(c, x + 15, r.y, k.failure, ROLE_TITLE, "LAST FAILURE");
+		draw_str(c, x + 12, r.y, k.failure, ROLE_TITLE, "LAST FAILURE");
 }
 
 static struct list_source source(struct task_words *w)

@@ -25,7 +25,7 @@
 
 #include <nettle/base64.h>
 
-#include "src/base/utf8.h"
+#include "ui/terminfo.h"
 
 /* terminfo's strings, from term.h, which defines more of the dictionary */
 extern char *tigetstr(const char *);
@@ -196,6 +196,13 @@ static void prepare_restore(struct term *t)
 	restore_add(t, "\r");
 }
 
+static bool known(const char *capability)
+{
+	const char *text = tigetstr(capability);
+
+	return text && text != (char *)-1;
+}
+
 /* A name that terminfo here knows. A terminal whose name came over SSH from a newer machine is
  * most often one that takes xterm's sequences. */
 static SCREEN *open_screen(struct term *t, const char *name)
@@ -214,15 +221,14 @@ static SCREEN *open_screen(struct term *t, const char *name)
 		tries[n++] = "ansi";
 	}
 	for (int i = 0; i < n; i++) {
-		SCREEN *s;
-		/* a terminal that is known and cannot do it is not to be taken for another */
-		if (i > 0 && name && strcmp(name, "dumb") == 0)
-			break;
-		s = newterm(tries[i], t->mem, t->keys);
-		if (s) {
-			snprintf(t->name, sizeof(t->name), "%s", tries[i]);
-			return s;
-		}
+		enum terminfo can = terminfo_look(tries[i]);
+		/* one that is known and cannot do it is not to be taken for another */
+		if (can == TERMINFO_POOR)
+			return NULL;
+		if (can == TERMINFO_UNKNOWN)
+			continue;
+		snprintf(t->name, sizeof(t->name), "%s", tries[i]);
+		return newterm(tries[i], t->mem, t->keys);
 	}
 	return NULL;
 }
@@ -305,7 +311,6 @@ int term_open(struct term **out, const char *name, FILE *stream, int in_fd, int 
 {
 	struct term *t = calloc(1, sizeof(*t));
 	char path[40];
-	const char *kmous;
 
 	if (!t)
 		return err_set(e, ERR_MEM, "no memory for the terminal");
@@ -345,8 +350,7 @@ int term_open(struct term **out, const char *name, FILE *stream, int in_fd, int 
 		release(t);
 		return -1;
 	}
-	kmous = tigetstr("kmous");
-	t->clever = kmous && kmous != (char *)-1;
+	t->clever = known("kmous");
 	if (has_colors() && !getenv("NO_COLOR") && start_color() == OK &&
 	    use_default_colors() == OK)
 		t->tier = COLORS > 256    ? TIER_DIRECT

@@ -91,6 +91,10 @@ static void lay(struct text_pane *p, const struct view_text *t)
 {
 	size_t keep = 0;
 
+	if (!t->text) {
+		p->n_lines = 0;
+		return;
+	}
 	if (p->n_lines && t->id == p->id && t->version == p->version && t->len == p->len)
 		return;
 	if (t->id != p->id || !p->n_lines) {
