@@ -130,6 +130,14 @@ int store_fault(struct store *s, int rc, struct err *e)
 			"'cadforge fsck'",
 			s->file, os ? strerror(os) : "no reason given", rc);
 	case SQLITE_CORRUPT:
+		if (!s->known)
+			return err_set(
+				e, ERR_INPUT,
+				"%s: the database is damaged (%s) where its tables are listed, or cut "
+				"short, so nothing in it can be read. Put a copy of 'cadforge db "
+				"backup' in its place; without one, 'sqlite3 FILE .recover' takes rows "
+				"out",
+				s->file, s->db ? sqlite3_errmsg(s->db) : "");
 		return err_set(e, ERR_INPUT,
 		               "%s: the database is damaged (%s). 'cadforge fsck' says what is "
 		               "affected; 'cadforge db backup' keeps copies to go back to",
@@ -1370,6 +1378,7 @@ struct store *store_open(const char *path, enum store_mode mode, const struct st
 	}
 	if (read_id(s, e) < 0 || compare_head(s, state, id, &head, e) < 0)
 		goto fail;
+	s->known = true;
 	/* what cannot be written down now, because another one writes, will be by the next */
 	look_for_lost_flights(s, NULL);
 	return s;

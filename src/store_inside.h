@@ -43,6 +43,7 @@ struct store {
 	char holder[STORE_HOLDER];
 	int begun;     /* flights of ours */
 	int log_pages; /* in the log after the last commit */
+	bool known;    /* store_open() has read what it must: damage is elsewhere */
 	/* the transaction */
 	int depth;                     /* of batches */
 	bool open;                     /* BEGIN was done */

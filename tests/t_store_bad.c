@@ -306,6 +306,28 @@ static int any_hit(void *ctx, const struct store_hit *h)
 	return 0;
 }
 
+static void a_database_cut_short_is_said_to_be_lost_and_left_as_it_is(void **state)
+{
+	struct buf old = { 0 }, now = { 0 };
+	struct err e = { 0 };
+	(void)state;
+
+	fill(6);
+	assert_done(buf_read_file(&old, db, 1 << 24, &e), &e);
+	assert_int_equal(truncate(db, (off_t)(old.len / 2 / 8192 * 8192)), 0);
+	for (int mode = 0; mode < 2; mode++) {
+		assert_null(store_open(db, mode ? STORE_WRITE : STORE_READ, NULL, &e));
+		assert_contains(e.text, "cut short");
+		assert_contains(e.text, "'cadforge db backup'");
+		assert_null(strstr(e.text, "fsck"));
+	}
+	assert_done(buf_read_file(&now, db, 1 << 24, &e), &e);
+	assert_int_equal(now.len, old.len / 2 / 8192 * 8192);
+	assert_memory_equal(now.data, old.data, now.len);
+	buf_release(&old);
+	buf_release(&now);
+}
+
 static void a_database_with_damaged_pages_never_crashes_anybody(void **state)
 {
 	struct buf old = { 0 }, said = { 0 };
@@ -585,6 +607,7 @@ int main(void)
 		CLAIM(what_is_committed_is_not_rewritten_from_outside),
 		CLAIM(what_was_changed_behind_the_guards_is_found),
 		CLAIM(content_that_is_missing_or_damaged_is_an_error_of_that_artifact_alone),
+		CLAIM(a_database_cut_short_is_said_to_be_lost_and_left_as_it_is),
 		CLAIM(a_database_with_damaged_pages_never_crashes_anybody),
 		CLAIM(a_read_only_place_can_be_read),
 		CLAIM(a_place_that_cannot_be_made_or_used_is_named),
