@@ -7,6 +7,8 @@
 #include "engine/extract.h"
 #include "src/app.h"
 
+struct store;
+
 enum { BENCH_SETS_MAX = 8, BENCH_FILES_MAX = 512 };
 
 /* What can be asked for by word: X(CONSTANT, "word"). */
@@ -14,6 +16,7 @@ enum { BENCH_SETS_MAX = 8, BENCH_FILES_MAX = 512 };
 	X(BUILD, "build")                                                                          \
 	X(SCORE, "score")                                                                          \
 	X(STORE, "store")                                                                          \
+	X(UI, "ui")                                                                                \
 	X(INFERENCE, "inference")                                                                  \
 	X(GPU, "gpu")
 enum bench_kind {
@@ -72,6 +75,11 @@ int bench_score(struct bench *b, struct err *e);
  * million (src/bench_store.c). */
 int bench_store(struct bench *b, struct err *e);
 int bench_store_million(struct bench *b, struct err *e);
+/* So many episodes of one turn each, that no two programs of are equal. */
+int bench_store_fill(struct bench *b, struct store *s, long episodes, struct err *e);
+/* The workbench over a pseudo-terminal, with a stream that comes as a host's does
+ * (src/bench_ui.c). */
+int bench_ui(struct bench *b, struct err *e);
 /* The inference engine with random weights: on the CPU, and on a GPU where there is one
  * (src/bench_inference.c). */
 int bench_inference(struct bench *b, struct err *e);

@@ -230,7 +230,7 @@ static void bench_commit(struct bench *b, struct store *s, struct err *e)
 
 /* ---- many episodes ---- */
 
-static int fill(struct bench *b, struct store *s, long episodes, struct err *e)
+int bench_store_fill(struct bench *b, struct store *s, long episodes, struct err *e)
 {
 	static const char *const tasks[] = { "four_leg_chair_700n", "wall_j_hook_120n",
 		                             "pipe_clamp_saddle", "office_chair" };
@@ -434,7 +434,7 @@ static void bench_many(struct bench *b, long episodes, const char *set, struct e
 	bench_say(b, "filling the database");
 	double began = clock_now_s();
 	s = store_open(file.data, STORE_WRITE, NULL, e);
-	if (s && fill(b, s, episodes, e) == 0)
+	if (s && bench_store_fill(b, s, episodes, e) == 0)
 		bench_figure(b, "store: fill, an episode with a turn",
 		             1e3 * (clock_now_s() - began) / (double)episodes, "ms", NAN, NAN, NAN,
 		             set);

@@ -26,15 +26,17 @@ extern const struct cmd cmd_generate;
 extern const struct cmd cmd_export;
 extern const struct cmd cmd_import;
 extern const struct cmd cmd_episodes, cmd_show, cmd_search, cmd_diff;
+extern const struct cmd cmd_replay;
 extern const struct cmd cmd_judge, cmd_judgements;
 extern const struct cmd cmd_fsck, cmd_db;
 extern const struct cmd cmd_model;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_tasks;
 extern const struct cmd cmd_prompts;
-extern const struct cmd cmd_workbench;
+extern const struct cmd cmd_workbench, cmd_attach;
 extern const struct cmd cmd_host, cmd_detach;
-extern const struct cmd cmd_curriculum;
+extern const struct cmd cmd_curriculum, cmd_compare;
+extern const struct cmd cmd_models, cmd_adapters;
 
 /* Exit statuses. */
 enum { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_LACKS = 3, EXIT_INTERRUPTED = 130 };

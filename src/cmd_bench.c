@@ -765,7 +765,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 			if (!b.only)
 				return app_usage(
 					self,
-					"--only: ready, overhead, rate, memory, verdict, kill, score, pictures, store or million");
+					"--only: ready, overhead, rate, memory, verdict, kill, score, pictures, store, million or ui");
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
 		} else {
@@ -778,7 +778,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 			kind++;
 		if (kind == BENCH_KINDS_COUNT)
 			return app_usage(self, "'%s' cannot be measured; what can: %s",
-			                 argv[optind], "build, score, store, inference, gpu");
+			                 argv[optind], "build, score, store, ui, inference, gpu");
 		b.kinds |= 1u << kind;
 	}
 	if (!b.kinds)
@@ -833,6 +833,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_store(&b, &e);
 	if (!e.kind && wanted(&b, "million"))
 		bench_store_million(&b, &e);
+	if (!e.kind && wanted(&b, "ui"))
+		bench_ui(&b, &e);
 	if (!e.kind && wanted(&b, "inference"))
 		bench_inference(&b, &e);
 	if (!e.kind && wanted(&b, "gpu"))
@@ -852,8 +854,8 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [store] [inference] [gpu] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
-	.summary = "measure build, score, store, inference, GPU beside what bounds them and a peer",
+		"bench [build] [score] [store] [ui] [inference] [gpu] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
+	.summary = "measure build, score, store, workbench, inference, GPU beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's);\n"

@@ -1,12 +1,14 @@
 /*
  * cmd_workbench.c - cadforge without a verb: the workbench.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "src/app.h"
+#include "src/host.h"
 #include "src/model_flags.h"
 #include "src/workbench.h"
 
@@ -53,6 +55,28 @@ static int size(const char *arg, int *cols, int *rows)
 	return -1;
 }
 
+/* Whose work attach comes back to. EXIT_DONE, or told why not. */
+static int find_host(struct workbench_options *o, int pid)
+{
+	struct host_about about[16];
+	char db[PATH_MAX];
+	struct err e;
+
+	if (store_path(db, sizeof(db), o->db, &e) < 0)
+		return app_fail(&e);
+	int n = host_find(db, about, 16);
+	for (int i = 0; i < n; i++)
+		if (pid == 0 || about[i].pid == pid) {
+			o->attach = about[i].pid;
+			return EXIT_DONE;
+		}
+	if (pid)
+		app_tell("no host of %s has the process number %d", db, pid);
+	else
+		app_tell("nothing works on %s now; 'cadforge' opens the workbench", db);
+	return EXIT_NO;
+}
+
 static int run(const struct cmd *self, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -72,7 +96,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 	struct app app;
 	struct model_flags model;
 	struct workbench_options o = { .app = &app, .model = &model, .attach = -1 };
-	int opt, status;
+	int opt, status, pid = 0;
 	FILE *nowhere = NULL;
 
 	app_init(&app);
@@ -123,8 +147,13 @@ static int run(const struct cmd *self, int argc, char **argv)
 			return app_bad_flag(self, opt, argv);
 		}
 	}
+	if (self == &cmd_attach && optind < argc &&
+	    app_whole("PID", argv[optind++], 1, INT_MAX, &pid) < 0)
+		return EXIT_USAGE;
 	if (optind < argc)
 		return app_usage(self, "'%.40s': a flag was expected", argv[optind]);
+	if (self == &cmd_attach && (status = find_host(&o, pid)) != EXIT_DONE)
+		return status;
 	app_find(&app);
 	if (o.script) {
 		/* nobody types, and the screens go to files; a terminal is not needed */
@@ -164,5 +193,17 @@ const struct cmd cmd_workbench = {
 		"  --mouse           the mouse is used (it breaks copying by it)\n\n" MODEL_HELP
 			SAMPLING_HELP,
 	.engine = true,
+	.run = run,
+};
+
+const struct cmd cmd_attach = {
+	.name = "attach",
+	.usage = "attach [PID] [--db FILE]",
+	.summary = "back to a workbench whose work went on without it",
+	.help = "  PID               the host's process number, as 'cadforge detach' says it; without\n"
+		"                    one: the one that nobody looks at\n"
+		"  --db FILE         the database (CADFORGE_DB, else the user's)\n"
+		"  --script FILE, --size WxH, --ascii, --theme NAME, --image MODE, --keys FILE, --mouse,\n"
+		"  --detach          see cadforge workbench --help\n",
 	.run = run,
 };

@@ -15,10 +15,11 @@
 #include "src/cmd.h"
 
 static const struct cmd *const verbs[] = {
-	&cmd_build,    &cmd_score, &cmd_run,    &cmd_fork,   &cmd_tasks,      &cmd_prompts,
-	&cmd_episodes, &cmd_show,  &cmd_search, &cmd_diff,   &cmd_judge,      &cmd_judgements,
-	&cmd_fsck,     &cmd_db,    &cmd_export, &cmd_import, &cmd_curriculum, &cmd_generate,
-	&cmd_model,    &cmd_bench, &cmd_doctor, &cmd_detach, &cmd_host,
+	&cmd_build,      &cmd_score,  &cmd_run,      &cmd_fork,     &cmd_tasks,  &cmd_prompts,
+	&cmd_episodes,   &cmd_replay, &cmd_show,     &cmd_search,   &cmd_diff,   &cmd_judge,
+	&cmd_judgements, &cmd_fsck,   &cmd_db,       &cmd_export,   &cmd_import, &cmd_curriculum,
+	&cmd_compare,    &cmd_models, &cmd_adapters, &cmd_generate, &cmd_model,  &cmd_bench,
+	&cmd_workbench,  &cmd_doctor, &cmd_attach,   &cmd_detach,   &cmd_host,
 };
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
 
@@ -104,10 +105,12 @@ int main(int argc, char **argv)
 	/* numbers keep their point whatever the locale: JSON and CadQuery know no other */
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN);
-	if (argc < 2) {
+	if (argc < 2 && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {
 		print_help(stderr);
 		return EXIT_USAGE;
 	}
+	if (argc < 2)
+		return finish(cmd_workbench.run(&cmd_workbench, argc, argv));
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		print_help(stdout);
@@ -117,6 +120,9 @@ int main(int argc, char **argv)
 		puts(PACKAGE_STRING);
 		return finish(EXIT_DONE);
 	}
+	/* flags alone are the workbench's */
+	if (strncmp(argv[1], "--", 2) == 0 && argv[1][2])
+		return finish(cmd_workbench.run(&cmd_workbench, argc, argv));
 	for (int i = 0; i < N_VERBS; i++) {
 		if (strcmp(argv[1], verbs[i]->name) == 0)
 			return finish(verbs[i]->run(verbs[i], argc - 1, argv + 1));

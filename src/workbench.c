@@ -40,6 +40,7 @@ enum { FRAME_FULL = 2048, STATE_MAX = 4 << 20, EDIT_MAX = 16 << 20 };
 static const struct wb_screen *const screens[N_SCREENS] = {
 	[SCREEN_TASKS] = &wb_tasks,
 	[SCREEN_LIVE] = &wb_live,
+	[SCREEN_REPLAY] = &wb_replay,
 };
 
 static const char *const screen_words[N_SCREENS] = { "tasks", "live", "replay", "curriculum",
@@ -239,20 +240,24 @@ static void undo(struct workbench *w, struct err *e)
 
 /* ---- the database ---- */
 
-/* Tells of writing to the folder that the database lies in. */
+/* Tells of writing to the database's files, and of files that come and go beside it. Saying it
+ * again changes nothing. */
 static void watch_store(struct workbench *w)
 {
-	char dir[PATH_MAX];
+	char path[PATH_MAX + 8];
 
-	if (w->inside->watch_fd < 0 || w->inside->watch >= 0)
+	if (w->inside->watch_fd < 0)
 		return;
-	snprintf(dir, sizeof(dir), "%s", w->db);
-	char *slash = strrchr(dir, '/');
+	snprintf(path, sizeof(path), "%s", w->db);
+	inotify_add_watch(w->inside->watch_fd, path, IN_MODIFY);
+	snprintf(path, sizeof(path), "%s-wal", w->db);
+	inotify_add_watch(w->inside->watch_fd, path, IN_MODIFY);
+	snprintf(path, sizeof(path), "%s", w->db);
+	char *slash = strrchr(path, '/');
 	if (slash)
 		*slash = '\0';
-	w->inside->watch =
-		inotify_add_watch(w->inside->watch_fd, slash ? (*dir ? dir : "/") : ".",
-	                          IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM);
+	inotify_add_watch(w->inside->watch_fd, slash ? (*path ? path : "/") : ".",
+	                  IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM);
 }
 
 static void store_drop(struct workbench *w, const char *why)
@@ -267,9 +272,9 @@ struct store *wb_store(struct workbench *w, struct err *e)
 	struct stat st;
 	struct err own = { 0 };
 
-	watch_store(w);
 	if (w->store)
 		return w->store;
+	watch_store(w);
 	if (stat(w->db, &st) < 0) {
 		snprintf(w->store_why, sizeof(w->store_why),
 		         "nothing was run yet: there is no database %.400s", w->db);
@@ -336,17 +341,18 @@ static void watch_read(struct workbench *w)
 	} u;
 	const char *slash = strrchr(w->db, '/'), *base = slash ? slash + 1 : w->db;
 	ssize_t n;
-	bool ours = false;
+	bool ours = false, came = false;
 
 	while ((n = read(w->inside->watch_fd, u.bytes, sizeof(u.bytes))) > 0)
 		for (char *p = u.bytes; p < u.bytes + n;) {
 			const struct inotify_event *ev = (const struct inotify_event *)(void *)p;
-			ours = ours || (ev->mask & IN_Q_OVERFLOW) ||
-			       (ev->len && strncmp(ev->name, base, strlen(base)) == 0);
-			if (ev->mask & IN_IGNORED)
-				w->inside->watch = -1;
+			bool beside = ev->len && strncmp(ev->name, base, strlen(base)) == 0;
+			ours = ours || (ev->mask & (IN_Q_OVERFLOW | IN_MODIFY)) || beside;
+			came = came || beside;
 			p += sizeof(*ev) + ev->len;
 		}
+	if (came)
+		watch_store(w);
 	if (ours && w->inside->store_due == 0)
 		w->inside->store_due = clock_now_s() + STORE_S;
 }
@@ -829,7 +835,7 @@ int workbench_open(struct workbench *w, const struct workbench_options *o, struc
 	w->inside = calloc(1, sizeof(*w->inside));
 	if (!w->inside)
 		return err_set(e, ERR_MEM, "out of memory");
-	w->inside->watch = w->inside->watch_fd = -1;
+	w->inside->watch_fd = -1;
 	w->app.quiet = true; /* nothing may write on the screen but ui */
 	/* pointers into the flags' own memory move with them */
 	for (int i = 0; i < w->model.n_adapters; i++)
@@ -1145,6 +1151,7 @@ static void greet(struct workbench *w, const struct workbench_options *o)
 	const cJSON *ui = cJSON_GetObjectItemCaseSensitive(w->inside->kept, "ui");
 	const char *screen = json_string_or(w->inside->kept, "screen", "tasks");
 	enum screen_id first = SCREEN_TASKS;
+	struct err e = { 0 };
 
 	if (cJSON_IsObject(ui)) {
 		struct buf text = { 0 };
@@ -1160,8 +1167,8 @@ static void greet(struct workbench *w, const struct workbench_options *o)
 		first = SCREEN_LIVE;
 	if (o->episode > 0) {
 		wb_show_episode(w, o->episode, o->turn);
-		if (o->play)
-			workbench_intent(w, &(struct intent){ .kind = INTENT_PLAY });
+		if (o->play && wb_play(w, o->speed, clock_now_s(), &e) < 0)
+			wb_fail(w, &e);
 	} else {
 		wb_go(w, first);
 	}

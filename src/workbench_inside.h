@@ -38,7 +38,7 @@ struct wb_inside {
 	struct store *write;
 	ino_t store_inode;
 	int64_t store_version;
-	int watch_fd, watch;
+	int watch_fd;
 	double store_due; /* 0: nothing to look at */
 	cJSON *own;       /* settings that were made with :set, now and in earlier sessions */
 	/* what is kept */

@@ -563,12 +563,22 @@ void wb_set(struct workbench *w, const char *text, struct err *e)
 		       x ? setting_text(w, x) : "not set: as the host has it");
 		return;
 	}
+	/* as a shell would have it */
+	char *plain = strdup(value);
+	size_t len = plain ? strlen(plain) : 0;
+	if (len > 1 && (*plain == '"' || *plain == '\'') && plain[len - 1] == *plain) {
+		memmove(plain, plain + 1, len);
+		plain[len - 2] = '\0';
+	}
+	value = plain ? plain : "";
 	double number = strtod(value, &end);
 	cJSON *v = !*end && isfinite(number) && strlen(value) < 16 ? cJSON_CreateNumber(number)
 	           : *value == '[' || *value == '{' ? json_parse(value, strlen(value), e)
 	                                            : cJSON_CreateString(value);
-	if (!v)
+	if (!v) {
+		free(plain);
 		return;
+	}
 	cJSON_DeleteItemFromObjectCaseSensitive(w->inside->own, name);
 	cJSON_AddItemToObject(w->inside->own, name, v);
 	if (w->host) {
@@ -582,6 +592,7 @@ void wb_set(struct workbench *w, const char *text, struct err *e)
 		cJSON_AddItemToObject(w->settings, name, cJSON_Duplicate(v, true));
 		wb_say(w, MESSAGE_SAY, "%s %s, when work begins", name, value);
 	}
+	free(plain);
 }
 
 void wb_settings_page(struct workbench *w)
@@ -805,8 +816,8 @@ static const char *next_words(const struct workbench *w, const struct wb_live *l
 	default:
 		return !l->task[0]               ? NULL
 		       : l->asked                ? "it begins"
-		       : l->episode && l->n_rows ? "Enter: a further turn"
-		                                 : "Enter: begin";
+		       : l->episode && l->n_rows ? "a further turn"
+		                                 : "the first turn";
 	}
 }
 
