@@ -117,10 +117,11 @@ static int run_detach(const struct cmd *self, int argc, char **argv)
 		if (host_tell(g.path, about[i].pid, o, &e) < 0)
 			return app_fail(&e);
 		told++;
-		if (!g.app.quiet)
-			printf("%d goes on alone%s%s; 'cadforge attach %d' comes back to it\n",
-			       about[i].pid, *about[i].task ? ": " : "", about[i].task,
-			       about[i].pid);
+		if (!g.app.quiet && about[i].busy)
+			printf("%d goes on alone: %s; 'cadforge attach' comes back to it\n",
+			       about[i].pid, about[i].task);
+		else if (!g.app.quiet)
+			printf("%d was let go; it had nothing to do\n", about[i].pid);
 	}
 	if (told)
 		return EXIT_DONE;

@@ -47,6 +47,7 @@
  *     "settings"  {...}      all of them, after each change
  *     "turn"      {...}      the object of run --json, when it is stored
  *     "prompt-is" {"episode", "parent", "text"}
+ *     "reference" {"task", "error"?}   binary STL as bytes, or why there is none
  *     "model"     {"program", "backend", "device", "model": {...}, ...}   it is ready
  *     "refused"   {"do", "why"}
  *     "trouble"   {"text"}   something of ours failed; what was committed stays

@@ -26,7 +26,7 @@
 #include "src/settings.h"
 #include "src/source_model.h"
 
-enum { TICK_MS = 20, QUEUE_MAX = 256, PROGRAM_MAX = 4 << 20 };
+enum { TICK_MS = 20, QUEUE_MAX = 256, PROGRAM_MAX = 4 << 20, WANTED_MAX = 8 };
 #define LINGER_S 60.0 /* with nobody attached, after the work is done */
 
 /* What a round begins with. */
@@ -62,6 +62,8 @@ struct server {
 	cJSON *todo;  /* carried out next */
 	cJSON *queue[QUEUE_MAX];
 	int n_queue;
+	char wanted[WANTED_MAX][TASK_ID_MAX + 1]; /* references to be shown, the latest last */
+	int n_wanted;
 	/* the round in flight */
 	bool busy, drop, ending, worked;
 	struct session session;
@@ -373,9 +375,10 @@ static int open_store(struct server *s, struct err *e)
 {
 	struct stat st;
 
-	/* deleted, or another one put in its place */
-	if (s->store && (stat(s->o->db, &st) < 0 || st.st_ino != s->store_was.st_ino ||
-	                 st.st_dev != s->store_was.st_dev)) {
+	/* deleted, or another one put in its place; a round in flight goes on with what it has */
+	if (s->store && !s->source &&
+	    (stat(s->o->db, &st) < 0 || st.st_ino != s->store_was.st_ino ||
+	     st.st_dev != s->store_was.st_dev)) {
 		store_close(s->store);
 		s->store = NULL;
 	}
@@ -412,7 +415,8 @@ static const struct task *find_task(struct server *s, const char *id, struct err
 {
 	const struct task *t = s->has_tasks ? task_find(&s->tasks, id, e) : NULL;
 
-	if (t && is_fresh(t))
+	/* a round in flight has its own among them: nothing is read anew under it */
+	if (s->source || (t && is_fresh(t)))
 		return t;
 	close_scoring(s);
 	if (s->has_tasks)
@@ -843,11 +847,8 @@ static void do_prompt(struct server *s, struct post_peer *q, const cJSON *o)
 	cJSON *messages = NULL;
 
 	prompts_dirs(&dirs, &s->app);
-	/* in a round the tasks stay as they are: its own lies among them */
-	if (s->busy && strcmp(json_string_or(o, "task", s->task), s->task) != 0)
-		err_set(&e, ERR_USAGE, "a turn of another task is under way");
-	else if (plan_where(s, o, &p, &e) == 0 &&
-	         prompt_set_load(&prompts, dirs.dir, dirs.n, s->next.prompts, &e) == 0)
+	if (plan_where(s, o, &p, &e) == 0 &&
+	    prompt_set_load(&prompts, dirs.dir, dirs.n, s->next.prompts, &e) == 0)
 		messages = session_prompt(s->store, &prompts, p.task, p.episode, p.parent, &e);
 	if (messages) {
 		cJSON *a = cJSON_CreateObject();
@@ -890,6 +891,67 @@ static void do_warm(struct server *s, struct post_peer *q, const cJSON *o)
 	if (open_scoring(s, &e) < 0 || scoring_warm(s->scoring, &e) < 0 ||
 	    (json_bool_or(o, "model", false) && open_model(s, &e) < 0))
 		refuse(s, q, "warm", e.text);
+}
+
+static void do_reference(struct server *s, struct post_peer *q, const cJSON *o)
+{
+	const char *task = json_string_or(o, "task", "");
+
+	if (!*task || strlen(task) > TASK_ID_MAX) {
+		refuse(s, q, "reference", "\"task\" is expected");
+		return;
+	}
+	for (int i = 0; i < s->n_wanted; i++)
+		if (strcmp(s->wanted[i], task) == 0)
+			return;
+	/* of many the latest count: somebody walks along a list */
+	if (s->n_wanted == WANTED_MAX)
+		memmove(s->wanted, s->wanted + 1, (size_t)--s->n_wanted * sizeof(s->wanted[0]));
+	snprintf(s->wanted[s->n_wanted++], sizeof(s->wanted[0]), "%s", task);
+}
+
+/* While a reference is meshed: whatever else is wanted goes before. */
+static int on_idle_tick(void *ctx)
+{
+	struct server *s = ctx;
+
+	read_signals(s);
+	post_step(&s->post);
+	return s->todo || s->ending;
+}
+
+static void show_reference(struct server *s)
+{
+	const struct scoring_ears ears = { .ctx = s, .tick_ms = TICK_MS, .tick = on_idle_tick };
+	char id[TASK_ID_MAX + 1];
+	struct err e = { 0 };
+	struct buf stl = { 0 };
+	cJSON *o = cJSON_CreateObject();
+	int rc = -1;
+
+	snprintf(id, sizeof(id), "%s", s->wanted[--s->n_wanted]);
+	const struct task *task = find_task(s, id, &e);
+	if (task && open_scoring(s, &e) == 0) {
+		scoring_listen(s->scoring, &ears);
+		rc = scoring_reference_mesh(s->scoring, task, &stl, &e);
+		scoring_listen(s->scoring, NULL);
+	}
+	if (rc < 0 && e.kind == ERR_CANCELLED && s->n_wanted < WANTED_MAX) {
+		snprintf(s->wanted[s->n_wanted++], sizeof(s->wanted[0]), "%s", id);
+		cJSON_Delete(o);
+	} else {
+		struct post_news n = { .kind = "reference" };
+		cJSON_AddStringToObject(o, "task", id);
+		if (rc == 0 && stl.len > HOST_BYTES_MAX / 4)
+			rc = err_set(&e, ERR_INPUT, "it has too many triangles to be shown");
+		if (rc < 0)
+			cJSON_AddStringToObject(o, "error", e.text);
+		n.bytes = rc < 0 ? NULL : stl.data;
+		n.len = rc < 0 ? 0 : stl.len;
+		post_say_json(&s->post, &n, o);
+	}
+	buf_release(&stl);
+	s->idle_since = clock_now_s();
 }
 
 static void do_round(struct server *s, struct post_peer *q, const cJSON *o)
@@ -966,6 +1028,8 @@ static void on_command(void *ctx, struct post_peer *q, const cJSON *o)
 		do_set(s, q, o);
 	} else if (IS("warm")) {
 		do_warm(s, q, o);
+	} else if (IS("reference")) {
+		do_reference(s, q, o);
 	} else {
 		refuse(s, q, deed, "there is no such thing to do");
 	}
@@ -992,6 +1056,10 @@ static bool idle(struct server *s)
 		}
 		if (s->ending)
 			return false;
+		if (s->n_wanted > 0) {
+			show_reference(s);
+			continue;
+		}
 		bool alone = !post_attached(&s->post);
 		double left = LINGER_S - (clock_now_s() - s->idle_since);
 		if (!alone)

@@ -273,6 +273,56 @@ out:
 	return rc;
 }
 
+static int mesh(struct buf *out, struct pipeline *p, const struct app *a, enum kind kind,
+                const struct buf *file, struct err *e)
+{
+	struct buf brep = { 0 };
+	struct shape_report report = { 0 };
+	double nodes;
+	int rc = kind == KIND_PROGRAM ? build(&brep, &nodes, p, a, file, e)
+	         : kind == KIND_STEP
+	                 ? pipeline_convert(p, false, buf_str(file), file->len, &brep, e)
+	                 : 0;
+	const struct buf *shape = brep.len ? &brep : file;
+	struct shape_request r = {
+		.bytes = buf_str(shape),
+		.len = shape->len,
+		.format = kind == KIND_STL   ? SHAPE_STL
+		          : kind == KIND_GLB ? SHAPE_GLB
+		                             : SHAPE_BREP,
+		.export_stl = true,
+		.limits = a->limits,
+	};
+
+	if (rc == 0)
+		rc = pipeline_measure(p, &r, &report, e);
+	if (rc == 0 && !report.ok)
+		rc = err_set(e, ERR_INPUT, "%s",
+		             report.error ? report.error : build_cause_label(report.cause));
+	if (rc == 0)
+		buf_add(out, report.stl.data, report.stl.len);
+	if (rc == 0 && buf_failed(out))
+		rc = err_set(e, ERR_MEM, "out of memory");
+	shape_report_release(&report);
+	buf_release(&brep);
+	return rc;
+}
+
+int reference_mesh(struct buf *out, struct pipeline *p, const struct app *a, const char *path,
+                   struct err *e)
+{
+	enum kind kind = kind_of(path);
+	struct buf file = { 0 };
+	int rc = buf_read_file(&file, path, kind == KIND_PROGRAM ? PROGRAM_MAX : FILE_MAX, e);
+
+	if (rc == 0 && kind == KIND_STL)
+		buf_add(out, file.data, file.len);
+	else if (rc == 0)
+		rc = mesh(out, p, a, kind, &file, e);
+	buf_release(&file);
+	return rc < 0 ? err_wrap(e, "reference %s", path) : 0;
+}
+
 /* ---- blanks ---- */
 
 #define BLANK_FORMAT "cadforge-blank-2"

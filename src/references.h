@@ -25,6 +25,10 @@ void prepared_release(struct prepared *r);
 int reference_prepare(struct prepared *out, struct pipeline *p, const struct app *a,
                       const char *path, struct err *e);
 
+/* A reference's mesh as binary STL, for a picture; appended to @out. Built each time. */
+int reference_mesh(struct buf *out, struct pipeline *p, const struct app *a, const char *path,
+                   struct err *e);
+
 /* What the checks of a request for the exact profiles give for plain forms of a box of these sizes:
  * a block or a round (elliptic) bar along Z, the better score of the two; a tube; an angle; a
  * channel; a beam of I section; a table on four legs; a post on a plate; a tray. Kept in the same

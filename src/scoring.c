@@ -997,6 +997,14 @@ int scoring_prepare(struct scoring *s, const struct task *task, struct err *e)
 	return r ? prepare(s, r, e) : -1;
 }
 
+int scoring_reference_mesh(struct scoring *s, const struct task *task, struct buf *out,
+                           struct err *e)
+{
+	if (!task->reference)
+		return err_set(e, ERR_INPUT, "task %s has no reference", task->id);
+	return reference_mesh(out, s->pipeline, s->o.app, task->reference, e);
+}
+
 void scoring_unreadable(const struct scoring *s, const struct task *task, const char *file,
                         const char *why, struct scored *out)
 {

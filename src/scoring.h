@@ -126,6 +126,10 @@ int scoring_warm(struct scoring *s, struct err *e);
 /* Gets a task's reference ready (built, measured, cached); the run does it by itself. */
 int scoring_prepare(struct scoring *s, const struct task *task, struct err *e);
 
+/* The mesh of a task's own reference, as binary STL, for a picture. ERR_INPUT: it has none. */
+int scoring_reference_mesh(struct scoring *s, const struct task *task, struct buf *out,
+                           struct err *e);
+
 /* One program; blocks. @out is written only on success. */
 int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored *out,
                 struct err *e);
