@@ -829,6 +829,22 @@ static void fill_play(struct workbench *w, struct wb_replay *r, struct view_repl
 	out->at_s = r->play->at_s;
 	out->length_s = r->play->length_s;
 	fill_live(w, r, &out->live);
+	/* nothing is told before it happened */
+	int turn = replay_turn_at(r->play);
+	const struct row *row = row_of(r, turn);
+	out->turn = turn;
+	out->other = row ? row->parent : 0;
+	out->turns = out->live.turns;
+	out->n_turns = out->live.n_turns;
+	out->judged = NULL;
+	out->asked = NULL;
+	out->built = 0;
+	out->tokens = 0;
+	for (int i = 0; i < out->n_turns; i++) {
+		out->built += out->turns[i].mark == MARK_BUILT || out->turns[i].mark == MARK_WEAK;
+		out->tokens += out->turns[i].tokens > 0 ? out->turns[i].tokens : 0;
+	}
+	out->build_rate = out->n_turns ? (double)out->built / out->n_turns : NAN;
 	wb_status(w, "%s  turn %d  %.1f of %.1f s  %gx%s", r->play->playing ? "playing" : "held",
 	          replay_turn_at(r->play), out->at_s, out->length_s, out->speed,
 	          r->play->playing              ? ""
