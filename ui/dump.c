@@ -231,7 +231,8 @@ void dump_svg(const struct canvas *c, enum theme theme, const char *title, struc
 	buf_printf(out,
 	           "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
 	           "viewBox=\"0 0 %.0f %.0f\" font-family=\"'DejaVu Sans Mono', Menlo, Consolas, "
-	           "monospace\" font-size=\"%d\" xml:space=\"preserve\">\n<title>%s</title>\n",
+	           "monospace\" font-size=\"%d\" shape-rendering=\"crispEdges\" "
+	           "xml:space=\"preserve\">\n<title>%s</title>\n",
 	           w, h, w, h, FONT_PX, title);
 	buf_printf(out, "<rect width=\"%.0f\" height=\"%.0f\" rx=\"6\" fill=\"#%06x\"/>\n", w, h,
 	           (unsigned)theme_paper(theme));

@@ -34,11 +34,11 @@ static void gather(struct lines *l, const struct keymap *k, int screen, const ch
 	for (int own = 1; own >= 0; own--)
 		for (int i = 0; i < k->n_rows && l->n < 512; i++) {
 			const struct keymap_row *r = &k->rows[i];
-			char key[16], words[512];
+			char key[16], what[96], words[512];
 			if (r->screen != (own ? screen : KEYMAP_ALL))
 				continue;
 			snprintf(words, sizeof(words), "%s %s %s", key_text(r->key, key),
-			         keymap_action(r), keymap_words(r));
+			         keymap_action(r), keymap_words(r, what));
 			if (filter_match(filter, words))
 				l->rows[l->n++] = i;
 		}
@@ -56,7 +56,7 @@ static void line_draw(void *ctx, struct canvas *c, struct rect r, int row, bool 
 	const struct lines *l = ctx;
 	const struct keymap_row *k = &l->keys->rows[l->rows[row]];
 	const struct keymap_row *before = row ? &l->keys->rows[l->rows[row - 1]] : NULL;
-	char key[16], heading[24];
+	char key[16], heading[24], words[96];
 	struct rect head = rect_take_left(&r, 13);
 
 	(void)selected;
@@ -68,7 +68,7 @@ static void line_draw(void *ctx, struct canvas *c, struct rect r, int row, bool 
 		draw_str(c, head.x + 1, head.y, head.w - 2, ROLE_TITLE, heading);
 	}
 	draw_str(c, r.x, r.y, 9, ROLE_KEY, key_text(k->key, key));
-	draw_str(c, r.x + 10, r.y, r.w - 11, ROLE_NORMAL, keymap_words(k));
+	draw_str(c, r.x + 10, r.y, r.w - 11, ROLE_NORMAL, keymap_words(k, words));
 }
 
 static struct list_source source(struct lines *l)
@@ -92,9 +92,9 @@ void help_draw(struct help *h, const struct keymap *k, int screen, struct canvas
 	gather(l, k, screen, buf_str(&h->list.filter));
 	for (int i = 0; i < k->n_rows; i++)
 		total += k->rows[i].screen == screen || k->rows[i].screen == KEYMAP_ALL;
-	if (r.w > 76) {
-		r.x += (r.w - 72) / 2;
-		r.w = 72;
+	if (r.w > 90) {
+		r.x += (r.w - 90) / 2;
+		r.w = 90;
 	}
 	if (r.h > 8) {
 		r.y += 1;

@@ -140,9 +140,52 @@ const char *keymap_action(const struct keymap_row *r)
 	return r->action ? actions[r->action].name : intent_name(r->intent);
 }
 
-const char *keymap_words(const struct keymap_row *r)
+/* What ui/intent.h says of an intent's arguments is for those who handle it. */
+static const char *plain_words(enum ui_action a, enum intent_kind i, char *out)
 {
-	return r->action ? actions[r->action].words : intent_words[r->intent];
+	const char *words = a ? actions[a].words : intent_words[i];
+	const char *args = strstr(words, " (n:");
+
+	if (!args)
+		args = strstr(words, " (text");
+	snprintf(out, 96, "%.*s", args ? (int)(args - words) : (int)strlen(words), words);
+	return out;
+}
+
+const char *keymap_words(const struct keymap_row *r, char *out)
+{
+	/* where the numbers of one action tell two keys apart */
+	static const struct {
+		enum intent_kind intent;
+		int64_t n;
+		const char *words;
+	} particular[] = { { INTENT_TURN, -1, "the previous turn" },
+		           { INTENT_TURN, 1, "the next turn" },
+		           { INTENT_EPISODE, -1, "the previous episode" },
+		           { INTENT_EPISODE, 1, "the next episode" },
+		           { INTENT_TURN_PART, -15, "turn the part to the left" },
+		           { INTENT_TURN_PART, 15, "turn the part to the right" },
+		           { INTENT_PREFER, 1, "of a pair: the left one is better" },
+		           { INTENT_PREFER, 2, "of a pair: the right one is better" },
+		           { INTENT_PREFER, 0, "of a pair: both are equal" },
+		           { INTENT_SPEED, -1, "play slower" },
+		           { INTENT_SPEED, 1, "play faster" },
+		           { INTENT_SEEK, -1, "one event back" },
+		           { INTENT_SEEK, 1, "one event on" },
+		           { INTENT_COLUMN, -1, "the column to the left" },
+		           { INTENT_COLUMN, 1, "the column to the right" },
+		           { INTENT_SCREEN, 0, "Tasks" },
+		           { INTENT_SCREEN, 1, "Live" },
+		           { INTENT_SCREEN, 2, "Replay" },
+		           { INTENT_SCREEN, 3, "Curriculum" },
+		           { INTENT_SCREEN, 4, "Compare" } };
+
+	for (size_t i = 0; !r->action && i < sizeof(particular) / sizeof(*particular); i++)
+		if (particular[i].intent == r->intent && particular[i].n == r->n) {
+			snprintf(out, 96, "%s", particular[i].words);
+			return out;
+		}
+	return plain_words(r->action, r->intent, out);
 }
 
 /* ---- reading ---- */
@@ -489,27 +532,43 @@ static void mdoc(struct buf *out, const char *text)
 
 void keymap_manual(const struct keymap *k, struct buf *out)
 {
+	char words[96];
+
 	for (int h = 0; h < k->n_headings; h++) {
-		char heading[24];
+		char heading[24], text[16];
 		copy(heading, sizeof(heading), k->headings[h], strlen(k->headings[h]));
 		heading[0] = (char)toupper((unsigned char)heading[0]);
 		buf_printf(out, ".Ss %s\n.Bl -tag -width \"Backspace\" -compact\n", heading);
 		for (int i = 0; i < k->n_rows; i++) {
 			const struct keymap_row *r = &k->rows[i];
-			char text[16];
 			if (r->heading != h)
 				continue;
 			/* \& keeps what looks like punctuation to mdoc from being taken so */
 			buf_adds(out, ".It Ic \\&");
 			mdoc(out, key_text(r->key, text));
 			buf_adds(out, "\n\\&");
-			mdoc(out, keymap_words(r));
+			mdoc(out, keymap_words(r, words));
 			buf_adds(out, "\n.Pq Cm ");
 			mdoc(out, keymap_action(r));
-			if (r->n || r->m)
-				buf_printf(out, " %lld", (long long)r->n);
 			buf_adds(out, "\n");
 		}
 		buf_adds(out, ".El\n");
 	}
+	buf_adds(out, ".Sh ACTIONS\n"
+	              "Each has a name, for the command line of the workbench and for key files:\n"
+	              ".Bl -tag -width \"stop-generation\" -compact\n");
+	for (int i = 1; i < N_ACTIONS + N_INTENTS - 1; i++) {
+		enum ui_action a = i < N_ACTIONS ? (enum ui_action)i : ACTION_NONE;
+		enum intent_kind n = a ? INTENT_NONE : (enum intent_kind)(i - N_ACTIONS + 1);
+		/* these are answers of ui's to what lies over a screen, and nothing to ask for */
+		if (n == INTENT_BACK || n == INTENT_CHOOSE || n == INTENT_MORE ||
+		    n == INTENT_SELECT || n == INTENT_COMMAND || n == INTENT_COPY)
+			continue;
+		buf_adds(out, ".It Cm ");
+		mdoc(out, a ? actions[a].name : intent_name(n));
+		buf_adds(out, "\n\\&");
+		mdoc(out, plain_words(a, n, words));
+		buf_adds(out, "\n");
+	}
+	buf_adds(out, ".El\n");
 }

@@ -93,9 +93,9 @@ int keymap_check(const struct keymap *k, struct err *e);
 void keymap_release(struct keymap *k); /* safe on {0} and twice */
 
 const struct keymap_row *keymap_find(const struct keymap *k, int screen, struct key key);
-/* The name and the words of what a row does. */
+/* The name and the words of what a row does; the words into @out (at least 96 bytes). */
 const char *keymap_action(const struct keymap_row *r);
-const char *keymap_words(const struct keymap_row *r);
+const char *keymap_words(const struct keymap_row *r, char *out);
 /* By name, ui's own first: both are ACTION_NONE and INTENT_NONE when there is none. */
 void action_find(const char *name, size_t len, enum ui_action *a, enum intent_kind *i);
 /* What a pane gets for one of ui's own actions; code 0: it is not for panes. */
@@ -112,7 +112,7 @@ size_t key_script(const char *text, size_t len, struct key *k);
 /* The footer for @screen in @w cells: " Enter open  r run ...  ? help"; what has no room goes, from
  * the right-most of the highest rank on. @filters: "/" filters here (a list) and does not find. */
 void keymap_footer(const struct keymap *k, int screen, int w, bool filters, struct buf *out);
-/* The body of cadforge-keys(7), in mdoc. */
+/* What cadforge-keys(7) says of them, in mdoc: the keys, then the names of all actions. */
 void keymap_manual(const struct keymap *k, struct buf *out);
 
 #endif

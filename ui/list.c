@@ -69,6 +69,14 @@ static int place(const struct list *l, const struct list_source *s, int *shown)
 	return at;
 }
 
+int list_count(const struct list *l, const struct list_source *s)
+{
+	int shown;
+
+	place(l, s, &shown);
+	return shown;
+}
+
 static void settle(struct list *l, const struct list_source *s, int height)
 {
 	int at = place(l, s, &l->shown);

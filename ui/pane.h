@@ -80,6 +80,8 @@ void list_draw(struct list *l, struct canvas *c, struct rect r, const struct lis
                bool focused);
 /* KEYS_UP to KEYS_PAGE_DOWN, KEYS_HALF_*: true when taken. */
 bool list_key(struct list *l, struct key k, const struct list_source *s);
+/* How many rows the filter lets through. */
+int list_count(const struct list *l, const struct list_source *s);
 /* Does @words have all the words of @filter, in any case? An empty filter lets all through. */
 bool filter_match(const char *filter, const char *words);
 void list_release(struct list *l);

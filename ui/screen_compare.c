@@ -162,6 +162,8 @@ static void draw_table(struct screen_state *s, const struct view *v, struct canv
 	char fact[120];
 	int lines = (k->means ? 1 : 0) + (k->rate ? 2 : 0) + (k->failures ? 1 : 0);
 
+	t = table_for(k, r.w - 2);
+	src = source(&t);
 	snprintf(fact, sizeof(fact), "reward, best in brackets");
 	if (l->filter.len)
 		snprintf(fact, sizeof(fact), "filter: %.60s  %d of %d", buf_str(&l->filter),
@@ -174,8 +176,6 @@ static void draw_table(struct screen_state *s, const struct view *v, struct canv
 		                        "sampling.");
 		return;
 	}
-	t = table_for(k, in.w);
-	src = source(&t);
 	draw_head(c, rect_take_top(&in, 1), &t);
 	/* figures of the whole come after at least five rows */
 	foot = rect_take_bottom(&in, in.h - lines > 6 ? lines + 1 : in.h > 6 ? 1 : 0);
