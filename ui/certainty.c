@@ -33,16 +33,17 @@ static int token_at(const struct view_text *t, size_t at)
 	return lo - 1;
 }
 
-static size_t token_end(const struct view_text *t, int i)
-{
-	size_t end = i + 1 < t->n_tokens ? t->tokens[i + 1].start : t->len;
-
-	return end > t->len ? t->len : end;
-}
-
 static size_t token_start(const struct view_text *t, int i)
 {
 	return t->tokens[i].start > t->len ? t->len : t->tokens[i].start;
+}
+
+/* Not before its start, whatever the view says. */
+static size_t token_end(const struct view_text *t, int i)
+{
+	size_t end = i + 1 < t->n_tokens ? token_start(t, i + 1) : t->len;
+
+	return end < token_start(t, i) ? token_start(t, i) : end;
 }
 
 /* Where line @line (from 0) begins; the text's end when there are fewer. */

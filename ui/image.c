@@ -157,9 +157,12 @@ static int blocks(struct image_pane *p, const struct view_image *im)
 				cell->bg = CELL_DEFAULT;
 			}
 			/* nothing to be seen: a blank of the terminal's own */
-			cell->pixel = cell->fg != CELL_DEFAULT || cell->bg != CELL_DEFAULT;
-			if (!cell->ch[0] || !cell->pixel)
+			if (!cell->ch[0])
 				cell->ch[0] = ' ';
+			cell->pixel = cell->bg != CELL_DEFAULT ||
+			              (cell->fg != CELL_DEFAULT && cell->ch[0] != ' ');
+			if (!cell->pixel)
+				*cell = (struct cell){ .ch = { ' ' } };
 		}
 	chafa_canvas_unref(canvas);
 	return 0;

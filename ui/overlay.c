@@ -198,6 +198,22 @@ static bool filter_key(struct overlays *o, struct key k)
 	return true;
 }
 
+/* The selected row, or else the first that the filter lets through (it may have been typed faster
+ * than it was drawn); -1: none. */
+static int choice_taken(const struct overlays *o, const struct list_source *s)
+{
+	int first = -1;
+
+	for (int i = 0; i < s->n; i++)
+		if (filter_match(buf_str(&o->choice.filter), s->words(s->ctx, i))) {
+			if (s->id(s->ctx, i) == o->choice.selected)
+				return i;
+			if (first < 0)
+				first = i;
+		}
+	return first;
+}
+
 static void choice_key(struct overlays *o, const struct view *v, struct key k, struct intent *out)
 {
 	struct list_source s = choice_source(v);
@@ -206,9 +222,11 @@ static void choice_key(struct overlays *o, const struct view *v, struct key k, s
 		return;
 	if (k.code == KEYS_ENTER) {
 		/* with the filter typed, Enter takes what it left: no second Enter */
-		if (o->choice.shown > 0 && o->choice.selected >= 0) {
+		int row = choice_taken(o, &s);
+
+		if (row >= 0) {
 			o->filtering = false;
-			*out = (struct intent){ .kind = INTENT_CHOOSE, .n = o->choice.selected };
+			*out = (struct intent){ .kind = INTENT_CHOOSE, .n = s.id(s.ctx, row) };
 		}
 		return;
 	}
