@@ -173,6 +173,8 @@ static int read_artifact(void *ctx, const struct store_artifact *a)
 	cJSON_AddStringToObject(o, "sha256", a->hash);
 	cJSON_AddBoolToObject(o, "there", a->there);
 	cJSON_AddItemToArray(r->list, o);
+	/* what a prune took is told by the turn; of anything else that is gone nobody knows */
+	r->damaged += !a->there && !a->pruned;
 	return 0;
 }
 

@@ -901,8 +901,8 @@ static int inspect(struct store *s, int64_t *version, struct err *e)
 
 int store_copy(struct store *s, const char *path, const char *steps, struct err *e)
 {
-	struct store to = { .file = s->file, .o = s->o };
-	struct store from = { .file = s->file, .o = s->o };
+	struct store to = { .file = s->file, .o = s->o, .known = true };
+	struct store from = { .file = s->file, .o = s->o, .known = true };
 	char part[PATH_MAX], name[64];
 	sqlite3_backup *b = NULL;
 	sqlite3_stmt *q = NULL;
