@@ -732,13 +732,16 @@ static void plain(wint_t c, struct key *k)
 static bool alive(const struct term *t)
 {
 	struct pollfd p = { .fd = t->in_fd, .events = POLLIN };
+	int n = 0;
 
 	if (t->gone)
 		return false;
 	if (t->in_fd < 0 || poll(&p, 1, 0) <= 0)
 		return true;
-	/* readable, and yet curses found nothing: the end of it */
-	return !(p.revents & (POLLHUP | POLLERR | POLLNVAL | POLLIN));
+	if (p.revents & (POLLHUP | POLLERR | POLLNVAL))
+		return false;
+	/* readable, and yet there is nothing: the end of it. What is there came just now */
+	return !(p.revents & POLLIN) || (ioctl(t->in_fd, FIONREAD, &n) == 0 && n > 0);
 }
 
 static void paste_add(struct buf *paste, wint_t c)
