@@ -326,21 +326,6 @@ static int show(const struct cmd *self, struct work *w, const char *name, struct
 
 /* ---- the next batch, and rows to train on ---- */
 
-static cJSON *item_json(const struct work *w, const struct curriculum_item *x)
-{
-	cJSON *o = cJSON_CreateObject();
-	char ref[48];
-
-	ref_text(ref, x->episode, x->turn);
-	cJSON_AddStringToObject(o, "task", curriculum_task_name(w->feed.c, x->task));
-	cJSON_AddStringToObject(o, "kind", x->kind == ITEM_REPAIR ? "repair" : "first");
-	json_add_text(o, "class", x->kind == ITEM_REPAIR ? build_class_name(x->class) : NULL);
-	json_add_text(o, "turn", x->kind == ITEM_REPAIR ? ref : NULL);
-	json_add_figure(o, "weight", x->weight);
-	cJSON_AddStringToObject(o, "why", x->why);
-	return o;
-}
-
 static int next(struct work *w, int n, struct err *e)
 {
 	int got = 0;
@@ -354,7 +339,7 @@ static int next(struct work *w, int n, struct err *e)
 		const struct curriculum_item *x = &v[i];
 		char ref[48] = "-";
 		if (w->f.app.json) {
-			cJSON *o = item_json(w, x);
+			cJSON *o = curriculum_item_json(w->feed.c, x);
 			show_json_line(o);
 			cJSON_Delete(o);
 			continue;
@@ -369,65 +354,12 @@ static int next(struct work *w, int n, struct err *e)
 	return EXIT_DONE;
 }
 
-static int add_row(struct work *w, const struct prompt_set *set, const struct curriculum_item *x,
-                   struct buf *out, int *left_out, struct err *e)
-{
-	const struct task *task = task_find(&w->tasks, curriculum_task_name(w->feed.c, x->task), e);
-	struct buf answer = { 0 };
-	int number = 0, rc = 0;
-	cJSON *messages, *o, *m;
-	char ref[48];
-
-	if (!task)
-		return -1;
-	if (w->answers) {
-		rc = x->kind == ITEM_REPAIR
-		             ? curriculum_answer(w->store, x->episode, x->turn, w->min, w->margin,
-		                                 &answer, &number, e)
-		             : 0;
-		if (rc <= 0) {
-			*left_out += rc == 0;
-			buf_release(&answer);
-			return rc;
-		}
-	}
-	messages = curriculum_prompt(w->store, set, task, x->episode, x->turn, e);
-	if (!messages) {
-		buf_release(&answer);
-		return -1;
-	}
-	o = cJSON_CreateObject();
-	cJSON_AddItemToObject(o, "messages", messages);
-	if (w->answers) {
-		m = cJSON_CreateObject();
-		cJSON_AddStringToObject(m, "role", "assistant");
-		cJSON_AddStringToObject(m, "content", buf_str(&answer));
-		cJSON_AddItemToArray(messages, m);
-	}
-	cJSON *about = item_json(w, x);
-	for (cJSON *c = about->child; c;) {
-		cJSON *after = c->next;
-		cJSON_DetachItemViaPointer(about, c);
-		cJSON_AddItemToObject(o, c->string, c);
-		c = after;
-	}
-	cJSON_Delete(about);
-	if (w->answers) {
-		ref_text(ref, x->episode, number);
-		cJSON_AddStringToObject(o, "answer", ref);
-	}
-	json_print(out, o);
-	buf_addc(out, '\n');
-	cJSON_Delete(o);
-	buf_release(&answer);
-	return 0;
-}
-
 static int export_rows(struct work *w, const char *file, struct err *e)
 {
 	struct prompt_set set;
 	struct buf out = { 0 };
-	int got = 0, left_out = 0, rc = 0, rows = 0;
+	const struct curriculum_answers known = { w->min, w->margin };
+	int got = 0, rc = 0, rows = 0;
 
 	if (look(w, e) < 0)
 		return app_fail(e);
@@ -437,9 +369,12 @@ static int export_rows(struct work *w, const char *file, struct err *e)
 		return app_fail(e);
 	}
 	app_catch_interrupt();
-	for (int i = 0; i < got && rc == 0 && !app_interrupted(); i++)
-		rc = add_row(w, &set, &v[i], &out, &left_out, e);
-	rows = got - left_out;
+	for (int i = 0; i < got && rc >= 0 && !app_interrupted(); i++) {
+		rc = curriculum_row(&out, w->store, &w->feed, &set, &v[i],
+		                    w->answers ? &known : NULL, e);
+		rows += rc > 0;
+	}
+	rc = rc < 0 ? -1 : 0;
 	if (rc == 0 && app_interrupted())
 		rc = err_set(e, ERR_CANCELLED, "interrupted");
 	if (rc == 0 && buf_failed(&out))
@@ -450,9 +385,9 @@ static int export_rows(struct work *w, const char *file, struct err *e)
 		rc = file_write_atomic(file, buf_str(&out), out.len, e);
 	if (rc == 0 && !w->f.app.quiet) {
 		fprintf(stderr, "%d row%s", rows, rows == 1 ? "" : "s");
-		if (left_out)
-			fprintf(stderr, "; %d without an answer of %.2f or more left out", left_out,
-			        w->min);
+		if (rows < got)
+			fprintf(stderr, "; %d without an answer of %.2f or more left out",
+			        got - rows, w->min);
 		fputc('\n', stderr);
 	}
 	free(v);

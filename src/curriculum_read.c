@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/repair.h"
+#include "src/base/utf8.h"
 
 enum { RULES_BYTES_MAX = 1 << 20 };
 
@@ -79,17 +80,25 @@ int curriculum_rules_load(struct curriculum_rules *out, char *hash, const struct
 
 /* ---- the newest turns ---- */
 
+/* Also those that were written since. */
+static int know_tasks(struct curriculum_feed *f, struct err *e)
+{
+	for (int i = 0; i < f->tasks->n; i++)
+		if (curriculum_task(f->c, f->tasks->tasks[i].id, (int)f->tasks->tasks[i].level) < 0)
+			return err_set(e, ERR_MEM, "no memory for %d tasks", f->tasks->n);
+	return 0;
+}
+
 int curriculum_feed_open(struct curriculum_feed *f, const struct curriculum_rules *r,
                          const struct task_set *tasks, struct err *e)
 {
 	*f = (struct curriculum_feed){ .tasks = tasks, .c = curriculum_open(r, e) };
 	if (!f->c)
 		return -1;
-	for (int i = 0; i < tasks->n; i++)
-		if (curriculum_task(f->c, tasks->tasks[i].id, (int)tasks->tasks[i].level) < 0) {
-			curriculum_feed_close(f);
-			return err_set(e, ERR_MEM, "no memory for %d tasks", tasks->n);
-		}
+	if (know_tasks(f, e) < 0) {
+		curriculum_feed_close(f);
+		return -1;
+	}
 	return 0;
 }
 
@@ -163,6 +172,15 @@ int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct st
 {
 	struct outcomes x = { 0 };
 	struct hands h = { .c = f->c };
+	int64_t newest = 0;
+
+	if (store_newest_turn(s, &newest, e) < 0)
+		return -1;
+	if (newest < f->last) { /* another database, or the newest were pruned: all anew */
+		curriculum_forget(f->c);
+		f->last = 0;
+		f->hands = -1;
+	}
 	bool start = f->last == 0;
 	int rc = store_outcomes(s, f->last, curriculum_rules(f->c)->completions, collect, &x, e);
 
@@ -170,6 +188,8 @@ int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct st
 		rc = err_set(e, ERR_MEM, "no memory for the newest turns");
 	if (rc == 0 && x.n)
 		rc = tallies_read(t, s, e);
+	if (rc == 0 && x.n)
+		rc = know_tasks(f, e);
 	if (rc == 0 && start && x.n) {
 		f->first = x.v[0].id;
 		rc = older_repairs(f, s, f->first, e);
@@ -245,14 +265,14 @@ out:
 	return messages;
 }
 
-struct answers {
+struct best_answer {
 	int parent, best;
 	double min, margin, total;
 };
 
 static int see_answer(void *ctx, const struct store_turn *t)
 {
-	struct answers *a = ctx;
+	struct best_answer *a = ctx;
 
 	if (t->parent == a->parent && t->built && t->total >= a->min &&
 	    (isnan(t->parent_total) || t->total - t->parent_total >= a->margin) &&
@@ -266,7 +286,7 @@ static int see_answer(void *ctx, const struct store_turn *t)
 int curriculum_answer(struct store *s, int64_t episode, int turn, double min, double margin,
                       struct buf *out, int *answer, struct err *e)
 {
-	struct answers a = { .parent = turn, .min = min, .margin = margin };
+	struct best_answer a = { .parent = turn, .min = min, .margin = margin };
 
 	*answer = 0;
 	if (store_turns(s, episode, see_answer, &a, e) < 0)
@@ -274,5 +294,73 @@ int curriculum_answer(struct store *s, int64_t episode, int turn, double min, do
 	if (!a.best || store_artifact(s, episode, a.best, "completion.txt", out, e) < 0)
 		return a.best && e->kind != ERR_INPUT ? -1 : 0;
 	*answer = a.best;
+	return 1;
+}
+
+/* ---- rows ---- */
+
+cJSON *curriculum_item_json(const struct curriculum *c, const struct curriculum_item *x)
+{
+	cJSON *o = cJSON_CreateObject();
+	char ref[48];
+
+	snprintf(ref, sizeof(ref), "%" PRId64 ".%d", x->episode, x->turn);
+	cJSON_AddStringToObject(o, "task", curriculum_task_name(c, x->task));
+	cJSON_AddStringToObject(o, "kind", x->kind == ITEM_REPAIR ? "repair" : "first");
+	json_add_text(o, "class", x->kind == ITEM_REPAIR ? build_class_name(x->class) : NULL);
+	json_add_text(o, "turn", x->kind == ITEM_REPAIR ? ref : NULL);
+	json_add_figure(o, "weight", x->weight);
+	cJSON_AddStringToObject(o, "why", x->why);
+	return o;
+}
+
+int curriculum_row(struct buf *out, struct store *s, const struct curriculum_feed *f,
+                   const struct prompt_set *set, const struct curriculum_item *x,
+                   const struct curriculum_answers *answers, struct err *e)
+{
+	const struct task *task = task_find(f->tasks, curriculum_task_name(f->c, x->task), e);
+	struct buf answer = { 0 };
+	int number = 0, rc = 1;
+	cJSON *messages = NULL, *o, *about;
+
+	if (!task)
+		return -1;
+	if (answers)
+		rc = x->kind == ITEM_REPAIR
+		             ? curriculum_answer(s, x->episode, x->turn, answers->min,
+		                                 answers->margin, &answer, &number, e)
+		             : 0;
+	if (rc > 0 && !(messages = curriculum_prompt(s, set, task, x->episode, x->turn, e)))
+		rc = -1;
+	if (rc <= 0) {
+		buf_release(&answer);
+		return rc;
+	}
+	o = cJSON_CreateObject();
+	cJSON_AddItemToObject(o, "messages", messages);
+	about = curriculum_item_json(f->c, x);
+	for (cJSON *c = about->child; c;) {
+		cJSON *after = c->next;
+		cJSON_DetachItemViaPointer(about, c);
+		cJSON_AddItemToObject(o, c->string, c);
+		c = after;
+	}
+	cJSON_Delete(about);
+	if (answers) {
+		struct buf clean = { 0 };
+		cJSON *m = cJSON_CreateObject();
+		char ref[48];
+		snprintf(ref, sizeof(ref), "%" PRId64 ".%d", x->episode, number);
+		utf8_clean(&clean, buf_str(&answer), answer.len);
+		cJSON_AddStringToObject(m, "role", "assistant");
+		cJSON_AddStringToObject(m, "content", buf_str(&clean));
+		cJSON_AddItemToArray(messages, m);
+		cJSON_AddStringToObject(o, "answer", ref);
+		buf_release(&clean);
+	}
+	json_print(out, o);
+	buf_addc(out, '\n');
+	cJSON_Delete(o);
+	buf_release(&answer);
 	return 1;
 }

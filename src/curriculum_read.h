@@ -43,4 +43,17 @@ cJSON *curriculum_prompt(struct store *s, const struct prompt_set *set, const st
 int curriculum_answer(struct store *s, int64_t episode, int turn, double min, double margin,
                       struct buf *out, int *answer, struct err *e);
 
+/* {task, kind, class, turn, weight, why}; the caller's to delete. */
+cJSON *curriculum_item_json(const struct curriculum *c, const struct curriculum_item *x);
+
+struct curriculum_answers {
+	double min, margin;
+};
+/* An item as a row to train on, a line appended to @out: {"messages": [system, user], and what
+ * curriculum_item_json() has}. With @answers only when one is known, as the last message, and
+ * "answer": its EP.T. 1; 0: left out; -1. */
+int curriculum_row(struct buf *out, struct store *s, const struct curriculum_feed *f,
+                   const struct prompt_set *set, const struct curriculum_item *x,
+                   const struct curriculum_answers *answers, struct err *e);
+
 #endif

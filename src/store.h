@@ -370,6 +370,10 @@ int store_outcomes(struct store *s, int64_t after, int limit, store_outcome_fn f
 /* Those counted by @tally with an id below @before (0: from the newest), newest first. */
 int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit,
                       store_outcome_fn fn, void *ctx, struct err *e);
+/* The id of the newest turn; 0: there is none. */
+int store_newest_turn(struct store *s, int64_t *id, struct err *e);
+/* Which turn of which episode has that id. ERR_INPUT: none has. */
+int store_turn_ref(struct store *s, int64_t id, int64_t *episode, int *turn, struct err *e);
 /* All turns of a run, oldest first. ERR_INPUT when there is no such run. */
 int store_run_outcomes(struct store *s, int64_t run, store_outcome_fn fn, void *ctx, struct err *e);
 /* The newest @limit turns that go on from one of class @class_name, newest first: their ids (as

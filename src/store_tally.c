@@ -263,6 +263,24 @@ int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit,
 	return tell_outcomes(s, q, fn, ctx, e);
 }
 
+int store_newest_turn(struct store *s, int64_t *id, struct err *e)
+{
+	*id = 0;
+	return store_ask(s, e, id, "SELECT turn FROM tally_turns ORDER BY turn DESC LIMIT 1", "");
+}
+
+int store_turn_ref(struct store *s, int64_t id, int64_t *episode, int *turn, struct err *e)
+{
+	int64_t number = 0;
+
+	*episode = 0;
+	if (store_ask(s, e, episode, "SELECT episode FROM turns WHERE id = ?1", "i", id) < 0 ||
+	    store_ask(s, e, &number, "SELECT number FROM turns WHERE id = ?1", "i", id) < 0)
+		return -1;
+	*turn = (int)number;
+	return *episode ? 0 : err_set(e, ERR_INPUT, "%s: that turn is not there any more", s->file);
+}
+
 int store_run_outcomes(struct store *s, int64_t run, store_outcome_fn fn, void *ctx, struct err *e)
 {
 	int64_t there = 0, last = 0;

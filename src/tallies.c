@@ -111,9 +111,18 @@ static int see(void *ctx, const struct store_outcome *o)
 
 int tallies_read(struct tallies *t, struct store *s, struct err *e)
 {
-	struct reading r = { .t = t, .last = t->last };
+	struct reading r = { .t = t };
+	int64_t newest = 0;
 	int rc = -1;
 
+	if (store_newest_turn(s, &newest, e) < 0)
+		return -1;
+	if (newest < t->last) { /* another database, or the newest were pruned: all anew */
+		uint64_t version = t->version;
+		tallies_release(t);
+		t->version = version + 1;
+	}
+	r.last = t->last;
 	r.id = calloc(NEW_MAX, sizeof(*r.id));
 	if (!r.id)
 		return err_set(e, ERR_MEM, "no memory for %d turns", NEW_MAX);

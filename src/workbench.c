@@ -41,6 +41,8 @@ static const struct wb_screen *const screens[N_SCREENS] = {
 	[SCREEN_TASKS] = &wb_tasks,
 	[SCREEN_LIVE] = &wb_live,
 	[SCREEN_REPLAY] = &wb_replay,
+	[SCREEN_CURRICULUM] = &wb_curriculum,
+	[SCREEN_COMPARE] = &wb_compare,
 };
 
 static const char *const screen_words[N_SCREENS] = { "tasks", "live", "replay", "curriculum",
