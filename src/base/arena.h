@@ -21,7 +21,7 @@ struct arena {
 /* @n bytes of 0, aligned for anything. */
 void *arena_zero(struct arena *a, size_t n);
 /* Room for @n things of that type, zeroed. */
-#define arena_array(a, type, n) ((type *)arena_zero((a), sizeof(type) * (size_t)(n)))
+#define arena_array(a, type, n) ((__typeof__(type) *)arena_zero((a), sizeof(type) * (size_t)(n)))
 /* Copies, NUL-terminated. */
 const char *arena_text(struct arena *a, const char *text, size_t len);
 const char *arena_string(struct arena *a, const char *text); /* NULL stays NULL */
