@@ -362,7 +362,7 @@ static void keys(struct session *s, struct err *e)
 		double began = clock_now_s();
 		type(s, typed);
 		if (!work(s, 5, typed))
-			err_set(e, ERR_LOST, "a key was not painted within 5 s");
+			err_set(e, ERR_LOST, "key %d was not painted within 5 s", i);
 		ms[i] = (clock_now_s() - began) * 1000;
 	}
 	type(s, "\033");

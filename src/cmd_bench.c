@@ -758,7 +758,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 			static const char *const groups[] = { "ready",  "overhead", "rate",
 				                              "memory", "verdict",  "kill",
 				                              "score",  "pictures", "store",
-				                              "million" };
+				                              "million", "ui" };
 			for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 				if (strcmp(optarg, groups[i]) == 0)
 					b.only = groups[i];
