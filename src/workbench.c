@@ -38,10 +38,8 @@
 enum { FRAME_FULL = 2048, STATE_MAX = 4 << 20, EDIT_MAX = 16 << 20 };
 
 static const struct wb_screen *const screens[N_SCREENS] = {
-	[SCREEN_TASKS] = &wb_tasks,
-	[SCREEN_LIVE] = &wb_live,
-	[SCREEN_REPLAY] = &wb_replay,
-	[SCREEN_CURRICULUM] = &wb_curriculum,
+	[SCREEN_TASKS] = &wb_tasks,     [SCREEN_LIVE] = &wb_live,
+	[SCREEN_REPLAY] = &wb_replay,   [SCREEN_CURRICULUM] = &wb_curriculum,
 	[SCREEN_COMPARE] = &wb_compare,
 };
 
@@ -876,6 +874,7 @@ void workbench_close(struct workbench *w)
 	cJSON_Delete(w->inside->kept);
 	buf_release(&w->inside->message);
 	buf_release(&w->inside->written);
+	free(w->inside->tokens.v);
 	free(w->inside);
 	w->inside = NULL;
 }
@@ -1204,6 +1203,9 @@ int workbench_run(const struct workbench_options *o)
 	w.inside->tick_wait = -1;
 	state_load(&w);
 	greet(&w, o);
+	/* what was begun there (a playback) wants to go on by itself */
+	w.inside->tick_wait = 0;
+	w.inside->tick_at = clock_now_s();
 	draw(&w);
 	if (o->script)
 		rc = script_run(&w, o->script, &e);

@@ -19,6 +19,15 @@ enum leave {
 	LEAVE_GONE    /* the line was lost */
 };
 
+/* The tokens of an answer as a view has them. */
+struct wb_tokens {
+	struct view_token *v;
+	int n, cap, first; /* first: the token of the answer that is the program's first */
+	const void *of;
+	uint64_t id;
+	size_t code_at, last_start;
+};
+
 struct wb_inside {
 	bool dirty, urgent; /* something is to be drawn; now, whatever the frame rate */
 	enum leave leave;
@@ -29,6 +38,7 @@ struct wb_inside {
 	char why[N_SCREENS][480];
 	uint64_t seen[N_SCREENS]; /* of w->changes */
 	char tasks_why[480];
+	struct wb_tokens tokens;
 	/* frames */
 	double last_draw_s;
 	size_t last_bytes;

@@ -661,26 +661,53 @@ static struct view_text text_of(const struct buf *b, uint64_t id, uint64_t versi
 		                   .streaming = streaming };
 }
 
-static void tokens(struct workbench *w, const struct live_answer *a, struct view_text *out)
+/* The tokens of the program. What was made for the last frame is kept: an answer may have a hundred
+ * thousand of them, and a frame adds twenty. */
+static void tokens(struct workbench *w, const struct live_answer *a, uint64_t id,
+                   struct view_text *out)
 {
-	struct live_token *t = a->n_tokens ? wb_array(w, struct live_token, a->n_tokens) : NULL;
-	int n = t ? live_code_tokens(a, t, a->n_tokens) : 0;
-	struct view_token *v = n > 0 ? wb_array(w, struct view_token, n) : NULL;
+	struct wb_tokens *k = &w->inside->tokens;
+	size_t end = a->code_at + a->code.len;
+	int i = k->first + k->n;
 
-	if (!v)
+	if (a->n_tokens == 0) {
+		k->of = NULL;
 		return;
-	for (int i = 0; i < n; i++) {
-		v[i] = (struct view_token){ .start = (uint32_t)t[i].start,
-			                    .p = t[i].p,
-			                    .entropy = t[i].entropy,
-			                    .n_top = t[i].n_top,
-			                    .id = t[i].id };
-		for (int k = 0; k < t[i].n_top && k < 5; k++)
-			v[i].top[k] = (struct view_alternative){ t[i].top[k].id, t[i].top[k].p,
-				                                 t[i].top[k].text };
 	}
-	out->tokens = v;
-	out->n_tokens = n;
+	/* theirs have moved, or the program begins elsewhere than it seemed to */
+	if (k->of != a->tokens || k->id != id || k->code_at != a->code_at || i > a->n_tokens ||
+	    (k->n > 0 && k->last_start != a->tokens[i - 1].start)) {
+		k->of = a->tokens;
+		k->id = id;
+		k->code_at = a->code_at;
+		k->n = 0;
+		for (i = 0; i < a->n_tokens && a->tokens[i].start < a->code_at; i++)
+			;
+		k->first = i;
+	}
+	for (; i < a->n_tokens && a->tokens[i].start < end; i++) {
+		const struct live_token *t = &a->tokens[i];
+		if (k->n == k->cap) {
+			int cap = k->cap ? 2 * k->cap : 1024;
+			struct view_token *v = realloc(k->v, sizeof(*v) * (size_t)cap);
+			if (!v)
+				return;
+			k->v = v;
+			k->cap = cap;
+		}
+		struct view_token *v = &k->v[k->n++];
+		*v = (struct view_token){ .start = (uint32_t)(t->start - a->code_at),
+			                  .p = t->p,
+			                  .entropy = t->entropy,
+			                  .n_top = t->n_top,
+			                  .id = t->id };
+		for (int j = 0; j < t->n_top && j < 5; j++)
+			v->top[j] = (struct view_alternative){ t->top[j].id, t->top[j].p,
+				                               t->top[j].text };
+		k->last_start = t->start;
+	}
+	out->tokens = k->v;
+	out->n_tokens = k->n;
 }
 
 static void turns(struct workbench *w, const struct wb_live *l, struct view_live *v)
@@ -844,6 +871,63 @@ static const char *why_not_build(const struct workbench *w)
 	return w->app.python_env[0] ? NULL : app_env_remedy;
 }
 
+/* What the program printed, then what became of it, a line a fact. */
+static void log_text(struct workbench *w, const struct live *x, uint64_t id, struct view_text *out)
+{
+	struct buf b = { 0 };
+	const cJSON *g = cJSON_GetObjectItemCaseSensitive(x->score, "geometry"), *c;
+	const cJSON *build = cJSON_GetObjectItemCaseSensitive(x->score, "build");
+	uint64_t known = 0;
+
+	if (x->log.len)
+		buf_add(&b, x->log.data, x->log.len);
+	if (b.len && b.data[b.len - 1] != '\n')
+		buf_addc(&b, '\n');
+	if (x->class_name[0]) {
+		known |= 1;
+		bool ok = strcmp(x->class_name, "build_ok") == 0 || !x->build_error[0];
+		if (ok)
+			buf_printf(&b, "build   done in %.2f s\n", x->build_s);
+		else if (x->build_line > 0)
+			buf_printf(&b, "build   line %d: %s\n", x->build_line, x->build_error);
+		else
+			buf_printf(&b, "build   %s\n", x->build_error);
+	}
+	if (cJSON_IsObject(g) && json_bool_or(build, "ok", false)) {
+		known |= 2;
+		buf_printf(&b, "shape   %.0f %s, %.0f faces, %s, %s; mesh: %.0f triangles\n",
+		           json_number_or(g, "solids", 0),
+		           json_number_or(g, "solids", 0) > 1.5 ? "solids" : "solid",
+		           json_number_or(g, "faces", 0),
+		           json_bool_or(g, "valid", false) ? "valid" : "not valid",
+		           json_bool_or(g, "closed", false) ? "closed" : "not closed",
+		           json_number_or(cJSON_GetObjectItemCaseSensitive(x->score, "mesh"),
+		                          "triangles", 0));
+	}
+	cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(x->score, "checks"))
+	{
+		if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(c, "ok")))
+			buf_printf(&b, "check   %s: %s\n", json_string_or(c, "id", "?"),
+			           json_string_or(c, "why", "not fulfilled"));
+	}
+	if (x->score) {
+		known |= 4;
+		buf_printf(&b, "reward  %.3f %s\n", x->total, x->profile);
+	}
+	if (x->score && json_number_or(x->score, "turn", 0) > 0) {
+		known |= 8;
+		buf_printf(&b, "stored  turn %.0f of episode %lld\n",
+		           json_number_or(x->score, "turn", 0), (long long)x->episode);
+	}
+	out->len = b.len;
+	out->text = arena_text(&w->frame, buf_str(&b), b.len);
+	out->id = id;
+	out->version = x->log_version << 4 | known;
+	out->kind = TEXT_LOG;
+	out->streaming = working(x);
+	buf_release(&b);
+}
+
 void wb_live_fill(struct workbench *w, struct live *x, uint64_t id, struct wb_picture *p,
                   const struct picture_look *look, int64_t now_us, struct view_live *v)
 {
@@ -868,10 +952,10 @@ void wb_live_fill(struct workbench *w, struct live *x, uint64_t id, struct wb_pi
 		v->code.error = x->early_error;
 		v->early = wb_text(w, "line %d fails: %s", x->early_line, x->early_error);
 	}
-	tokens(w, a, &v->code);
+	tokens(w, a, text, &v->code);
 	v->thinking = text_of(&a->thinking, text, a->version, 0, TEXT_PLAIN, streaming);
 	v->answer = text_of(&a->text, text, a->version, 0, TEXT_PLAIN, streaming);
-	v->log = text_of(&x->log, id, x->log_version, 0, TEXT_LOG, work);
+	log_text(w, x, id, &v->log);
 	if (x->class_name[0])
 		v->log_fact = strcmp(x->class_name, "build_ok") == 0
 		                      ? wb_text(w, "ok   %.1f s", x->build_s)

@@ -97,6 +97,20 @@ bool arena_failed(const struct arena *a)
 void arena_reset(struct arena *a)
 {
 	a->failed = false;
+	/* several blocks become one that has room for all: what grows from round to round would
+	 * else leave ever more of them behind */
+	if (a->first && a->first->next) {
+		size_t size = 0;
+		for (const struct arena_block *b = a->first; b; b = b->next)
+			size += b->used;
+		arena_release(a);
+		size += size / 2;
+		struct arena_block *b = malloc(sizeof(*b) + size);
+		if (b) {
+			*b = (struct arena_block){ .size = size };
+			a->first = b;
+		}
+	}
 	a->at = a->first;
 	if (a->at)
 		a->at->used = 0;

@@ -29,7 +29,7 @@ const char *arena_printf(struct arena *a, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 const char *arena_vprintf(struct arena *a, const char *fmt, va_list ap);
 bool arena_failed(const struct arena *a);
-/* All of it is free again; the memory is kept for the next round. */
+/* All of it is free again; about as much memory as this round took is kept for the next. */
 void arena_reset(struct arena *a);
 void arena_release(struct arena *a);       /* safe on {0} and twice */
 size_t arena_bytes(const struct arena *a); /* held from the system */
