@@ -646,9 +646,9 @@ static size_t take(int fd, char *out, size_t size)
 	return n;
 }
 
-static struct intent typed(struct ui *ui, const struct view *v, int master, const char *bytes,
-                           size_t len)
+static struct intent typed(struct ui *ui, const struct view *v, int master, const char *bytes)
 {
+	size_t len = strlen(bytes);
 	struct intent in = { .kind = INTENT_NONE }, last = in;
 	struct pollfd p = { .fd = ui_fd(ui), .events = POLLIN };
 
@@ -686,14 +686,14 @@ static void a_real_terminal_is_set_up_read_and_given_back(void **state)
 	assert_non_null(memmem(bytes, n, "\033[?2004h", 8));
 	assert_non_null(memmem(bytes, n, "caster_wheel_fork", 17));
 	/* keys as terminals send them: arrows of both kinds, UTF-8, a paste, ^C */
-	typed(ui, &v, p.master, "\033[B\033OB", 6);
+	typed(ui, &v, p.master, "\033[B\033OB");
 	assert_int_equal(ui_selected(ui, SCREEN_TASKS), 3);
-	assert_int_equal(typed(ui, &v, p.master, "\033[200~Q\r\033[201~", 14).kind, INTENT_NONE);
-	typed(ui, &v, p.master, "/", 1);
-	typed(ui, &v, p.master, "\033[200~caster\nQQQ\033[201~", 22);
-	typed(ui, &v, p.master, "\r", 1);
+	assert_int_equal(typed(ui, &v, p.master, "\033[200~Q\r\033[201~").kind, INTENT_NONE);
+	typed(ui, &v, p.master, "/");
+	typed(ui, &v, p.master, "\033[200~caster\nQQQ\033[201~");
+	typed(ui, &v, p.master, "\r");
 	assert_int_equal(ui_selected(ui, SCREEN_TASKS), 4);
-	typed(ui, &v, p.master, "\033", 1);
+	typed(ui, &v, p.master, "\033");
 	/* a line that is down for a while: what is on the screen is not lost */
 	ui_suspend(ui);
 	assert_int_equal(tcgetattr(p.slave, &after), 0);
@@ -828,6 +828,204 @@ static void sizes_may_change_at_any_moment(void **state)
 	test_ui_keys(&t, &v, "1gjjj");
 	test_ui_golden(&t, "tasks-80x24", false);
 	test_ui_close(&t);
+}
+
+static void a_text_is_followed_until_one_scrolls_up(void **state)
+{
+	static char text[8000];
+	struct text_pane p;
+	struct canvas c = { .ascii = true };
+	struct rect r = { 0, 0, 40, 10 };
+	struct view_text t = {
+		.text = text, .id = 3, .version = 1, .kind = TEXT_LOG, .streaming = true
+	};
+	char fact[40];
+
+	(void)state;
+	text_init(&p);
+	assert_int_equal(cells_size(&c, 40, 10), 0);
+	for (int i = 0; i < 200; i++) {
+		t.kept = t.len;
+		t.len += (size_t)snprintf(text + t.len, sizeof(text) - t.len, "line %d\n", i + 1);
+		t.version++;
+		cells_clear(&c);
+		text_draw(&p, &c, r, &t, true);
+		/* the end is in sight, and the top moves by half a pane at a time */
+		assert_in_range(p.top, i + 2 > 10 ? i + 2 - 10 : 0, i + 1);
+	}
+	text_key(&p, (struct key){ .code = KEYS_UP }, &t);
+	assert_false(p.follow);
+	for (int i = 0; i < 37; i++) {
+		t.kept = t.len;
+		t.len += (size_t)snprintf(text + t.len, sizeof(text) - t.len, "more\n");
+		t.version++;
+	}
+	text_draw(&p, &c, r, &t, true);
+	assert_int_equal(p.missed, 37);
+	assert_string_equal(text_fact(&p, fact), "+37");
+	assert_int_equal(text_find(&p, &t, "LINE 19", 0), 0); /* capitals are meant */
+	assert_int_equal(text_find(&p, &t, "line 19", 0), 11);
+	text_key(&p, (struct key){ .code = KEYS_MATCH_NEXT }, &t);
+	assert_true(p.at_line >= 0);
+	text_key(&p, (struct key){ .code = KEYS_FOLLOW }, &t);
+	assert_true(p.follow);
+	text_draw(&p, &c, r, &t, true);
+	assert_int_equal(p.missed, 0);
+	/* another text begins at its own place */
+	t.id = 4;
+	t.streaming = false;
+	t.kind = TEXT_PLAIN;
+	text_draw(&p, &c, r, &t, true);
+	assert_int_equal(p.top, 0);
+	text_release(&p);
+	cells_release(&c);
+}
+
+static void a_text_laid_out_as_it_grows_is_as_one_laid_out_at_once(void **state)
+{
+	struct text_pane grown, once;
+	struct canvas a = { 0 }, b = { 0 };
+	struct view_text t = { .id = 1, .kind = TEXT_PYTHON, .streaming = true };
+	static const char source[] =
+		"x = '''a\nb # no\n'''  # yes\ndef f(n):\n\treturn \"q\\\n s\"\n"
+		"y = 1e-5 if not None else 0x1f\n\xe4\xb8\x96\xe7\x95\x8c = 3\n";
+
+	(void)state;
+	text_init(&grown);
+	text_init(&once);
+	assert_int_equal(cells_size(&a, 30, 12), 0);
+	assert_int_equal(cells_size(&b, 30, 12), 0);
+	t.text = source;
+	for (size_t n = 1; n <= strlen(source); n++) {
+		struct rect r = { 0, 0, 30, 12 };
+		t.kept = t.len;
+		t.len = n;
+		t.version++;
+		cells_clear(&a);
+		cells_clear(&b);
+		text_draw(&grown, &a, r, &t, true);
+		text_release(&once);
+		text_draw(&once, &b, r, &t, true);
+		assert_int_equal(grown.n_lines, once.n_lines);
+		assert_memory_equal(a.cells, b.cells, sizeof(struct cell) * 30 * 12);
+	}
+	assert_int_equal(cell_at(&a, 0, 1)->role, ROLE_CODE_TEXT);
+	assert_int_equal(cell_at(&a, 5, 2)->role, ROLE_CODE_COMMENT);
+	assert_int_equal(cell_at(&a, 0, 3)->role, ROLE_CODE_WORD);
+	assert_int_equal(cell_at(&a, 4, 3)->role, ROLE_CODE_NAME);
+	assert_int_equal(cell_at(&a, 1, 5)->role, ROLE_CODE_TEXT);
+	assert_int_equal(cell_at(&a, 4, 6)->role, ROLE_CODE_NUMBER);
+	assert_int_equal(cell_at(&a, 1, 7)->ch[0], 0); /* the right half of a wide one */
+	text_release(&grown);
+	text_release(&once);
+	cells_release(&a);
+	cells_release(&b);
+}
+
+static void borders_join_and_titles_are_cut_before_facts(void **state)
+{
+	struct canvas c = { 0 };
+	struct rect all = { 0, 0, 20, 7 }, left, low;
+	struct buf out = { 0 };
+
+	(void)state;
+	assert_int_equal(cells_size(&c, 20, 7), 0);
+	low = pane_take_bottom(&all, 3);
+	left = pane_take_left(&all, 8);
+	draw_pane(&c, low, "A long title of it", "+37", false);
+	draw_pane(&c, left, "Ab", NULL, false);
+	draw_pane(&c, all, NULL, NULL, true);
+	for (int y = 0; y < 7; y++) {
+		for (int x = 0; x < 20; x++) {
+			uint32_t ch = cell_at(&c, x, y)->ch[0];
+			buf_addc(&out, ch == 0x2500   ? '-'
+			               : ch == 0x2502 ? '|'
+			               : ch >= 0x2500 ? '+'
+			                              : (char)ch);
+		}
+		buf_addc(&out, '\n');
+	}
+	assert_string_equal(buf_str(&out), "+- Ab -+-----------+\n"
+	                                   "|      |           |\n"
+	                                   "|      |           |\n"
+	                                   "|      |           |\n"
+	                                   "+- A long ~ - +37 -+\n"
+	                                   "|                  |\n"
+	                                   "+------------------+\n");
+	assert_int_equal(cell_at(&c, 7, 0)->ch[0], 0x252c);
+	assert_int_equal(cell_at(&c, 0, 4)->ch[0], 0x251c);
+	assert_int_equal(cell_at(&c, 19, 4)->ch[0], 0x2524);
+	buf_release(&out);
+	cells_release(&c);
+}
+
+static void graphics_of_the_terminals_own_are_sent_once_and_taken_away(void **state)
+{
+	static uint8_t rgb[SAMPLE_W * SAMPLE_H * 3], other[SAMPLE_W * SAMPLE_H * 3];
+	struct view v = sample_all(rgb, other);
+	struct test_ui t = { .now_s = 1 };
+	struct ui_options o = { .term = "xterm-256color",
+		                .in_fd = -1,
+		                .ascii = 0,
+		                .cols = 160,
+		                .rows = 50,
+		                .image = UI_IMAGE_KITTY,
+		                .screen = SCREEN_LIVE };
+	struct err e = { 0 };
+	size_t before;
+
+	(void)state;
+	unsetenv("TMUX");
+	unsetenv("STY");
+	t.stream = open_memstream(&t.bytes, &t.len);
+	o.out = t.stream;
+	assert_int_equal(ui_open(&t.ui, &o, &e), 0);
+	test_ui_draw(&t, &v);
+	assert_non_null(memmem(t.bytes, t.len, "\033_G", 3));
+	before = t.len;
+	test_ui_draw(&t, &v);
+	assert_int_equal(t.len, before);
+	/* help lies over it: it goes, and comes back */
+	test_ui_keys(&t, &v, "?");
+	assert_non_null(memmem(t.bytes + before, t.len - before, "\033_Ga=d", 6));
+	before = t.len;
+	test_ui_keys(&t, &v, "<Esc>");
+	assert_true(t.len > before + 1000);
+	test_ui_close(&t);
+}
+
+static void the_mouse_is_off_until_it_is_asked_for(void **state)
+{
+	struct view v = sample_all(NULL, NULL);
+	struct pair p = open_pair();
+	struct ui_options o = { .term = "xterm-256color", .in_fd = p.slave, .ascii = -1 };
+	struct err e = { 0 };
+	struct ui *ui;
+	static char bytes[1 << 18];
+	size_t n;
+
+	(void)state;
+	o.out = fdopen(dup(p.slave), "w");
+	assert_int_equal(ui_open(&ui, &o, &e), 0);
+	ui_draw(ui, &v, 1);
+	n = take(p.master, bytes, sizeof(bytes));
+	assert_null(memmem(bytes, n, "1000h", 5));
+	typed(ui, &v, p.master, "m");
+	n = take(p.master, bytes, sizeof(bytes));
+	assert_non_null(memmem(bytes, n, "1000h", 5));
+	/* a click on the fifth row of the list, row 8 of the screen; the wheel goes on by three */
+	typed(ui, &v, p.master, "\033[<0;10;8M\033[<0;10;8m");
+	assert_int_equal(ui_selected(ui, SCREEN_TASKS), 5);
+	typed(ui, &v, p.master, "\033[<65;10;8M");
+	assert_int_equal(ui_selected(ui, SCREEN_TASKS), 8);
+	/* on a screen's name */
+	assert_int_equal(typed(ui, &v, p.master, "\033[<0;22;1M\033[<0;22;1m").kind,
+	                 INTENT_SCREEN);
+	assert_int_equal(ui_screen(ui), SCREEN_LIVE);
+	ui_close(ui);
+	fclose(o.out);
+	close(p.slave);
+	close(p.master);
 }
 
 /* ---- everything at random ---- */
@@ -977,6 +1175,11 @@ int main(void)
 		cmocka_unit_test(a_keyboard_that_is_gone_is_said),
 		cmocka_unit_test(a_copy_goes_through_the_terminal_without_hidden_signs),
 		cmocka_unit_test(sizes_may_change_at_any_moment),
+		cmocka_unit_test(a_text_is_followed_until_one_scrolls_up),
+		cmocka_unit_test(a_text_laid_out_as_it_grows_is_as_one_laid_out_at_once),
+		cmocka_unit_test(borders_join_and_titles_are_cut_before_facts),
+		cmocka_unit_test(graphics_of_the_terminals_own_are_sent_once_and_taken_away),
+		cmocka_unit_test(the_mouse_is_off_until_it_is_asked_for),
 		cmocka_unit_test(a_hundred_thousand_keys_at_random_do_no_harm),
 		cmocka_unit_test(what_one_chose_is_there_the_next_time),
 		cmocka_unit_test(a_picture_of_the_screen_has_its_words_escaped),

@@ -137,15 +137,19 @@ static inline void sample_compare(struct view *v, const uint8_t *rgb, const uint
  * pictures. */
 static inline struct view sample_all(uint8_t *rgb, uint8_t *other)
 {
-	struct view v = { 0 };
+	struct view v = { 0 }, one;
 
 	if (rgb)
 		sample_picture(rgb, 0);
 	if (other)
 		sample_picture(other, 1);
-	sample_live(&v, rgb);
-	sample_replay(&v, rgb, other);
-	sample_curriculum(&v);
+	/* each makes the whole view its own */
+	sample_live(&one, rgb);
+	v.live = one.live;
+	sample_replay(&one, rgb, other);
+	v.replay = one.replay;
+	sample_curriculum(&one);
+	v.curriculum = one.curriculum;
 	sample_compare(&v, rgb, other);
 	sample_tasks(&v, rgb);
 	v.model = "2b+sft";

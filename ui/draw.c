@@ -445,11 +445,11 @@ struct rect draw_pane(struct canvas *c, struct rect r, const char *title, const 
 		title_text(c, x - 1, r.y, w + 2);
 		taken = w + 3;
 	}
-	if (title && *title && room - taken > 4) {
+	if (title && *title && room - taken > 2) {
 		int x = r.x + 3, w = 0;
 		if (focused)
 			draw_sign(c, x + w++, r.y, ROLE_FOCUS, "*", '*');
-		w += draw_str(c, x + w, r.y, room - taken - w - 1,
+		w += draw_str(c, x + w, r.y, room - taken - w - (taken ? 2 : 1),
 		              focused ? ROLE_FOCUS : ROLE_TITLE, title);
 		put(c, x - 1, r.y, role, ' ', 1);
 		put(c, x + w, r.y, role, ' ', 1);

@@ -21,14 +21,14 @@ struct columns {
 static struct columns columns_for(int w)
 {
 	/* mark and sign, best and number take 17; names get what is left of the rest */
-	struct columns k = { .level = 7, .family = 10 };
+	struct columns k = { .level = 7, .family = 11 };
 	int rest = w - 17 - k.level - k.family;
 
 	if (rest < 30) {
 		k.family = 0;
-		rest += 10;
+		rest += 11;
 	}
-	k.failure = rest > 80 ? 26 : rest > 42 ? 15 : 0;
+	k.failure = rest > 60 ? 24 : rest > 42 ? 15 : 0;
 	k.name = rest - k.failure;
 	return k;
 }
