@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/base/utf8.h"
+#include "ui/parts.h"
 
 static const float SURE = 0.9f, FAIR = 0.6f, UNSURE = 0.3f, SPREAD_NATS = 1.0f;
 
@@ -198,8 +199,8 @@ void certainty_draw(struct text_pane *p, int alternative, struct canvas *c, stru
 	if (r.w < 4 || r.h < 1)
 		return;
 	if (!t->tokens || t->n_tokens < 1 || !t->text) {
-		draw_str(c, r.x, r.y, r.w, ROLE_FAINT,
-		         "how sure the model was is not known here: it gave no probabilities");
+		part_say(c, r, ROLE_FAINT,
+		         "How sure the model was is not known here: it gave no probabilities.");
 		return;
 	}
 	if (p->token < 0 || p->token >= t->n_tokens)

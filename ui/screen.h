@@ -5,6 +5,7 @@
 #ifndef UI_SCREEN_H
 #define UI_SCREEN_H
 
+#include "ui/diff.h"
 #include "ui/draw.h"
 #include "ui/image.h"
 #include "ui/intent.h"
@@ -28,11 +29,7 @@ struct screen_state {
 	int column;            /* a group's member, Compare's column */
 	int scroll;            /* rows of what scrolls without being a list or a text */
 	int shown;             /* the view's turn, class, ... that the selection followed last */
-	struct {
-		uint32_t of; /* which diff @top stands in */
-		int top, left, page;
-		bool sides; /* drawn with two sides */
-	} diff;
+	struct diff_pane diff;
 	uint64_t error_of; /* the text and line that were brought in sight because of an error */
 	int alternative;   /* certainty: of the token at the cursor */
 	int side;          /* two columns: the pane that last had the place several share */

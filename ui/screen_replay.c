@@ -10,17 +10,14 @@
 #include <string.h>
 
 #include "ui/bars.h"
-#include "ui/certainty.h"
+#include "ui/diff.h"
 #include "ui/layout.h"
 #include "ui/parts.h"
 #include "ui/screen.h"
 
 enum { TURNS, MAIN, SCORE, PROMPT, PREVIEW, LOG, N_PANES };
 
-enum {
-	ALIKE_SHOWN = 3, /* lines around a change, where lines that are alike are folded */
-	SIDES = 100      /* cells from which a diff has two sides */
-};
+enum { SIDES = 100 }; /* cells from which a diff has two sides */
 
 static const char *const pane_names[] = {
 	"Turns", "Diff", "Score", "Prompt", "Preview", "Log",
@@ -264,120 +261,9 @@ static void turns_draw(struct screen_state *s, const struct view *v, struct canv
 
 /* ---- the diff ---- */
 
-/* @text from cell @skip on. */
-static void draw_from(struct canvas *c, int x, int y, int w, enum role role, const char *text,
-                      int skip)
+static uint64_t diff_of(const struct view_replay *p)
 {
-	size_t len = text ? strlen(text) : 0, at = 0;
-	int column = 0;
-
-	while (at < len && column < skip) {
-		uint32_t cp;
-		int cells;
-		size_t n = text_step(text + at, len - at, column, &cp, &cells);
-
-		if (!n)
-			return;
-		at += n;
-		column += cells;
-	}
-	draw_text(c, x, y, w, role, text + at, len - at);
-}
-
-struct unified {
-	struct canvas *c; /* NULL: only counts */
-	struct rect r;
-	int from, left, row;
-	int first; /* row of the first change; -1 */
-	int here;  /* rows of the changes before and after this one; -1 */
-	int before, after;
-};
-
-static void unified_row(struct unified *u, enum role role, char sign, const char *text)
-{
-	int y = u->row++ - u->from;
-
-	if (!u->c || y < 0 || y >= u->r.h)
-		return;
-	if (sign)
-		draw_f(u->c, u->r.x, u->r.y + y, 2, role, "%c", sign);
-	draw_from(u->c, u->r.x + 2, u->r.y + y, u->r.w - 2, role, text, u->left);
-}
-
-/* One under the other: what went, then what came; lines that are alike are folded away from the
- * changes. Rows in all. */
-static int diff_unified(struct unified *u, const struct view_diff_line *d, int n)
-{
-	char text[64];
-
-	u->row = 0;
-	u->first = u->before = u->after = -1;
-	for (int i = 0; i < n;) {
-		int end = i;
-
-		if (d[i].sign == ' ') {
-			int head, tail;
-
-			while (end < n && d[end].sign == ' ')
-				end++;
-			head = i == 0 ? 0 : ALIKE_SHOWN;
-			tail = end == n ? 0 : ALIKE_SHOWN;
-			for (int k = i; k < end; k++) {
-				if (end - i > head + tail + 1 && k == i + head) {
-					snprintf(text, sizeof text, "... %d lines alike",
-					         end - i - head - tail);
-					unified_row(u, ROLE_FAINT, 0, text);
-					k = end - tail - 1;
-					continue;
-				}
-				unified_row(u, ROLE_NORMAL, ' ', d[k].left);
-			}
-			i = end;
-			continue;
-		}
-		if (u->first < 0)
-			u->first = u->row;
-		if (u->row < u->here)
-			u->before = u->row;
-		if (u->row > u->here && u->after < 0)
-			u->after = u->row;
-		while (end < n && d[end].sign != ' ')
-			end++;
-		for (int k = i; k < end; k++)
-			if (d[k].left)
-				unified_row(u, ROLE_DEL, '-', d[k].left);
-		for (int k = i; k < end; k++)
-			if (d[k].right)
-				unified_row(u, ROLE_ADD, '+', d[k].right);
-		i = end;
-	}
-	return u->row;
-}
-
-static void diff_side(struct canvas *c, struct rect r, const struct view_diff_line *d, int n,
-                      int from, int left, bool right_side)
-{
-	for (int i = 0; i < r.h && from + i < n; i++) {
-		const struct view_diff_line *l = &d[from + i];
-		const char *text = right_side ? l->right : l->left;
-		int no = right_side ? l->right_no : l->left_no, x = r.x;
-		bool changed = l->sign != ' ';
-		enum role role = !changed ? ROLE_NORMAL : right_side ? ROLE_ADD : ROLE_DEL;
-
-		if (!text)
-			continue;
-		if (r.w >= 50) {
-			char number[16];
-
-			snprintf(number, sizeof number, "%d", no);
-			draw_right(c, x + 3, r.y + i, 4, ROLE_FAINT, no > 0 ? number : "");
-			x += 4;
-		}
-		if (changed)
-			draw_sign(c, x, r.y + i, role, right_side ? "+" : "-",
-			          right_side ? '+' : '-');
-		draw_from(c, x + 2, r.y + i, r.x + r.w - x - 2, role, text, left);
-	}
+	return ((uint64_t)p->episode * 1000003 + (uint64_t)p->turn) * 1000003 + (uint64_t)p->other;
 }
 
 static void side_title(const struct view_replay *p, bool right, char *out, size_t size)
@@ -408,104 +294,37 @@ static void side_fact(const struct canvas *c, const struct view_replay *p, bool 
 		snprintf(out, size, "%s %s", mark_sign(mark, c->ascii), figure_text(text, reward));
 }
 
-/* The first row worth seeing of another diff; then the reader's own. */
-static void diff_settle(struct screen_state *s, const struct view_replay *p, int rows, int page,
-                        int first)
+static void sides_draw(struct screen_state *s, const struct view *v, struct canvas *c,
+                       struct rect at, bool focused)
 {
-	uint32_t key = (uint32_t)p->turn * 2654435761u ^ (uint32_t)p->other * 40503u ^
-	               (uint32_t)p->episode * 2246822519u ^ (uint32_t)rows;
+	const struct view_replay *p = &v->replay;
+	struct rect right = pane_take_right(&at, at.w / 2 + 1);
+	char title[120], fact[64];
 
-	if (s->diff.of != key) {
-		s->diff.of = key;
-		s->diff.top = first > 3 ? first - 3 : 0;
-		s->diff.left = 0;
+	for (int i = 0; i < 2; i++) {
+		side_title(p, i, title, sizeof title);
+		side_fact(c, p, i, fact, sizeof fact);
+		draw_pane(c, i ? right : at, title, fact, focused && i);
 	}
-	if (s->diff.top > rows - page)
-		s->diff.top = rows > page ? rows - page : 0;
+	/* a pair is read from its beginning: it is judged as a whole */
+	diff_draw_sides(&s->diff, c, part_padded(at), part_padded(right), p->diff, p->n_diff,
+	                diff_of(p), p->pairwise);
 }
 
-static void diff_draw(struct screen_state *s, const struct view *v, struct canvas *c,
-                      struct rect at, bool focused)
+static void diff_pane_draw(struct screen_state *s, const struct view *v, struct canvas *c,
+                           struct rect at, bool focused)
 {
 	const struct view_replay *p = &v->replay;
 	char title[120], fact[64];
-	struct rect r = part_padded(at);
-	int first = -1, rows;
 
-	s->diff.page = r.h;
-	s->diff.sides = at.w >= SIDES || p->pairwise;
 	if (at.w >= SIDES || p->pairwise) {
-		struct rect right = pane_take_right(&at, at.w / 2 + 1);
-
-		for (int i = 0; i < p->n_diff && first < 0; i++)
-			if (p->diff[i].sign != ' ')
-				first = i;
-		diff_settle(s, p, p->n_diff, r.h, p->pairwise ? 0 : first);
-		for (int i = 0; i < 2; i++) {
-			struct rect side = i ? right : at;
-
-			side_title(p, i, title, sizeof title);
-			side_fact(c, p, i, fact, sizeof fact);
-			draw_pane(c, side, title, fact, focused && i);
-			diff_side(c, part_padded(side), p->diff, p->n_diff, s->diff.top,
-			          s->diff.left, i);
-		}
+		sides_draw(s, v, c, at, focused);
 		return;
 	}
-	struct unified u = { .r = r };
-
-	rows = diff_unified(&u, p->diff, p->n_diff);
-	diff_settle(s, p, rows, r.h, u.first);
-	u.c = c;
-	u.from = s->diff.top;
-	u.left = s->diff.left;
-	if (u.first < 0 && !p->added && !p->removed)
-		part_say(c, r, ROLE_FAINT, "The two programs are the same.");
-	else
-		diff_unified(&u, p->diff, p->n_diff);
 	snprintf(title, sizeof title, "Diff  turn %d -> %d", p->other, p->turn);
 	snprintf(fact, sizeof fact, "+%d -%d", p->added, p->removed);
 	draw_pane(c, at, title, fact, focused);
-}
-
-/* Scrolls the diff; n and N go to the next and the last change. */
-static bool diff_key(struct screen_state *s, const struct view_replay *p, struct key k)
-{
-	switch (k.code) {
-	case KEYS_LEFT:
-		s->diff.left = s->diff.left > 8 ? s->diff.left - 8 : 0;
-		return true;
-	case KEYS_RIGHT:
-		s->diff.left += s->diff.left < 4000 ? 8 : 0;
-		return true;
-	case KEYS_MATCH_NEXT:
-	case KEYS_MATCH_PREVIOUS: {
-		int step = k.code == KEYS_MATCH_NEXT ? 1 : -1, to = -1;
-		/* the change one is at stands three rows below the top */
-		struct unified u = { .here = s->diff.top ? s->diff.top + 3 : 0 };
-
-		if (!s->diff.sides) {
-			diff_unified(&u, p->diff, p->n_diff);
-			to = step > 0 ? u.after : u.before;
-		} else
-			for (int i = u.here + step; i >= 0 && i < p->n_diff && to < 0; i += step)
-				if (p->diff[i].sign != ' ' &&
-				    (i == 0 || p->diff[i - 1].sign == ' '))
-					to = i;
-		if (to >= 0)
-			s->diff.top = to > 3 ? to - 3 : 0;
-		return true;
-	}
-	case KEYS_PAGE_UP:
-		s->diff.top = s->diff.top > s->diff.page ? s->diff.top - s->diff.page : 0;
-		return true;
-	case KEYS_PAGE_DOWN:
-	case ' ':
-		s->diff.top += s->diff.page;
-		return true;
-	default:
-		return part_scroll(&s->diff.top, k);
-	}
+	diff_draw(&s->diff, c, part_padded(at), p->diff, p->n_diff, diff_of(p));
 }
 
 /* ---- what it was asked, what it got ---- */
@@ -517,7 +336,7 @@ static void main_draw(struct screen_state *s, const struct view *v, struct canva
 	struct view_live l = program(p);
 
 	if (as_diff(s, p))
-		diff_draw(s, v, c, at, focused);
+		diff_pane_draw(s, v, c, at, focused);
 	else
 		part_code(s, MAIN, &l, c, at, focused);
 }
@@ -855,6 +674,11 @@ static bool replay_key(struct screen_state *s, const struct view *v, struct key 
 			s->focus = MAIN;
 			return true;
 		}
+		/* a playback, a pair: back to the turns as they stand */
+		if (plays(p) || p->pairwise) {
+			*out = (struct intent){ .kind = INTENT_BACK };
+			return true;
+		}
 		return false;
 	default:
 		break;
@@ -867,7 +691,7 @@ static bool replay_key(struct screen_state *s, const struct view *v, struct key 
 	}
 	case MAIN:
 		if (as_diff(s, p))
-			return diff_key(s, p, k);
+			return diff_key(&s->diff, k, p->diff, p->n_diff);
 		return part_code_key(s, MAIN, &l, k, out);
 	case SCORE:
 		return part_scroll(&s->scroll, k);
