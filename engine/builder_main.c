@@ -63,7 +63,7 @@ struct known_job {
 	struct buf program;
 	int line_offset;
 	double wall_s, cpu_s, memory_mib, output_kib, brep_mib;
-	bool watched;
+	bool watched, too_long;
 	int statements; /* of a watched one: done, by its latest notice */
 	struct known_job *next;
 };
@@ -374,6 +374,13 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 		remedy = "let the program run to its end";
 		break;
 	case NURSERY_CANCELLED:
+		if (j && j->too_long) {
+			cause = "bad_input";
+			snprintf(what, sizeof(what), "the program is longer than %u MiB",
+			         PROGRAM_MAX >> 20);
+			remedy = "write a shorter one";
+			break;
+		}
 		cause = "builder_lost";
 		snprintf(what, sizeof(what), "cancelled");
 		cJSON_AddStringToObject(o, "end", "cancelled");
@@ -601,8 +608,11 @@ static void job_more(struct builder *b, const struct frame *f)
 	struct err e = { 0 };
 	cJSON *o = json_parse(f->json, f->json_len, &e);
 
-	/* one that has ended meanwhile, or that is longer than any program */
-	if (j && j->watched && b->nursery && j->program.len + f->blob_len <= PROGRAM_MAX) {
+	/* one that has ended meanwhile is not there */
+	if (j && j->watched && b->nursery && j->program.len + f->blob_len > PROGRAM_MAX) {
+		j->too_long = true;
+		nursery_cancel(b->nursery, f->job);
+	} else if (j && j->watched && b->nursery) {
 		buf_add(&j->program, f->blob, f->blob_len);
 		nursery_feed(b->nursery, f, json_bool_or(o, "shape", false),
 		             json_bool_or(o, "end", false));
@@ -613,12 +623,7 @@ static void job_more(struct builder *b, const struct frame *f)
 static void job_log(void *ctx, uint32_t job, const char *stream, const void *bytes, size_t len)
 {
 	struct builder *b = ctx;
-	const struct known_job *j = *job_slot(b, job);
 	char json[40];
-
-	/* the build that counts prints it again */
-	if (j && j->watched)
-		return;
 	int k = snprintf(json, sizeof(json), "{\"stream\":\"%s\"}", stream);
 
 	frame_append(&b->out, WIRE_LOG, job, json, (size_t)k, bytes, len);

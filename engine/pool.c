@@ -906,7 +906,8 @@ static int program_frame(struct engine *en, struct program *p, const struct fram
 		return 0;
 	}
 	case WIRE_LOG:
-		if (at)
+		/* what a watched program prints is printed again by the build that counts */
+		if (at && (*at)->type != WIRE_WATCH)
 			job_log(en, *at, f);
 		return 0;
 	case WIRE_NOTICE:

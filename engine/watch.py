@@ -212,10 +212,10 @@ class Watched:
                 if failure.line is not None:
                     failure.line += before
                 raise
-        elif self.filtered:
-            builder._open_filter(tree, source)
         if before:
             ast.increment_lineno(tree, before)
+        if self.filtered and not self.text.seed:
+            builder._open_filter(tree, source)
         self.at += len(source)
         self.line += source.count("\n")
         self.tried = None
@@ -384,7 +384,8 @@ class Watched:
 
     def rest(self):
         """Nothing is closed: tells what is to be told, and waits for more."""
-        self.c.idle()
+        if not self.waits:
+            self.c.idle()
         told = self.tell(True)
         until = []
         if self.waits:

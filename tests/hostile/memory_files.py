@@ -1,4 +1,5 @@
 # expect: refused
+# expect-watched: ok|crash
 # expect-nofilter: ok
 # memory: 64
 # brep: 4

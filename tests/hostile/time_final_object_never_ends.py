@@ -1,4 +1,5 @@
 # expect: wall_limit
+# expect-watched: ok
 # wall: 0.4
 import cadquery as cq
 
