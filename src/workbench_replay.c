@@ -71,9 +71,9 @@ struct wb_replay {
 	int other; /* asked for as the left side; 0: the parent */
 	struct buf prompt, log;
 	char asked[ASKED_BYTES];
-	struct view_token *token;
-	int n_token;
-	struct buf token_text; /* the alternatives' */
+	struct view_token *token; /* those that the program begins with or after */
+	int n_token, first_token; /* first: its place in the answer */
+	struct buf token_text;    /* the alternatives' */
 	struct linediff_row *diff;
 	int n_diff;
 	struct linediff count;
@@ -330,7 +330,8 @@ static cJSON *read_messages(struct store *s, int64_t episode, int turn)
 	return m;
 }
 
-/* How much of the two last messages is the same: what every prompt of the task begins with. */
+/* Bytes of whole lines with which the last message of @a begins as that of @b does: what every
+ * prompt of the task begins with. */
 static size_t shared_head(const cJSON *a, const cJSON *b)
 {
 	const char *p = json_string_or(last_message(a), "content", "");
@@ -340,7 +341,7 @@ static size_t shared_head(const cJSON *a, const cJSON *b)
 	for (; p[n] && p[n] == q[n]; n++)
 		if (p[n] == '\n')
 			line = n + 1;
-	return p[n] || q[n] ? line : n;
+	return !q[n] && (!p[n] || p[n] == '\n') ? n : line;
 }
 
 /* First what is this turn's own, then what all turns were told. */
@@ -356,7 +357,7 @@ static void read_prompt(struct wb_replay *r, struct store *s)
 	if (!mine)
 		buf_printf(&r->prompt, "It was made without a prompt (%s).\n",
 		           row && row->source ? row->source : "not known how");
-	buf_adds(&r->prompt, said + head);
+	buf_adds(&r->prompt, said + head + strspn(said + head, "\n"));
 	if (head > 0) {
 		buf_adds(&r->prompt, "\n\n---- before that, as in turn 1 ----\n\n");
 		buf_add(&r->prompt, said, head);
@@ -426,6 +427,8 @@ static void read_tokens(struct wb_replay *r, struct store *s)
 		if (start >= 0 && start < (double)code->len) {
 			struct view_token *t = &r->token[r->n_token++];
 			const cJSON *a;
+			if (r->n_token == 1)
+				r->first_token = i;
 			*t = (struct view_token){ .start = (uint32_t)start,
 				                  .p = NAN,
 				                  .entropy = NAN };
@@ -860,8 +863,7 @@ static void fill_pair(struct workbench *w, struct wb_replay *r, struct view_repl
 	out->left_mark = out->right_mark = MARK_NONE;
 	out->turn = 2;
 	out->other = 1;
-	out->pair_question =
-		wb_text(w, "which is better for %s?  ( left   ) right   e equal", r->task);
+	out->pair_question = wb_text(w, "Which is better for %s?", r->task);
 	struct view_turn *v = wb_array(w, struct view_turn, 2);
 	for (int i = 0; v && i < 2; i++)
 		v[i] = (struct view_turn){ .number = i + 1,
@@ -913,9 +915,20 @@ static void replay_view(struct workbench *w, struct view *v)
 	fill_head(w, r, out);
 	out->turn = r->right.turn;
 	out->other = hide ? 0 : r->left.turn;
-	out->prompt = text_of(r, &r->prompt, 2, TEXT_PLAIN);
 	out->log = text_of(r, &r->log, 3, TEXT_LOG);
-	out->asked = r->asked[0] ? r->asked : NULL;
+	if (hide) {
+		/* what it answered to says what it came after; the task may be known */
+		const struct task *task = wb_task(w, r->task);
+		const char *prompt = task && task->prompt ? task->prompt : "";
+		out->prompt = (struct view_text){ .text = prompt,
+			                          .len = strlen(prompt),
+			                          .id = (uint64_t)r->episode << 28 | 15,
+			                          .version = 1 };
+		out->judged = NULL;
+	} else {
+		out->prompt = text_of(r, &r->prompt, 2, TEXT_PLAIN);
+		out->asked = r->asked[0] ? r->asked : NULL;
+	}
 	if (row && !hide) {
 		out->model = row->model;
 		out->adapter = row->adapter;
@@ -1482,6 +1495,30 @@ static void go_blind(struct workbench *w, struct wb_replay *r, struct err *e)
 	                : "no longer blind");
 }
 
+/* An answer that begins as that turn's did, up to a token, and goes on otherwise. */
+static void branch(struct workbench *w, struct wb_replay *r, const struct intent *in, struct err *e)
+{
+	int turn = r->right.turn, first = r->first_token;
+
+	if (r->pairwise || r->n_token == 0 || in->n < 0 || in->n >= r->n_token || r->playing ||
+	    r->seeking) {
+		err_set(e, ERR_USAGE,
+		        "a branch begins at a token of a turn that stands: u shows "
+		        "them, q ends a playback");
+		return;
+	}
+	wb_fork(w, r->episode, turn, e);
+	if (e->kind)
+		return;
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "do", "branch");
+	cJSON_AddNumberToObject(o, "episode", (double)r->episode);
+	cJSON_AddNumberToObject(o, "turn", turn);
+	cJSON_AddNumberToObject(o, "token", first + (double)in->n);
+	cJSON_AddNumberToObject(o, "id", (double)in->m);
+	wb_ask_host(w, o, e);
+}
+
 /* ---- intents ---- */
 
 static bool replay_intent(struct workbench *w, const struct intent *in, struct err *e)
@@ -1521,6 +1558,9 @@ static bool replay_intent(struct workbench *w, const struct intent *in, struct e
 			err_set(e, ERR_USAGE, "there is no turn to go on from here");
 		else
 			wb_fork(w, r->episode, r->right.turn, e);
+		return true;
+	case INTENT_BRANCH:
+		branch(w, r, in, e);
 		return true;
 	case INTENT_JUDGE:
 		judge_turn(w, r, in, e);
