@@ -268,7 +268,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 	o.model = f.filter.model;
 	o.adapter = f.filter.adapter;
 	rc = 0;
-	if (!(s = db_open(&f, STORE_READ, &e)) || tallies_read(&t, s, &e) < 0 ||
+	if (!(s = db_open(&f, STORE_READ, &e)) || tallies_read(&t, s, 0, &e) < 0 ||
 	    (n ? compare_runs(&c, &t, s, runs, n, &o, &e) : compare_make(&c, &t, &o, &e)) < 0 ||
 	    (c.n_columns == 2 && compare_paired(&c, 0, 1, &pair, &e) < 0)) {
 		rc = app_fail(&e);

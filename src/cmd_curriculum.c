@@ -42,7 +42,7 @@ static int look(struct work *w, struct err *e)
 	    packs_load(&w->tasks, &w->f.app, e) < 0 ||
 	    curriculum_feed_open(&w->feed, &rules, &w->tasks, e) < 0 ||
 	    !(w->store = db_open(&w->f, STORE_READ, e)) ||
-	    curriculum_feed_read(&w->feed, &w->tallies, w->store, e) < 0)
+	    curriculum_feed_read(&w->feed, &w->tallies, w->store, 0, e) < 0)
 		return -1;
 	curriculum_look(w->feed.c, w->ask.formula, &w->state);
 	return 0;

@@ -388,7 +388,7 @@ int compare_runs(struct compare *out, struct tallies *t, struct store *s, const 
 {
 	struct compare c = { .o = *o };
 	struct runs r = { .c = &c, .t = t, .e = e };
-	int rc = tallies_read(t, s, e);
+	int rc = tallies_read(t, s, 0, e);
 
 	for (int pass = 0; pass < 2 && rc == 0; pass++) {
 		r.count_profiles = pass == 0;

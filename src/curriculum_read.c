@@ -167,38 +167,43 @@ static int take_hand(void *ctx, const struct store_hand_row *h)
 	return 0;
 }
 
-int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct store *s,
-                         struct err *e)
+/* Where the turns that are counted begin, and the repairs from before. */
+static int begin(struct curriculum_feed *f, struct store *s, struct err *e)
+{
+	int64_t first = 0;
+
+	curriculum_forget(f->c);
+	f->hands = 0;
+	f->last = 0;
+	if (store_newest_turn(s, curriculum_rules(f->c)->completions - 1, &first, e) < 0)
+		return -1;
+	if (first && older_repairs(f, s, first, e) < 0)
+		return -1;
+	f->last = first ? first - 1 : 0;
+	f->begun = true;
+	return 0;
+}
+
+/* The next turns; how many, or -1. */
+static int take_turns(struct curriculum_feed *f, const struct tallies *t, struct store *s,
+                      int limit, struct err *e)
 {
 	struct outcomes x = { 0 };
-	struct hands h = { .c = f->c };
-	int64_t newest = 0;
-
-	if (store_newest_turn(s, &newest, e) < 0)
-		return -1;
-	if (newest < f->last) { /* another database, or the newest were pruned: all anew */
-		curriculum_forget(f->c);
-		f->last = 0;
-		f->hands = -1;
-	}
-	bool start = f->last == 0;
-	int rc = store_outcomes(s, f->last, curriculum_rules(f->c)->completions, collect, &x, e);
+	int rc = store_outcomes(s, f->last, limit, collect, &x, e), n = x.n;
 
 	if (rc == 0 && x.failed)
 		rc = err_set(e, ERR_MEM, "no memory for the newest turns");
-	if (rc == 0 && x.n)
-		rc = tallies_read(t, s, e);
-	if (rc == 0 && x.n)
+	if (rc == 0 && n)
 		rc = know_tasks(f, e);
-	if (rc == 0 && start && x.n) {
-		f->first = x.v[0].id;
-		rc = older_repairs(f, s, f->first, e);
-	}
-	for (int i = 0; i < x.n && rc == 0; i++) {
+	for (int i = 0; i < n && rc == 0; i++) {
 		const struct store_outcome *o = &x.v[i];
 		const struct tally *k = tallies_find(t, o->tally);
+		if (!k) { /* it was committed after the sums were read: the next time */
+			n = i;
+			break;
+		}
 		f->last = o->id;
-		if (!k || k->class >= CLASS_COUNT) /* of a class that this program does not know */
+		if (k->class >= CLASS_COUNT) /* of a class that this program does not know */
 			continue;
 		int task = curriculum_task(f->c, k->task, -1);
 		if (task < 0) {
@@ -214,12 +219,39 @@ int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct st
 			                        .built = o->built };
 		curriculum_add(f->c, &turn);
 	}
-	if (rc == 0)
-		rc = store_hands(s, take_hand, &h, e);
-	rc = rc < 0 ? -1 : x.n > 0 || h.n != f->hands;
-	f->hands = h.n;
 	free(x.v);
-	return rc;
+	return rc < 0 ? -1 : n;
+}
+
+int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct store *s, int rows,
+                         struct err *e)
+{
+	struct hands h = { .c = f->c };
+	int limit = rows > 0 ? rows : curriculum_rules(f->c)->completions, n;
+	int64_t newest = 0;
+
+	if (store_newest_turn(s, 0, &newest, e) < 0)
+		return -1;
+	if (newest < f->last) /* another database, or the newest were pruned: all anew */
+		f->begun = false;
+	int more = tallies_read(t, s, rows, e);
+	if (more)
+		return more;
+	if (!f->begun) {
+		if (begin(f, s, e) < 0)
+			return -1;
+		if (rows > 0)
+			return 1;
+	}
+	do {
+		n = take_turns(f, t, s, limit, e);
+	} while (n == limit && rows <= 0);
+	if (n < 0 || n == limit)
+		return n < 0 ? -1 : 1;
+	if (store_hands(s, take_hand, &h, e) < 0)
+		return -1;
+	f->hands = h.n;
+	return 0;
 }
 
 /* ---- prompts ---- */

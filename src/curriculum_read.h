@@ -20,15 +20,16 @@ int curriculum_rules_load(struct curriculum_rules *out, char *hash, const struct
 struct curriculum_feed {
 	struct curriculum *c;
 	const struct task_set *tasks;
-	int64_t last;  /* the newest turn that is in */
-	int64_t first; /* the oldest of those that came at the start */
-	int hands;     /* of the log, that are in */
+	bool begun;
+	int64_t last; /* the newest turn that is in */
+	int hands;    /* of the log, that are in */
 };
 /* Opens @f->c with the rules and the tasks; nothing is read yet. */
 int curriculum_feed_open(struct curriculum_feed *f, const struct curriculum_rules *r,
                          const struct task_set *tasks, struct err *e);
-/* What is new in the store since. @t is brought up too. 1: something was; 0: nothing; -1. */
-int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct store *s,
+/* What is new in the store since; @t is brought up before. With @rows above 0 about so many rows
+ * are read and no more. 1: further ones are to be had by the next call; 0: all is in; -1. */
+int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct store *s, int rows,
                          struct err *e);
 void curriculum_feed_close(struct curriculum_feed *f); /* safe on {0} and twice */
 

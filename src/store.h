@@ -353,8 +353,10 @@ struct store_tally {
 	int64_t best_turn;  /* id; 0: none */
 };
 typedef int (*store_tally_fn)(void *ctx, const struct store_tally *);
-/* All of them, or the one of that @id (0: all). */
-int store_tallies(struct store *s, int64_t id, store_tally_fn fn, void *ctx, struct err *e);
+/* By id: the next @limit with an id above @after; or the one of that @id. */
+int store_tallies(struct store *s, int64_t after, int limit, store_tally_fn fn, void *ctx,
+                  struct err *e);
+int store_tally(struct store *s, int64_t id, store_tally_fn fn, void *ctx, struct err *e);
 
 /* A turn, as little of it as a table needs. */
 struct store_outcome {
@@ -364,14 +366,14 @@ struct store_outcome {
 	double total; /* NAN: none */
 };
 typedef int (*store_outcome_fn)(void *ctx, const struct store_outcome *);
-/* The newest @limit turns with an id above @after, oldest first. */
+/* The next @limit turns with an id above @after, oldest first. */
 int store_outcomes(struct store *s, int64_t after, int limit, store_outcome_fn fn, void *ctx,
                    struct err *e);
 /* Those counted by @tally with an id below @before (0: from the newest), newest first. */
 int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit,
                       store_outcome_fn fn, void *ctx, struct err *e);
-/* The id of the newest turn; 0: there is none. */
-int store_newest_turn(struct store *s, int64_t *id, struct err *e);
+/* The id of the newest turn, or of the one that has @newer newer ones; 0: there is none. */
+int store_newest_turn(struct store *s, int newer, int64_t *id, struct err *e);
 /* Which turn of which episode has that id. ERR_INPUT: none has. */
 int store_turn_ref(struct store *s, int64_t id, int64_t *episode, int *turn, struct err *e);
 /* All turns of a run, oldest first. ERR_INPUT when there is no such run. */

@@ -172,19 +172,13 @@ int store_hand_add(struct store *s, const struct store_hand_new *n, int64_t *id,
 
 /* ---- reading ---- */
 
-int store_tallies(struct store *s, int64_t id, store_tally_fn fn, void *ctx, struct err *e)
+#define TALLY "SELECT id, " KEYS ", turns, built, scored, total, best, best_turn FROM tallies "
+
+static int tell_tallies(struct store *s, sqlite3_stmt *q, store_tally_fn fn, void *ctx,
+                        struct err *e)
 {
-	static const char all[] =
-		"SELECT id, " KEYS ", turns, built, scored, total, best, best_turn FROM tallies "
-		"WHERE id > ?1";
-	static const char one[] =
-		"SELECT id, " KEYS ", turns, built, scored, total, best, best_turn FROM tallies "
-		"WHERE id = ?1";
-	sqlite3_stmt *q = store_sql(s, id ? one : all, e);
 	int rc;
 
-	if (!q || store_bind(s, q, e, "i", id) < 0)
-		return -1;
 	while ((rc = store_step(s, q, e)) > 0) {
 		struct store_tally row = {
 			.id = sqlite3_column_int64(q, 0),
@@ -209,6 +203,25 @@ int store_tallies(struct store *s, int64_t id, store_tally_fn fn, void *ctx, str
 	}
 	sqlite3_reset(q);
 	return rc < 0 ? -1 : 0;
+}
+
+int store_tallies(struct store *s, int64_t after, int limit, store_tally_fn fn, void *ctx,
+                  struct err *e)
+{
+	sqlite3_stmt *q = store_sql(s, TALLY "WHERE id > ?1 ORDER BY id LIMIT ?2", e);
+
+	if (!q || store_bind(s, q, e, "ii", after, (int64_t)limit) < 0)
+		return -1;
+	return tell_tallies(s, q, fn, ctx, e);
+}
+
+int store_tally(struct store *s, int64_t id, store_tally_fn fn, void *ctx, struct err *e)
+{
+	sqlite3_stmt *q = store_sql(s, TALLY "WHERE id = ?1", e);
+
+	if (!q || store_bind(s, q, e, "i", id) < 0)
+		return -1;
+	return tell_tallies(s, q, fn, ctx, e);
 }
 
 #define OUTCOME "t.id, y.tally, t.episode, t.number, t.built, t.total"
@@ -240,7 +253,7 @@ int store_outcomes(struct store *s, int64_t after, int limit, store_outcome_fn f
 	sqlite3_stmt *q = store_sql(
 		s,
 		"SELECT " OUTCOME " FROM (SELECT turn, tally FROM tally_turns WHERE turn > ?1 "
-		"ORDER BY turn DESC LIMIT ?2) y CROSS JOIN turns t ON t.id = y.turn ORDER BY t.id",
+		"ORDER BY turn LIMIT ?2) y CROSS JOIN turns t ON t.id = y.turn ORDER BY y.turn",
 		e);
 
 	if (!q || store_bind(s, q, e, "ii", after, (int64_t)limit) < 0)
@@ -263,10 +276,12 @@ int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit,
 	return tell_outcomes(s, q, fn, ctx, e);
 }
 
-int store_newest_turn(struct store *s, int64_t *id, struct err *e)
+int store_newest_turn(struct store *s, int newer, int64_t *id, struct err *e)
 {
 	*id = 0;
-	return store_ask(s, e, id, "SELECT turn FROM tally_turns ORDER BY turn DESC LIMIT 1", "");
+	return store_ask(s, e, id,
+	                 "SELECT turn FROM tally_turns ORDER BY turn DESC LIMIT 1 OFFSET ?1", "i",
+	                 (int64_t)newer);
 }
 
 int store_turn_ref(struct store *s, int64_t id, int64_t *episode, int *turn, struct err *e)

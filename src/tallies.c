@@ -1,5 +1,6 @@
 #include "src/tallies.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@ struct reading {
 	struct tallies *t;
 	bool failed;
 	int64_t *id; /* of tallies that have a new turn */
-	int n, seen;
+	int n, seen, rows;
 	int64_t last;
 };
 
@@ -62,6 +63,7 @@ static int keep(void *ctx, const struct store_tally *row)
 	struct tallies *t = r->t;
 	int i = place_of(t, row->id);
 
+	r->rows++;
 	if (i == t->n || t->v[i].id != row->id) {
 		struct tally new = { .id = row->id,
 			             .repairs = curriculum_class_of(row->repairs),
@@ -109,43 +111,67 @@ static int see(void *ctx, const struct store_outcome *o)
 	return 0;
 }
 
-int tallies_read(struct tallies *t, struct store *s, struct err *e)
+/* The next rows of all; the turns since are looked at when all are there. */
+static int fill(struct tallies *t, struct store *s, int rows, struct reading *r, struct err *e)
+{
+	int limit = rows > 0 ? rows : INT_MAX;
+
+	if (!t->filling) {
+		/* how far they reach at least: what is committed from here on is looked at again,
+		 * which counts nothing twice */
+		if (store_newest_turn(s, 0, &t->last, e) < 0)
+			return -1;
+		t->filling = true;
+		t->filled = 0;
+	}
+	if (store_tallies(s, t->filled, limit, keep, r, e) < 0)
+		return -1;
+	t->filling = r->rows == limit;
+	t->filled = t->n ? t->v[t->n - 1].id : 0;
+	return r->rows > 0;
+}
+
+/* The tallies that the next turns are counted in. */
+static int follow(struct tallies *t, struct store *s, struct reading *r, struct err *e)
+{
+	if (store_outcomes(s, t->last, NEW_MAX, see, r, e) < 0)
+		return -1;
+	for (int i = 0; i < r->n; i++)
+		if (store_tally(s, r->id[i], keep, r, e) < 0)
+			return -1;
+	t->last = r->last;
+	return r->seen > 0;
+}
+
+int tallies_read(struct tallies *t, struct store *s, int rows, struct err *e)
 {
 	struct reading r = { .t = t };
 	int64_t newest = 0;
 	int rc = -1;
+	bool more;
 
-	if (store_newest_turn(s, &newest, e) < 0)
+	if (store_newest_turn(s, 0, &newest, e) < 0)
 		return -1;
 	if (newest < t->last) { /* another database, or the newest were pruned: all anew */
 		uint64_t version = t->version;
 		tallies_release(t);
 		t->version = version + 1;
 	}
-	r.last = t->last;
 	r.id = calloc(NEW_MAX, sizeof(*r.id));
 	if (!r.id)
 		return err_set(e, ERR_MEM, "no memory for %d turns", NEW_MAX);
-	/* first how far they reach, then the sums: a turn that is committed in between is in the
-	 * sums and is looked at again the next time, which counts nothing twice */
-	if (store_outcomes(s, t->last, t->last ? NEW_MAX : 1, see, &r, e) < 0)
-		goto out;
-	rc = 0;
-	if (!t->last || r.seen == NEW_MAX) {
-		rc = store_tallies(s, 0, keep, &r, e);
-	} else {
-		for (int i = 0; i < r.n && rc == 0; i++)
-			rc = store_tallies(s, r.id[i], keep, &r, e);
-	}
-	if (r.failed)
-		rc = err_set(e, ERR_MEM, "no memory for the sums over turns");
-	if (rc == 0 && r.last != t->last) {
-		t->last = r.last;
-		t->version++;
-	}
-out:
+	do {
+		r.last = t->last;
+		r.n = r.seen = r.rows = 0;
+		rc = !t->last || t->filling ? fill(t, s, rows, &r, e) : follow(t, s, &r, e);
+		more = t->filling || r.seen == NEW_MAX;
+		if (r.failed)
+			rc = err_set(e, ERR_MEM, "no memory for the sums over turns");
+		if (rc > 0)
+			t->version++;
+	} while (rc >= 0 && more && rows == 0);
 	free(r.id);
-	return rc;
+	return rc < 0 ? -1 : more;
 }
 
 void tallies_release(struct tallies *t)

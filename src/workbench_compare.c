@@ -14,7 +14,14 @@
 #include "src/compare.h"
 #include "src/workbench.h"
 
-enum { COLUMNS_SHOWN = 12, PAGE = 50, STL_BYTES_MAX = 64 << 20, BY_ROW = 1 << 20, TURNS_ROW };
+enum {
+	COLUMNS_SHOWN = 12,
+	PAGE = 50,
+	SLICE = 3000 /* rows: 3 ms */,
+	STL_BYTES_MAX = 64 << 20,
+	BY_ROW = 1 << 20,
+	TURNS_ROW
+};
 
 enum order { BY_TASK, BY_SPREAD, BY_MEAN, BY_RATE, N_ORDERS };
 static const char *const orders[] = { "task", "spread", "mean", "build rate" };
@@ -44,6 +51,7 @@ struct wb_compare {
 	struct side left, right;
 	int right_column; /* of the table; -1 */
 	struct picture_look look;
+	bool reading; /* there is more to be read */
 	char why_not[480];
 	/* the list of a cell that is over the screen */
 	int list_row, list_column;
@@ -212,12 +220,24 @@ static void changed(struct workbench *w)
 	struct wb_compare *k = w->compare_state;
 	struct err e = { 0 };
 	struct store *s = wb_store(w, &e);
+	int rc = s ? tallies_read(&k->tallies, s, SLICE, &e) : -1;
 
 	k->why_not[0] = '\0';
-	if (!s || tallies_read(&k->tallies, s, &e) < 0 ||
-	    ((k->stale || k->made != k->tallies.version) && make(k, &e) < 0))
+	k->reading = rc > 0;
+	if (rc < 0 || (rc == 0 && (k->stale || k->made != k->tallies.version) && make(k, &e) < 0))
 		snprintf(k->why_not, sizeof(k->why_not), "%s", e.text);
 	wb_dirty(w);
+}
+
+/* What is left of a long reading, a slice after each wait. */
+static double tick(struct workbench *w, double now_s)
+{
+	struct wb_compare *k = w->compare_state;
+
+	(void)now_s;
+	if (k->reading)
+		changed(w);
+	return k->reading ? 0 : -1;
 }
 
 /* ---- what is to be seen ---- */
@@ -411,7 +431,9 @@ static void view(struct workbench *w, struct view *v)
 	out->order = orders[k->order];
 	if (k->why_not[0] || k->table.n_columns == 0) {
 		wb_status(w, "%s",
-		          k->why_not[0] ? k->why_not : "nothing was run in this database yet");
+		          k->why_not[0] ? k->why_not
+		          : k->reading  ? "reading what was run ..."
+		                        : "nothing was run in this database yet");
 		return;
 	}
 	view_columns(w, out);
@@ -756,6 +778,7 @@ const struct wb_screen wb_compare = {
 	.view = view,
 	.intent = intent,
 	.command = command,
+	.tick = tick,
 	.changed = changed,
 	.keep = keep,
 	.recall = recall,

@@ -15,7 +15,8 @@
 #include "src/packs.h"
 #include "src/workbench.h"
 
-enum { NEXT = 16, ROWS_MAX = 180, RATES = 64 };
+/* A slice of what is read at the start takes 2 ms. */
+enum { NEXT = 16, ROWS_MAX = 180, RATES = 64, SLICE = 1500 };
 
 enum order { BY_WEIGHT, BY_COUNT, BY_MASTERY, BY_NAME, N_ORDERS };
 static const char *const orders[] = { "weight", "count", "mastery", "name" };
@@ -30,6 +31,7 @@ struct wb_curriculum {
 	enum order order;
 	enum build_class row[CLASS_COUNT]; /* as shown */
 	int n_rows;
+	bool reading; /* there is more to be read */
 	char why_not[480];
 	/* the prompt of the selected class's newest failure */
 	struct prompt_set prompts;
@@ -129,11 +131,25 @@ static void changed(struct workbench *w)
 	struct wb_curriculum *k = w->curriculum_state;
 	struct err e = { 0 };
 	struct store *s = wb_store(w, &e);
+	int rc = s ? curriculum_feed_read(&k->feed, &k->tallies, s, SLICE, &e) : -1;
 
 	k->why_not[0] = '\0';
-	if (!s || curriculum_feed_read(&k->feed, &k->tallies, s, &e) < 0)
+	if (rc < 0)
 		snprintf(k->why_not, sizeof(k->why_not), "%s", e.text);
-	work_out(w);
+	k->reading = rc > 0;
+	if (!k->reading)
+		work_out(w);
+}
+
+/* What is left of a long reading, a slice after each wait. */
+static double tick(struct workbench *w, double now_s)
+{
+	struct wb_curriculum *k = w->curriculum_state;
+
+	(void)now_s;
+	if (k->reading)
+		changed(w);
+	return k->reading ? 0 : -1;
 }
 
 static int see_task(void *ctx, const struct store_episode *x)
@@ -261,7 +277,8 @@ static void view(struct workbench *w, struct view *v)
 	if (k->why_not[0])
 		out->why_not = k->why_not;
 	if (k->state.completions == 0) {
-		wb_status(w, "nothing was run in this database yet");
+		wb_status(w, k->reading ? "reading what was run ..."
+		                        : "nothing was run in this database yet");
 		return;
 	}
 	view_rows(w, out);
@@ -529,6 +546,7 @@ const struct wb_screen wb_curriculum = {
 	.view = view,
 	.intent = intent,
 	.command = command,
+	.tick = tick,
 	.changed = changed,
 	.keep = keep,
 	.recall = recall,

@@ -322,7 +322,7 @@ static void the_feed_goes_on_where_it_was(void **state)
 	assert_non_null(s);
 	assert_done(curriculum_rules_parse(&r, text, strlen(text), "t.json", &e), &e);
 	assert_done(curriculum_feed_open(&f, &r, &tasks, &e), &e);
-	assert_int_equal(curriculum_feed_read(&f, &t, s, &e), 0);
+	assert_int_equal(curriculum_feed_read(&f, &t, s, 0, &e), 0);
 	assert_done(start_episode(s, "hook", &ep, &e), &e);
 	for (int i = 0; i < 90; i++) {
 		enum build_class class = classes[i * i % 3];
@@ -337,16 +337,20 @@ static void the_feed_goes_on_where_it_was(void **state)
 		assert_done(store_turn_commit(s, &n, &number, &e), &e);
 		cJSON_Delete(score);
 		if (i % 4 == 0)
-			assert_int_equal(curriculum_feed_read(&f, &t, s, &e), 1);
+			assert_int_equal(curriculum_feed_read(&f, &t, s, 0, &e), 0);
 	}
 	struct store_hand_new hand = {
 		.class_name = "invented_api", .as = "ann", .change = STORE_HAND_WEIGHT, .weight = 4
 	};
 	assert_done(store_hand_add(s, &hand, NULL, &e), &e);
-	assert_int_equal(curriculum_feed_read(&f, &t, s, &e), 1);
-	assert_int_equal(curriculum_feed_read(&f, &t, s, &e), 0);
+	assert_int_equal(curriculum_feed_read(&f, &t, s, 0, &e), 0);
 	assert_done(curriculum_feed_open(&g, &r, &tasks, &e), &e);
-	assert_int_equal(curriculum_feed_read(&g, &u, s, &e), 1);
+	/* and in slices */
+	int slices = 0, rc;
+	while ((rc = curriculum_feed_read(&g, &u, s, 5, &e)) == 1)
+		slices++;
+	assert_int_equal(rc, 0);
+	assert_true(slices > 64 / 5);
 	curriculum_look(f.c, CURRICULUM_MASTERY, &a);
 	curriculum_look(g.c, CURRICULUM_MASTERY, &b);
 	assert_int_equal(a.completions, 64);

@@ -101,7 +101,7 @@ static void all_tallies(struct store *s, struct buf *out)
 	struct err e = { 0 };
 
 	buf_clear(out);
-	assert_done(store_tallies(s, 0, print_tally, out, &e), &e);
+	assert_done(store_tallies(s, 0, 1000, print_tally, out, &e), &e);
 }
 
 static const char four_turns[] =
@@ -168,8 +168,15 @@ static void what_is_new_is_read_after_the_last_one_seen(void **state)
 	(void)state;
 
 	fill(s, ep);
-	assert_done(store_outcomes(s, 0, 3, print_outcome, &said, &e), &e);
-	assert_string_equal(buf_str(&said), "2:1.2x 3:1.3+ 4:2.1+ ");
+	assert_done(store_outcomes(s, 1, 2, print_outcome, &said, &e), &e);
+	assert_string_equal(buf_str(&said), "2:1.2x 3:1.3+ ");
+	int64_t id = -1;
+	assert_done(store_newest_turn(s, 0, &id, &e), &e);
+	assert_int_equal(id, 4);
+	assert_done(store_newest_turn(s, 3, &id, &e), &e);
+	assert_int_equal(id, 1);
+	assert_done(store_newest_turn(s, 4, &id, &e), &e);
+	assert_int_equal(id, 0);
 	buf_clear(&said);
 	assert_done(store_outcomes(s, 3, 100, print_outcome, &said, &e), &e);
 	assert_string_equal(buf_str(&said), "4:2.1+ ");
