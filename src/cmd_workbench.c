@@ -204,6 +204,6 @@ const struct cmd cmd_attach = {
 		"                    one: the one that nobody looks at\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n"
 		"  --script FILE, --size WxH, --ascii, --theme NAME, --image MODE, --keys FILE, --mouse,\n"
-		"  --detach          see cadforge workbench --help\n",
+		"  --detach          all of these: see cadforge workbench --help\n",
 	.run = run,
 };
