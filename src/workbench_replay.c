@@ -49,6 +49,7 @@ struct side {
 	cJSON *score;
 	struct buf program;
 	struct wb_picture picture;
+	bool shape_read; /* into the picture: when one is shown first */
 };
 
 struct pair {
@@ -74,7 +75,8 @@ struct wb_replay {
 	struct view_token *token; /* those that the program begins with or after */
 	int n_token, first_token; /* first: its place in the answer */
 	struct buf token_text;    /* the alternatives' */
-	struct linediff_row *diff;
+	struct arena diff_mem;
+	struct view_diff_line *diff; /* in diff_mem, with the lines' texts */
 	int n_diff;
 	struct linediff count;
 	struct picture_look look;
@@ -118,7 +120,7 @@ static void turn_release(struct wb_replay *r)
 	free(r->token);
 	r->token = NULL;
 	r->n_token = 0;
-	free(r->diff);
+	arena_reset(&r->diff_mem);
 	r->diff = NULL;
 	r->n_diff = 0;
 	r->count = (struct linediff){ 0 };
@@ -296,6 +298,8 @@ static void read_side(struct store *s, int64_t episode, int turn, struct side *o
 	out->turn = turn;
 	out->built = false;
 	out->total = NAN;
+	out->shape_read = false;
+	wb_picture_stl(&out->picture, 0, NULL, 0, "");
 	if (!turn) {
 		wb_picture_stl(&out->picture, 0, NULL, 0, "no turn stands here");
 		return;
@@ -304,13 +308,27 @@ static void read_side(struct store *s, int64_t episode, int turn, struct side *o
 	read_text(s, episode, turn, "program.py", &out->program);
 	read_text(s, episode, turn, "reward.json", &text);
 	out->score = text.len ? json_parse(buf_str(&text), text.len, NULL) : NULL;
-	buf_clear(&text);
-	read_text(s, episode, turn, "shape.stl", &text);
-	wb_picture_stl(&out->picture, (uint64_t)episode << 20 | (uint64_t)turn, buf_str(&text),
-	               text.len,
-	               out->built ? "its shape was thinned out of the database"
-	                          : "it did not build: there is no shape");
 	buf_release(&text);
+}
+
+/* Its picture, where there is room for one. */
+static void side_picture(struct workbench *w, struct side *side, const struct picture_look *look,
+                         struct view_image *out)
+{
+	struct err e = { 0 };
+	struct store *s = wb_store(w, &e);
+	struct buf stl = { 0 };
+
+	if (side->turn && !side->shape_read && w->room_w > 0 && s) {
+		read_text(s, side->episode, side->turn, "shape.stl", &stl);
+		wb_picture_stl(&side->picture, (uint64_t)side->episode << 20 | (uint64_t)side->turn,
+		               buf_str(&stl), stl.len,
+		               side->built ? "its shape was thinned out of the database"
+		                           : "it did not build: there is no shape");
+		side->shape_read = true;
+		buf_release(&stl);
+	}
+	wb_picture_view(w, &side->picture, look, out);
 }
 
 static const cJSON *last_message(const cJSON *messages)
@@ -474,14 +492,35 @@ out:
 	buf_release(&answer);
 }
 
+/* Both programs beside each other, as the view has it: made once, not in every frame. */
 static int compare(struct wb_replay *r, struct err *e)
 {
-	free(r->diff);
+	struct linediff_row *rows;
+	int n;
+
+	arena_reset(&r->diff_mem);
 	r->diff = NULL;
 	r->n_diff = 0;
-	r->count = (struct linediff){ 0 };
-	return linediff_rows(&r->diff, &r->n_diff, buf_str(&r->left.program), r->left.program.len,
-	                     buf_str(&r->right.program), r->right.program.len, &r->count, e);
+	if (linediff_rows(&rows, &n, buf_str(&r->left.program), r->left.program.len,
+	                  buf_str(&r->right.program), r->right.program.len, &r->count, e) < 0)
+		return -1;
+	r->diff = arena_array(&r->diff_mem, struct view_diff_line, n + 1);
+	for (int i = 0; r->diff && i < n; i++) {
+		const struct linediff_row *d = &rows[i];
+		struct view_diff_line *v = &r->diff[i];
+		*v = (struct view_diff_line){ .left_no = d->left_no,
+			                      .right_no = d->right_no,
+			                      .sign = d->sign };
+		if (d->left)
+			v->left = arena_text(&r->diff_mem, d->left, d->left_len);
+		if (d->right)
+			v->right = arena_text(&r->diff_mem, d->right, d->right_len);
+	}
+	free(rows);
+	if (arena_failed(&r->diff_mem))
+		return err_set(e, ERR_MEM, "no memory for the difference of two programs");
+	r->n_diff = n;
+	return 0;
 }
 
 /* Shows that turn of the open episode. */
@@ -622,6 +661,7 @@ static void replay_end(struct workbench *w)
 	buf_release(&r->token_text);
 	buf_release(&r->agreement);
 	arena_release(&r->mem);
+	arena_release(&r->diff_mem);
 	free(r->pairs);
 	free(r);
 	w->replay_state = NULL;
@@ -679,28 +719,6 @@ static void fill_turns(struct workbench *w, struct wb_replay *r, struct view_rep
 	}
 	out->turns = v;
 	out->n_turns = r->n;
-}
-
-static void fill_diff(struct workbench *w, struct wb_replay *r, struct view_replay *out)
-{
-	struct view_diff_line *v = wb_array(w, struct view_diff_line, r->n_diff + 1);
-
-	if (!v)
-		return;
-	for (int i = 0; i < r->n_diff; i++) {
-		const struct linediff_row *d = &r->diff[i];
-		v[i] = (struct view_diff_line){ .left_no = d->left_no,
-			                        .right_no = d->right_no,
-			                        .sign = d->sign };
-		if (d->left)
-			v[i].left = arena_text(&w->frame, d->left, d->left_len);
-		if (d->right)
-			v[i].right = arena_text(&w->frame, d->right, d->right_len);
-	}
-	out->diff = v;
-	out->n_diff = r->n_diff;
-	out->added = r->count.added;
-	out->removed = r->count.removed;
 }
 
 static struct view_text text_of(const struct wb_replay *r, const struct buf *b, int what,
@@ -897,14 +915,17 @@ static void replay_view(struct workbench *w, struct view *v)
 	}
 	out->episode = r->episode;
 	out->task = r->task;
-	fill_diff(w, r, out);
+	out->diff = r->diff;
+	out->n_diff = r->n_diff;
+	out->added = r->count.added;
+	out->removed = r->count.removed;
 	fill_judgement(w, r, out);
 	out->code = text_of(r, &r->right.program, 1, TEXT_PYTHON);
 	out->code.tokens = r->n_token ? r->token : NULL;
 	out->code.n_tokens = r->n_token;
 	fill_error(r, &out->code);
-	wb_picture_view(w, &r->right.picture, &r->look, &out->image);
-	wb_picture_view(w, &r->left.picture, &r->look, &out->other_image);
+	side_picture(w, &r->right, &r->look, &out->image);
+	side_picture(w, &r->left, &r->look, &out->other_image);
 	if (r->pairwise) {
 		fill_pair(w, r, out);
 		return;
