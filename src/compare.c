@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/mt19937.h"
+#include "src/curriculum.h"
 
 enum { BOOTSTRAP = 10000, FLIPS = 65536, EXACT_MAX = 16 };
 
@@ -468,7 +469,7 @@ void compare_failures(const struct compare_column *c, bool labels, struct buf *o
 			break;
 		told[most] = true;
 		buf_printf(out, "%s%s %" PRId64, out->len > before ? ", " : "",
-		           labels ? build_class_label((enum build_class)most)
+		           labels ? curriculum_class_words((enum build_class)most)
 		                  : build_class_name((enum build_class)most),
 		           c->failure[most]);
 	}

@@ -36,6 +36,23 @@ const char *curriculum_stage_name(enum curriculum_stage s)
 	return stage_names[s];
 }
 
+const char *curriculum_class_words(enum build_class c)
+{
+	static const char *const words[CLASS_COUNT] = {
+		[CLASS_BUILD_OK] = "build ok",
+		[CLASS_LOW_EDITABILITY] = "low editability",
+		[CLASS_DISCONNECTED_OR_WEAK] = "weak geometry",
+		[CLASS_SYNTAX_CLOSURE] = "syntax closure",
+		[CLASS_MISSING_FIXTURE] = "missing fixture",
+		[CLASS_INVENTED_API] = "invented API",
+		[CLASS_UNDEFINED_NAME] = "undefined name",
+		[CLASS_TYPE_OR_VALUE] = "type/value/kernel",
+		[CLASS_UNKNOWN_BUILD_FAILURE] = "unknown build failure",
+	};
+
+	return c < CLASS_COUNT ? words[c] : "";
+}
+
 enum build_class curriculum_class_of(const char *name)
 {
 	for (int i = 0; name && i < CLASS_COUNT; i++)
@@ -482,8 +499,8 @@ static void why(const struct draw *d, const struct group *g, bool pinned,
 		snprintf(of, sizeof(of), "none of it was repaired yet");
 	snprintf(out->why, sizeof(out->why),
 	         "%s%s: %" PRId64 " of %" PRId64 ", %s; %s task, %d of them",
-	         pinned ? "pinned; " : "", build_class_label(g->class), x->count, d->s.completions,
-	         of, task_level_name((enum task_level)g->level), g->count);
+	         pinned ? "pinned; " : "", curriculum_class_words(g->class), x->count,
+	         d->s.completions, of, task_level_name((enum task_level)g->level), g->count);
 }
 
 static void take(struct draw *d, struct group *g, bool pinned, struct curriculum_item *out)

@@ -142,6 +142,8 @@ int curriculum_next(const struct curriculum *c, const struct curriculum_ask *ask
  * *@batch: turns in each (the last one may have fewer). */
 int curriculum_rates(const struct curriculum *c, double *out, int max, int *batch);
 
+/* In two or three words, for a table: "invented API". */
+const char *curriculum_class_words(enum build_class c);
 /* Of a name; CLASS_COUNT: there is none such. */
 enum build_class curriculum_class_of(const char *name);
 

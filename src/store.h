@@ -369,9 +369,12 @@ typedef int (*store_outcome_fn)(void *ctx, const struct store_outcome *);
 /* The next @limit turns with an id above @after, oldest first. */
 int store_outcomes(struct store *s, int64_t after, int limit, store_outcome_fn fn, void *ctx,
                    struct err *e);
-/* Those counted by @tally with an id below @before (0: from the newest), newest first. */
-int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit,
-                      store_outcome_fn fn, void *ctx, struct err *e);
+/* The ids of turns counted by @tally that are below @before (0: from the newest), newest first: at
+ * most @limit into @ids; how many, or -1. Looks at no turn. */
+int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit, int64_t *ids,
+                      struct err *e);
+/* The one turn of that id; nothing is told when there is none. */
+int store_outcome(struct store *s, int64_t id, store_outcome_fn fn, void *ctx, struct err *e);
 /* The id of the newest turn, or of the one that has @newer newer ones; 0: there is none. */
 int store_newest_turn(struct store *s, int newer, int64_t *id, struct err *e);
 /* Which turn of which episode has that id. ERR_INPUT: none has. */

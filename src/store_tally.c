@@ -261,17 +261,31 @@ int store_outcomes(struct store *s, int64_t after, int limit, store_outcome_fn f
 	return tell_outcomes(s, q, fn, ctx, e);
 }
 
-int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit,
-                      store_outcome_fn fn, void *ctx, struct err *e)
+int store_tally_turns(struct store *s, int64_t tally, int64_t before, int limit, int64_t *ids,
+                      struct err *e)
 {
 	sqlite3_stmt *q = store_sql(s,
-	                            "SELECT " OUTCOME " FROM (SELECT turn, tally FROM tally_turns "
-	                            "WHERE tally = ?1 AND turn < ?2 ORDER BY turn DESC LIMIT ?3) y "
-	                            "CROSS JOIN turns t ON t.id = y.turn ORDER BY t.id DESC",
+	                            "SELECT turn FROM tally_turns WHERE tally = ?1 AND turn < ?2 "
+	                            "ORDER BY turn DESC LIMIT ?3",
 	                            e);
+	int n = 0, rc;
 
 	if (!q ||
 	    store_bind(s, q, e, "iii", tally, before ? before : INT64_MAX, (int64_t)limit) < 0)
+		return -1;
+	while ((rc = store_step(s, q, e)) > 0)
+		ids[n++] = sqlite3_column_int64(q, 0);
+	return rc < 0 ? -1 : n;
+}
+
+int store_outcome(struct store *s, int64_t id, store_outcome_fn fn, void *ctx, struct err *e)
+{
+	sqlite3_stmt *q = store_sql(s,
+	                            "SELECT " OUTCOME " FROM tally_turns y JOIN turns t "
+	                            "ON t.id = y.turn WHERE y.turn = ?1",
+	                            e);
+
+	if (!q || store_bind(s, q, e, "i", id) < 0)
 		return -1;
 	return tell_outcomes(s, q, fn, ctx, e);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "src/compare.h"
+#include "src/curriculum.h"
 #include "src/workbench.h"
 
 enum {
@@ -246,7 +247,8 @@ static enum mark cell_mark(const struct compare_cell *x)
 {
 	if (!x->n)
 		return MARK_NEVER;
-	return wb_mark(x->built > 0, x->best);
+	/* the sign of the figure beside it */
+	return wb_mark(x->built > 0, compare_mean(x));
 }
 
 static struct view_cell cell_view(const struct compare_cell *x, bool best)
@@ -450,65 +452,55 @@ static void view(struct workbench *w, struct view *v)
 
 /* ---- the turns behind a cell ---- */
 
-struct listing {
-	struct store_outcome *v;
-	int n, cap;
-};
-
-static int collect(void *ctx, const struct store_outcome *o)
-{
-	struct listing *l = ctx;
-
-	if (l->n == l->cap) {
-		int cap = l->cap ? 2 * l->cap : 128;
-		struct store_outcome *more = realloc(l->v, (size_t)cap * sizeof(*more));
-		if (!more)
-			return 1;
-		l->v = more;
-		l->cap = cap;
-	}
-	l->v[l->n++] = *o;
-	return 0;
-}
-
 static int newest_first(const void *a, const void *b)
 {
-	const struct store_outcome *x = a, *y = b;
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
-	return x->id < y->id ? 1 : x->id > y->id ? -1 : 0;
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int list_turn(void *ctx, const struct store_outcome *o)
+{
+	struct workbench *w = ctx;
+	const struct tally *t = tallies_find(&w->compare_state->tallies, o->tally);
+	const char *class = t && t->class < CLASS_COUNT && t->class != CLASS_BUILD_OK
+	                            ? curriculum_class_words(t->class)
+	                            : "";
+	char total[24] = "-";
+
+	if (!isnan(o->total))
+		snprintf(total, sizeof(total), "%.3f", o->total);
+	wb_choice_add(w, o->episode << 20 | o->turn, wb_mark(o->built, o->total),
+	              wb_text(w, "%" PRId64 ".%d  %s%s%s", o->episode, o->turn, t ? t->task : "",
+	                      *class ? "  " : "", class),
+	              total);
+	return 0;
 }
 
 static void more_turns(struct workbench *w, struct err *e)
 {
 	struct wb_compare *k = w->compare_state;
 	struct store *s = wb_store(w, e);
-	struct listing l = { 0 };
-	int rc = s ? 0 : -1;
+	int64_t *id = calloc((size_t)(k->tallies.n + 1) * (PAGE + 1), sizeof(*id));
+	int n = 0, got = id && s ? 0 : -1;
 
+	if (!id)
+		err_set(e, ERR_MEM, "out of memory");
 	/* the newest of each sum that is in the cell; of all these the newest page */
-	for (int i = 0; i < k->tallies.n && rc == 0; i++)
-		if (compare_in_cell(&k->table, &k->tallies.v[i], k->list_row, k->list_column))
-			rc = store_tally_turns(s, k->tallies.v[i].id, k->list_before, PAGE + 1,
-			                       collect, &l, e);
-	if (l.n)
-		qsort(l.v, (size_t)l.n, sizeof(*l.v), newest_first);
-	w->choice.more = l.n > PAGE;
-	for (int i = 0; i < l.n && i < PAGE; i++) {
-		const struct store_outcome *o = &l.v[i];
-		const struct tally *t = tallies_find(&k->tallies, o->tally);
-		const char *class = t && t->class < CLASS_COUNT && t->class != CLASS_BUILD_OK
-		                            ? build_class_label(t->class)
-		                            : "";
-		char total[24] = "-";
-		if (!isnan(o->total))
-			snprintf(total, sizeof(total), "%.3f", o->total);
-		wb_choice_add(w, o->episode << 20 | o->turn, wb_mark(o->built, o->total),
-		              wb_text(w, "%" PRId64 ".%d  %s%s%s", o->episode, o->turn,
-		                      t ? t->task : "", *class ? "  " : "", class),
-		              total);
-		k->list_before = o->id;
+	for (int i = 0; i < k->tallies.n && got >= 0; i++)
+		if (compare_in_cell(&k->table, &k->tallies.v[i], k->list_row, k->list_column)) {
+			got = store_tally_turns(s, k->tallies.v[i].id, k->list_before, PAGE + 1,
+			                        id + n, e);
+			n += got > 0 ? got : 0;
+		}
+	if (n)
+		qsort(id, (size_t)n, sizeof(*id), newest_first);
+	w->choice.more = n > PAGE;
+	for (int i = 0; i < n && i < PAGE && got >= 0; i++) {
+		got = store_outcome(s, id[i], list_turn, w, e);
+		k->list_before = id[i];
 	}
-	free(l.v);
+	free(id);
 }
 
 static void chose_turn(struct workbench *w, int64_t id, struct err *e)

@@ -91,7 +91,7 @@ static int compare_rows(const void *pa, const void *pb, void *ctx)
 	if (k->order == BY_MASTERY && a->mastery != b->mastery)
 		return a->mastery < b->mastery ? -1 : 1;
 	if (k->order == BY_NAME)
-		return strcmp(build_class_label(a->class), build_class_label(b->class));
+		return strcmp(curriculum_class_words(a->class), curriculum_class_words(b->class));
 	if (a->count != b->count)
 		return a->count < b->count ? 1 : -1;
 	return (int)a->class - (int)b->class;
@@ -230,7 +230,7 @@ static void view_rows(struct workbench *w, struct view_curriculum *out)
 		const struct curriculum_class *x = &k->state.class[k->row[i]];
 		rows[i] = (struct view_class){
 			.id = x->class,
-			.name = build_class_label(x->class),
+			.name = curriculum_class_words(x->class),
 			.count = x->count,
 			.share = x->share,
 			.mastery = x->mastery,
@@ -367,11 +367,11 @@ static void by_hand(struct workbench *w, int64_t id, enum store_hand change, dou
 	}
 	if (change == STORE_HAND_WEIGHT)
 		snprintf(what, sizeof(what), "weight %g of '%.100s'", weight,
-		         build_class_label(b->class));
+		         curriculum_class_words(b->class));
 	else
 		snprintf(what, sizeof(what), "%s '%.100s'",
 		         change == STORE_HAND_FREE ? "as computed:" : store_hand_name(change),
-		         build_class_label(b->class));
+		         curriculum_class_words(b->class));
 	wb_say(w, MESSAGE_SAY, "%s, logged for %s; :undo takes it back", what, wb_who(w));
 	wb_undoable(w, what, take_back, free, b);
 }
@@ -438,7 +438,8 @@ static void open_class(struct workbench *w, int64_t id)
 		return;
 	f.class_name = build_class_name((enum build_class)id);
 	wb_list_episodes(
-		w, wb_text(w, "Episodes with: %s", build_class_label((enum build_class)id)), &f);
+		w, wb_text(w, "Episodes with: %s", curriculum_class_words((enum build_class)id)),
+		&f);
 }
 
 static bool intent(struct workbench *w, const struct intent *in, struct err *e)

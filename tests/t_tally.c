@@ -188,8 +188,12 @@ static void what_is_new_is_read_after_the_last_one_seen(void **state)
 	assert_done(store_repairs(s, "syntax_closure", 64, print_outcome, &said, &e), &e);
 	assert_string_equal(buf_str(&said), "3:1.3+ ");
 	buf_clear(&said);
-	assert_done(store_tally_turns(s, 1, 0, 10, print_outcome, &said, &e), &e);
-	assert_done(store_tally_turns(s, 1, 1, 10, print_outcome, &said, &e), &e);
+	int64_t ids[4] = { 0 };
+	assert_int_equal(store_tally_turns(s, 1, 0, 4, ids, &e), 1);
+	assert_int_equal(ids[0], 1);
+	assert_int_equal(store_tally_turns(s, 1, 1, 4, ids, &e), 0);
+	assert_done(store_outcome(s, 1, print_outcome, &said, &e), &e);
+	assert_done(store_outcome(s, 99, print_outcome, &said, &e), &e);
 	assert_string_equal(buf_str(&said), "1:1.1x ");
 	store_close(s);
 	buf_release(&said);
