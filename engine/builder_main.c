@@ -356,7 +356,8 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 		}
 		break;
 	case NURSERY_EXITED:
-		if (v->over) {
+		/* a watched one has no blob to give */
+		if (v->over && !(j && j->watched)) {
 			cause = "shape_limit";
 			snprintf(what, sizeof(what),
 			         "the shape takes %u MiB as BREP, at most %g are taken",

@@ -69,6 +69,9 @@ double bench_median(double *v, int n);
 
 /* Seven views and the contact sheet of a part of some 20,000 triangles (src/bench_pictures.c). */
 int bench_pictures(struct bench *b, struct err *e);
+/* From a statement that is closed to what is known and seen of it; what it takes of the stream
+ * (src/bench_watch.c). */
+int bench_watch(struct bench *b, struct err *e);
 /* The exact profile beside the published one (src/bench_score.c). */
 int bench_score(struct bench *b, struct err *e);
 /* The database: a commit, lists, one episode, words; with 10,000 episodes and, on demand, with a

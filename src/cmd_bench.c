@@ -755,17 +755,17 @@ static int run(const struct cmd *self, int argc, char **argv)
 			if (app_whole("--rounds", optarg, 1, 100, &b.rounds) < 0)
 				return EXIT_USAGE;
 		} else if (opt == 'o') {
-			static const char *const groups[] = { "ready",  "overhead", "rate",
-				                              "memory", "verdict",  "kill",
-				                              "score",  "pictures", "store",
-				                              "million", "ui" };
+			static const char *const groups[] = { "ready",   "overhead", "rate",
+				                              "memory",  "verdict",  "kill",
+				                              "score",   "pictures", "store",
+				                              "million", "ui",       "watch" };
 			for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 				if (strcmp(optarg, groups[i]) == 0)
 					b.only = groups[i];
 			if (!b.only)
 				return app_usage(
 					self,
-					"--only: ready, overhead, rate, memory, verdict, kill, score, pictures, store, million or ui");
+					"--only: ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store, million or ui");
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
 		} else {
@@ -827,6 +827,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_after_kill(&b, &e);
 	if (!e.kind && wanted(&b, "pictures"))
 		bench_pictures(&b, &e);
+	if (!e.kind && wanted(&b, "watch"))
+		bench_watch(&b, &e);
 	if (!e.kind && wanted(&b, "score"))
 		bench_score(&b, &e);
 	if (!e.kind && wanted(&b, "store"))
@@ -855,12 +857,14 @@ const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
 		"bench [build] [score] [store] [ui] [inference] [gpu] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
-	.summary = "measure build, score, store, workbench, inference, GPU beside what bounds them and a peer",
+	.summary =
+		"measure build, score, store, workbench, inference, GPU beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's);\n"
 		"                    of inference: one with numpy, gguf and llama-cpp-python\n"
-		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score, pictures, store alone;\n"
+		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store\n"
+		"                    alone (watch: a program that is executed while it is written);\n"
 		"                    million: the store with a million episodes, which takes minutes\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
 		"  --json            an object a figure: {name, value, unit, limit, peer, ratio, set, where}\n"

@@ -16,6 +16,8 @@ enum {
 #define SHAPE_WALL_S  5.0
 /* looking for the program in a long answer may take one part in so many of the time */
 #define LOOK_COSTS 20
+/* between two looks at the engine while nothing is handed on: a token may come every millisecond */
+#define STEP_EVERY_S 0.004
 
 struct watch {
 	struct pipeline *pipeline;
@@ -23,12 +25,12 @@ struct watch {
 	struct watch_ops ops;
 	enum extract_rule rule;
 	bool begun;
-	struct buf text; /* the answer */
-	struct buf sent; /* its program, as far as the child has it */
-	size_t looked;   /* bytes of the answer that were looked at */
-	double look_at;  /* not before */
-	bool settled;    /* the text is a program, by all that can be told */
-	uint32_t job;    /* 0: nothing runs */
+	struct buf text;         /* the answer */
+	struct buf sent;         /* its program, as far as the child has it */
+	size_t looked;           /* bytes of the answer that were looked at */
+	double look_at, step_at; /* not before */
+	bool settled;            /* the text is a program, by all that can be told */
+	uint32_t job;            /* 0: nothing runs */
 	int children;
 	/* the picture */
 	uint32_t shape_job;
@@ -319,6 +321,7 @@ void watch_step(struct watch *w)
 {
 	double now = clock_now_s();
 	struct err e;
+	bool moved = false;
 
 	if (!w->begun || buf_failed(&w->text))
 		return;
@@ -329,11 +332,15 @@ void watch_step(struct watch *w)
 	if (worth && now >= w->look_at) {
 		look(w);
 		w->look_at = now + LOOK_COSTS * (clock_now_s() - now);
+		moved = true;
 	}
 	if (w->o.shapes && w->job && !w->asked && !w->shape_job && now >= w->shape_at) {
 		engine_watch_shape(engine_of(w), w->job);
-		w->asked = true;
+		w->asked = moved = true;
 	}
+	if (!moved && now < w->step_at)
+		return;
+	w->step_at = now + STEP_EVERY_S;
 	/* what is wrong with the engine is told when something is built */
 	if (engine_wait(engine_of(w), 0, &e) < 0)
 		watch_stop(w);

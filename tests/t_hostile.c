@@ -51,7 +51,7 @@ struct bench {
 	struct buf clean; /* BREP of the clean program before anything else */
 	char folder[64], canary[80];
 	char python_env[4096], hostile[4096];
-	char **file;
+	char **file, **chosen;
 	size_t n_files, next;
 	bool filter, watched;
 };
@@ -397,7 +397,7 @@ static void program_finish(struct bench *b, struct buf *text)
 static void is_contained(void **state)
 {
 	struct bench *b = *state;
-	const char *name = b->file[b->next];
+	const char *name = b->chosen[b->next];
 	char path[8192], expect[256] = "bad_input|no_final_object", value[256], limits[400];
 	struct buf text = { 0 };
 	struct err e = { 0 };
@@ -432,6 +432,9 @@ static void is_contained(void **state)
 	for (size_t i = 0; i < 5 && ended; i++)
 		ended = !one_of(expect, at_the_end[i]);
 	ended = b->watched && strcmp(o.cause, "ok") == 0 && !ended;
+	/* there is more talk to be spoiled, and who spoils it gets no further */
+	if (b->watched && strncmp(name, "parent_", 7) == 0 && strcmp(o.cause, "crash") == 0)
+		ended = true;
 	if (!ended && !one_of(expect, o.cause))
 		fail_msg("%s: cause %s, expected %s: %s", name, o.cause, expect, o.error);
 	if (contains && !b->watched && !strstr(o.error, contains) && !strstr(o.traceback, contains))
@@ -500,25 +503,39 @@ static bool find_python_env(struct bench *b)
 
 static int run_all(struct bench *b, bool filter, bool watched)
 {
+	/* what is watched is jailed as a build is; these reach for the process and for its parent
+	 */
+	static const char *const of_watched[] = { "parent_", "process_", "output_",
+		                                  "state_",  "exit_",    "syscalls_",
+		                                  "file_",   "net_",     "memory_files" };
 	struct CMUnitTest *tests = calloc(b->n_files, sizeof(*tests));
+	size_t n = 0;
 	char(*title)[300] = calloc(b->n_files, sizeof(*title));
+	b->chosen = calloc(b->n_files, sizeof(*b->chosen));
 
 	b->filter = filter;
 	b->watched = watched;
 	b->next = 0;
 	for (size_t i = 0; i < b->n_files; i++) {
+		bool wanted = !watched;
+		for (size_t k = 0; k < sizeof(of_watched) / sizeof(*of_watched); k++)
+			wanted |= strncmp(b->file[i], of_watched[k], strlen(of_watched[k])) == 0;
+		if (!wanted)
+			continue;
+		b->chosen[n] = b->file[i];
 		snprintf(title[i], sizeof(title[i]), "%s_is_contained_%s", b->file[i],
 		         watched  ? "while_it_is_written"
 		         : filter ? "with_the_filter"
 		                  : "by_the_kernel_alone");
-		tests[i] = (struct CMUnitTest){ .name = title[i],
-			                        .test_func = is_contained,
-			                        .initial_state = b };
+		tests[n++] = (struct CMUnitTest){ .name = title[i],
+			                          .test_func = is_contained,
+			                          .initial_state = b };
 	}
 	int failed = _cmocka_run_group_tests(watched  ? "hostile, watched"
 	                                     : filter ? "hostile, filtered"
 	                                              : "hostile, unfiltered",
-	                                     tests, b->n_files, NULL, NULL);
+	                                     tests, n, NULL, NULL);
+	free(b->chosen);
 	free(title);
 	free(tests);
 	return failed;
