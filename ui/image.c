@@ -236,6 +236,10 @@ static void words(struct canvas *c, struct rect r, const char *text)
 {
 	int rows = 0;
 
+	if (r.w > 8) {
+		r.x++;
+		r.w -= 2;
+	}
 	if (!text || r.w < 4 || r.h < 1)
 		return;
 	for (int pass = 0; pass < 2; pass++) {
@@ -254,7 +258,10 @@ static void words(struct canvas *c, struct rect r, const char *text)
 				len = cut - 1;
 			}
 			if (pass)
-				draw_text(c, r.x, y + rows, r.w, ROLE_FAINT, p, len);
+				draw_text(c,
+				          r.x + (r.w - text_width(p, len)) / 2 *
+				                          (r.w > text_width(p, len)),
+				          y + rows, r.w, ROLE_FAINT, p, len);
 			rows++;
 			p += len;
 			p += strspn(p, " \n");
@@ -275,7 +282,7 @@ void image_draw(struct image_pane *p, struct canvas *c, struct rect r, const str
 		return;
 	}
 	if (!there(im)) {
-		words(c, r, im->why ? im->why : "no picture yet");
+		words(c, r, im->why && *im->why ? im->why : "no picture yet");
 		return;
 	}
 	if (mode == UI_IMAGE_KITTY || mode == UI_IMAGE_SIXEL)

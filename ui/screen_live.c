@@ -239,8 +239,9 @@ static void log_draw(struct screen_state *s, const struct view *v, struct canvas
 		part_say(c, r, ROLE_NORMAL, l->why_not_build);
 	else if (!l->log.len && r.h > 0)
 		part_say(c, r, ROLE_FAINT,
-		         l->phase == LIVE_BUILD
-		                 ? "building ..."
+		         l->phase == LIVE_BUILD ? "building ..."
+		         : l->score.n_terms > 0 && l->score.turn == l->log_turn
+		                 ? "It printed nothing."
 		                 : "Nothing was built yet: the program is built when it is "
 		                   "complete, or with b.");
 	else {
@@ -275,8 +276,9 @@ static void preview_draw(struct screen_state *s, const struct view *v, struct ca
 	struct rect r = image_cells(at), in = part_inside(at);
 	char title[120], fact[64];
 
-	snprintf(title, sizeof title, "Preview%s%s", l->image_of ? "  " : "",
-	         l->image_of ? l->image_of : "");
+	/* what it is of is worth more than what a pane with a picture is called */
+	snprintf(title, sizeof title, "%s%s%s", at.w < 40 && l->image_of ? "" : "Preview",
+	         at.w >= 40 && l->image_of ? "  " : "", l->image_of ? l->image_of : "");
 	snprintf(fact, sizeof fact, "%s", l->image.which ? l->image.which : "");
 	draw_pane(c, at, title, fact, focused);
 	image_draw(&s->images[0], c, r, &l->image, s->image_mode);
@@ -355,6 +357,11 @@ static void turns_draw(struct screen_state *s, const struct view *v, struct canv
 	}
 	if (!l->n_turns)
 		draw_str(c, r.x, r.y, r.w, ROLE_FAINT, "no turn yet");
+	/* it follows what Code shows, until one goes there to choose */
+	if (!focused || s->shown != l->code_turn) {
+		s->lists[TURNS].selected = l->code_turn ? l->code_turn : l->turn;
+		s->shown = l->code_turn;
+	}
 	list_draw(&s->lists[TURNS], c, r, &source, focused);
 }
 
@@ -505,7 +512,7 @@ static bool live_status(struct screen_state *s, const struct view *v, struct can
 	if (isfinite(l->tokens_per_s) && l->phase == LIVE_GENERATE)
 		SEGMENT(4, ROLE_NORMAL, l->tokens_per_s < 10 ? "%.1f tok/s" : "%.0f tok/s",
 		        l->tokens_per_s);
-	if (wide && isfinite(l->first_token_s))
+	if (wide && isfinite(l->first_token_s) && works)
 		SEGMENT(6, ROLE_NORMAL, "first token %.2f s", l->first_token_s);
 	if (isfinite(l->elapsed_s) && works)
 		SEGMENT(2, ROLE_NORMAL, "%d:%02d", (int)(l->elapsed_s / 60),

@@ -580,7 +580,9 @@ static void replay_draw(struct screen_state *s, const struct view *v, struct can
 			break;
 		default:
 			text_pane_draw(s, LOG, log_text(p), "Build log",
-			               "Nothing was built in this turn.", c, at[i], focused);
+			               score(p)->n_terms ? "It printed nothing." :
+			                                   "Nothing was built in this turn.",
+			               c, at[i], focused);
 		}
 	}
 }
