@@ -32,6 +32,8 @@ enum {
 	ASKED_BYTES = 160
 };
 
+#define AWAY_S 1.0 /* longer than a tick ever waits */
+
 struct row {
 	int number, parent, member, tokens, depth;
 	bool built;
@@ -953,6 +955,11 @@ static void replay_view(struct workbench *w, struct view *v)
 	if (row && !hide) {
 		out->model = row->model;
 		out->adapter = row->adapter;
+		/* where no model is at work, whose turn it is stands in its place */
+		if (!w->host && row->model)
+			v->model = v->model_long =
+				wb_text(w, "by %s%s%s", row->model, row->adapter ? " + " : "",
+			                row->adapter ? row->adapter : "");
 		wb_score_view(w, r->right.score, &out->score);
 		out->score.delta = row->total - row->parent_total;
 		if (r->left.turn && r->left.turn != row->parent)
@@ -1031,6 +1038,9 @@ static double replay_wait(struct workbench *w, double now_s)
 
 	if (!r || !r->play || !r->play->playing)
 		return -1;
+	/* it stood while another screen was shown, or the process was stopped */
+	if (now_s - r->play->clock_s > AWAY_S)
+		r->play->clock_s = now_s - AWAY_S;
 	double next = replay_tick(r->play, now_s, &changed, &e);
 	if (e.kind)
 		wb_fail(w, &e);
@@ -1153,6 +1163,7 @@ static void keep_filter(struct store_filter *to, char text[4][128], const struct
 static int list_episode(void *ctx, const struct store_episode *x)
 {
 	struct workbench *w = ctx;
+	const char *words = wb_class_words(x->last_class);
 	char total[16];
 
 	if (isnan(x->best_total))
@@ -1160,11 +1171,8 @@ static int list_episode(void *ctx, const struct store_episode *x)
 	else
 		snprintf(total, sizeof(total), "%.3f", x->best_total);
 	wb_choice_add(w, x->id, x->turns ? wb_mark(x->best_built, x->best_total) : MARK_NEVER,
-	              wb_text(w, "%6" PRId64 "  %-28s %3d turn%s  %s", x->id, x->task, x->turns,
-	                      x->turns == 1 ? " " : "s",
-	                      x->last_class && wb_class_words(x->last_class)
-	                              ? wb_class_words(x->last_class)
-	                              : ""),
+	              wb_text(w, "%4" PRId64 "  %s  %d turn%s%s%s", x->id, x->task, x->turns,
+	                      x->turns == 1 ? "" : "s", words ? "  " : "", words ? words : ""),
 	              wb_text(w, "%s  %s", total, wb_when(w, x->created_us)));
 	w->replay_state->list_after = x->id;
 	return 0;
