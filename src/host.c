@@ -391,13 +391,15 @@ static int launch(const char *program, const struct argument *a, int fd, struct 
 int host_start(struct host **out, const struct app *a, const char *program, const char *db,
                const struct host_ops *ops, struct err *e)
 {
+	char file[2 * PATH_MAX];
 	struct argument arg;
 	int pair[2], pid;
 
 	*out = NULL;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return err_errno(e, ERR_IO, "socketpair");
-	arguments(&arg, a, db, pair[1]);
+	real_name(file, sizeof(file), db);
+	arguments(&arg, a, file, pair[1]);
 	/* the link leads to what runs now, even where a newer file has taken its name */
 	pid = launch(program ? program : "/proc/self/exe", &arg, pair[1], e);
 	close(pair[1]);
