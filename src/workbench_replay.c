@@ -1130,14 +1130,14 @@ static void go_episode(struct workbench *w, struct wb_replay *r, const struct in
 
 	if (!s)
 		return;
-	if (in->n > 0 && newest(s, &r->filter, r->episode, &id, e) < 0)
+	if (in->n < 0 && newest(s, &r->filter, r->episode, &id, e) < 0)
 		return;
-	if (in->n < 0 && next_newer(s, &r->filter, r->episode, &id, e) < 0)
+	if (in->n > 0 && next_newer(s, &r->filter, r->episode, &id, e) < 0)
 		return;
 	if (id)
 		show(w, id, 0, e);
 	else
-		wb_say(w, MESSAGE_SAY, "that is the %s episode%s", in->n > 0 ? "oldest" : "newest",
+		wb_say(w, MESSAGE_SAY, "that is the %s episode%s", in->n < 0 ? "oldest" : "newest",
 		       r->filter.task || r->filter.class_name || r->filter.model ||
 		                       r->filter.adapter
 		               ? " that fits"

@@ -97,13 +97,13 @@ cat > script << 'END'
 3
 :wait idle
 :save-screen newest
-}
+{
 :save-screen older
 ]
 :save-screen turn2
 d
 :save-screen code
-{
+}
 :save-screen newer
 B
 :save-screen blind
@@ -132,11 +132,11 @@ has() { # has FILE TEXT
 has newest "episode 2  wall_j_hook_120n  1 turn"
 claim $? "Replay begins with the newest episode"
 has older "episode 1  wall_j_hook_120n  3 turns" && has older "Diff  turn "
-claim $? "} leads to an older one, its programs beside each other"
+claim $? "{ leads to an older one, its programs beside each other"
 has turn2 "Diff  turn " && has code "turn 3" && has code "size = 12"
 claim $? "] leads to the next turn, d shows its program"
 has newer "episode 2  wall_j_hook_120n"
-claim $? "{ leads back"
+claim $? "} leads back"
 has blind "Hidden until it is judged" && ! grep -q 'total [-0-9]' blind
 claim $? "blind, the reward is hidden"
 has judged "judged 2.1: 3 of 5, as eve" && has judged "total "
