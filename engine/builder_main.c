@@ -491,6 +491,8 @@ static cJSON *report_taken(const struct nursery_verdict *v, struct err *e)
 		{ "facts", OBJECT },
 		{ "no_triangles", FLAG },
 		{ "cut_line", NUMBER },
+		{ "name", TEXT },
+		{ "name_line", NUMBER },
 	};
 	cJSON *said = json_parse_bounded(v->reply.json, v->reply.json_len, REPORT_VALUES, e);
 	cJSON *o = NULL;

@@ -327,11 +327,15 @@ static void job_watched(struct engine *en, const struct job *j, const struct fra
 	struct err e = { 0 };
 	cJSON *o = f ? json_parse(f->json, f->json_len, &e) : NULL;
 
+	char *name = clean_text(o, "name");
+	w.name = name;
+	w.name_line = (int)bounded(o, "name_line", 1e9);
 	w.cut_line = (int)bounded(o, "cut_line", 1e9);
 	cJSON_Delete(o);
 	if (en->ops.watched)
 		en->ops.watched(en->ops.ctx, j->id, &w);
 	build_release(&b);
+	free(name);
 }
 
 /* A notice on a watched program. */

@@ -404,5 +404,7 @@ class Watched:
                 remedy="nest brackets and blocks less deeply",
             )
         builder._report_failure(self.report, failure, self.text, None, compiling)
+        if self.name is not None:
+            self.report.update(name=builder._say(self.name, 200), name_line=self.name_line + self.text.offset)
         # a text that ends with this line fails as well
         self.report["cut_line"] = (self.ends or self.text.given.count("\n")) + self.text.offset

@@ -55,8 +55,8 @@ enum wire_type {
  *   limit:{name,limit,used}|null, statements_done, statements_all, seconds, cpu_s, peak_mib,
  * log_bytes, log_dropped, refused:{syscall:count,...}, traceback|null, facts:{...}|null}; blob:
  * binary BREP when ok. RESULT of WATCH: the same, ok when all of it was executed, without blob and
- * facts, and with statements_all = statements_done and cut_line (engine.h). RESULT of FACTS:
- * {facts:{...}|null, error|null,
+ * facts, and with statements_all = statements_done, name, name_line and cut_line (engine.h). RESULT
+ * of FACTS: {facts:{...}|null, error|null,
  * ...}. RESULT of CONVERT: {ok, error|null, seconds}; blob: the converted file. RESULT of SCORE:
  * {ok, cause:"ok"|"bad_input"|"wall_limit"|"memory_limit"|"shape_limit"|"empty_shape"|"crash"|
  *   "cancelled", error|null, limit|null, geometry:{...}|null, figures:{...}|null, exact:{...}|null,

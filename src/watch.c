@@ -105,6 +105,8 @@ static void on_over(struct watch *w, const struct watch_sight *sight)
 	if (b->ok)
 		return;
 	n.line = b->line;
+	n.name = sight->name;
+	n.name_line = sight->name_line;
 	n.cut = answer_at(w, sight->cut_line);
 	n.certain = w->settled && is_lasting(b);
 	w->ops.news(w->ops.ctx, &n);

@@ -57,6 +57,8 @@ static void on_watched(void *ctx, uint32_t job, const struct watch_sight *w)
 		s->cut_line = w->cut_line;
 		s->statements = w->statements;
 		snprintf(s->error, sizeof(s->error), "%s", w->over->error ? w->over->error : "");
+		if (w->name)
+			snprintf(s->name, sizeof(s->name), "%s", w->name);
 		snprintf(s->exception, sizeof(s->exception), "%s",
 		         w->over->exception ? w->over->exception : "");
 		return;
@@ -688,7 +690,8 @@ static void the_program_of_an_answer_is_found_while_it_is_written(void **state)
 
 static void an_error_is_certain_when_the_text_so_far_is_the_program(void **state)
 {
-	static const char before[] = "Well.\n```python\nimport cadquery as cq\nx = 1\n";
+	static const char before[] =
+		"Well.\n```python\nimport cadquery as cq\nbase = cq.Workplane().box(1, 1, 1)\nx = 1\n";
 	static const char bad[] = "y = (x +\n  z)\n";
 	struct answers *a = *state;
 	struct buf text = { 0 };
@@ -700,12 +703,13 @@ static void an_error_is_certain_when_the_text_so_far_is_the_program(void **state
 	answer_begin(a);
 	buf_adds(&text, before);
 	buf_adds(&text, bad);
-	answer_text(a, buf_str(&text), 2);
+	answer_text(a, buf_str(&text), 3);
 	while (!a->told.error[0])
 		answer_turn(a, deadline);
 	assert_true(a->told.certain);
 	assert_true(a->told.cut == text.len || a->told.cut == text.len - 1);
-	assert_contains(a->told.error, "line 4: NameError");
+	assert_contains(a->told.error, "line 5: NameError");
+	assert_string_equal(a->told.name, "base");
 	watch_stop(a->w);
 	/* which is what a clean build says of it */
 	assert_int_equal(extract_program(&x, EXTRACT_ANSWER, buf_str(&text), a->told.cut, &e), 0);
