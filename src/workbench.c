@@ -717,7 +717,8 @@ void workbench_intent(struct workbench *w, const struct intent *in)
 		common(w, in, &e);
 	if (e.kind != ERR_NONE)
 		wb_fail(w, &e);
-	w->inside->keep_due = clock_now_s() + KEEP_S;
+	if (w->inside->keep_due <= 0)
+		w->inside->keep_due = clock_now_s() + KEEP_S;
 	wb_dirty(w);
 }
 
@@ -1049,8 +1050,8 @@ static int turn_around(struct workbench *w, double at_most_s, struct err *e)
 		workbench_view(w);
 	if (loop_came(l, tty) || ui_wait >= 0 || ui_fd(w->ui) < 0) {
 		keys(w);
-		if (ui_wait >= 0 && ui_timeout_s(w->ui, now) < 0)
-			in->urgent = in->dirty = true; /* a message ended */
+		if (ui_wait >= 0 && ui_timeout_s(w->ui, now) <= 0)
+			in->urgent = in->dirty = true; /* a message ended, or figures that waited are due */
 	}
 	screen_fresh(w);
 	if (in->tick_wait >= 0 || in->dirty) {

@@ -139,13 +139,14 @@ static void running_figures_are_shown_twice_a_second(void **state)
 {
 	struct view v = sample_all(NULL, NULL);
 	struct test_ui t;
+	char status[40];
+	size_t n;
 	int changes = 0;
 
 	(void)state;
 	test_ui_open(&t, "xterm-256color", 80, 24, 0, SCREEN_TASKS);
 	test_ui_draw(&t, &v);
 	for (int i = 0; i < 40; i++) {
-		char status[40];
 		snprintf(status, sizeof(status), "running, %d tokens", 100 + i);
 		v.status = status;
 		t.now_s += 0.05;
@@ -153,9 +154,34 @@ static void running_figures_are_shown_twice_a_second(void **state)
 	}
 	assert_in_range(changes, 3, 6); /* the words once, then the figures in two seconds */
 	/* the last ones are not forgotten */
-	assert_true(ui_timeout_s(t.ui, t.now_s) >= 0);
-	v.status = "done";
+	assert_in_range(1000 * ui_timeout_s(t.ui, t.now_s), 0, 500);
+	t.now_s += 0.5;
+	assert_true(ui_timeout_s(t.ui, t.now_s) == 0);
 	assert_true(test_ui_draw(&t, &v) > 0);
+	assert_true(ui_timeout_s(t.ui, t.now_s) < 0);
+	/* and nothing waits when a key was pressed */
+	v.status = "running, 999 tokens";
+	test_ui_keys(&t, &v, "j");
+	assert_true(ui_timeout_s(t.ui, t.now_s) < 0);
+	/* a message goes after four seconds, an error with a key */
+	v.message.kind = MESSAGE_SAY;
+	v.message.text = "kept";
+	v.message.id = 1;
+	test_ui_draw(&t, &v);
+	assert_true(fabs(ui_timeout_s(t.ui, t.now_s) - 4) < 1e-6);
+	t.now_s += 5;
+	assert_true(ui_timeout_s(t.ui, t.now_s) == 0);
+	assert_true(test_ui_draw(&t, &v) > 0);
+	assert_true(ui_timeout_s(t.ui, t.now_s) < 0);
+	v.message.kind = MESSAGE_ERROR;
+	v.message.id = 2;
+	assert_true(test_ui_draw(&t, &v) > 0);
+	t.now_s += 50;
+	assert_int_equal(test_ui_draw(&t, &v), 0);
+	fflush(t.stream);
+	n = t.len;
+	test_ui_keys(&t, &v, "l");
+	assert_true(t.len > n);
 	test_ui_close(&t);
 }
 
@@ -188,7 +214,9 @@ static void check_harmless(const char *bytes, size_t len)
 		assert_false(i + 1 < len && c == 0xc2 &&
 		             ((unsigned char)bytes[i + 1] & 0xe0) == 0x80 &&
 		             (unsigned char)bytes[i + 1] < 0xa0);
-		assert_false(c == 7);
+		if (c == 7)
+			fail_msg("BEL after '%.*s'", (int)(i < 40 ? i : 40),
+			         bytes + (i < 40 ? 0 : i - 40));
 		assert_false(i + 2 < len && memcmp(bytes + i, "\xe2\x80\xae", 3) == 0);
 		assert_false(i + 3 < len && memcmp(bytes + i, "\033]0", 3) == 0);
 	}
@@ -713,6 +741,7 @@ static void a_real_terminal_is_set_up_read_and_given_back(void **state)
 	n = take(p.master, bytes, sizeof(bytes));
 	assert_non_null(memmem(bytes, n, "\033[?1049l", 8));
 	assert_non_null(memmem(bytes, n, "\033[?2004l", 8));
+	assert_null(memmem(bytes, n, "\033]104", 5)); /* the palette is the user's */
 	ui_close(ui);
 	fclose(o.out);
 	close(p.slave);
@@ -803,6 +832,20 @@ static void a_copy_goes_through_the_terminal_without_hidden_signs(void **state)
 	test_ui_open(&t, "vt100", 80, 24, 1, SCREEN_TASKS);
 	test_ui_draw(&t, &v);
 	assert_int_equal(test_ui_keys(&t, &v, "<Tab>y").kind, INTENT_COPY);
+	test_ui_close(&t);
+}
+
+static void the_scrolling_region_is_as_high_as_the_screen(void **state)
+{
+	struct view v = sample_all(NULL, NULL);
+	struct test_ui t;
+
+	(void)state;
+	test_ui_open(&t, "xterm-256color", 100, 30, 0, SCREEN_TASKS);
+	test_ui_draw(&t, &v);
+	assert_null(memmem(t.bytes, t.len, "\033[1;24r", 7));
+	assert_non_null(memmem(t.bytes, t.len, "\033[?1049h", 8));
+	assert_non_null(memmem(t.bytes, t.len, "\033[?1h", 5));
 	test_ui_close(&t);
 }
 
@@ -1019,8 +1062,7 @@ static void the_mouse_is_off_until_it_is_asked_for(void **state)
 	typed(ui, &v, p.master, "\033[<65;10;8M");
 	assert_int_equal(ui_selected(ui, SCREEN_TASKS), 8);
 	/* on a screen's name */
-	assert_int_equal(typed(ui, &v, p.master, "\033[<0;22;1M\033[<0;22;1m").kind,
-	                 INTENT_SCREEN);
+	assert_int_equal(typed(ui, &v, p.master, "\033[<0;22;1M\033[<0;22;1m").kind, INTENT_SCREEN);
 	assert_int_equal(ui_screen(ui), SCREEN_LIVE);
 	ui_close(ui);
 	fclose(o.out);
@@ -1174,6 +1216,7 @@ int main(void)
 		cmocka_unit_test(a_line_that_takes_nothing_delays_frames_and_no_key),
 		cmocka_unit_test(a_keyboard_that_is_gone_is_said),
 		cmocka_unit_test(a_copy_goes_through_the_terminal_without_hidden_signs),
+		cmocka_unit_test(the_scrolling_region_is_as_high_as_the_screen),
 		cmocka_unit_test(sizes_may_change_at_any_moment),
 		cmocka_unit_test(a_text_is_followed_until_one_scrolls_up),
 		cmocka_unit_test(a_text_laid_out_as_it_grows_is_as_one_laid_out_at_once),

@@ -32,7 +32,7 @@
 	X(MATCH_NEXT, "next-match", KEYS_MATCH_NEXT, "the next match")                             \
 	X(MATCH_PREVIOUS, "previous-match", KEYS_MATCH_PREVIOUS, "the match before")               \
 	X(CERTAINTY, "certainty", KEYS_CERTAINTY,                                                  \
-	  "how sure the model was: arrows walk tokens, Enter goes on from one otherwise")          \
+	  "how sure the model was; Enter goes on otherwise")          \
 	X(THINK, "think", KEYS_THINK, "think text shown or folded")                                \
 	X(DIFF, "diff", KEYS_DIFF, "the diff, or the program")                                     \
 	X(PROMPT, "prompt", KEYS_PROMPT, "the prompt of this turn")                                \

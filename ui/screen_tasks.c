@@ -28,6 +28,10 @@ static struct columns columns_for(int w)
 		k.family = 0;
 		rest += 11;
 	}
+	if (rest > 54) {
+		k.family += 7;
+		rest -= 7;
+	}
 	k.failure = rest > 60 ? 24 : rest > 42 ? 15 : 0;
 	k.name = rest - k.failure;
 	return k;

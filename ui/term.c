@@ -59,11 +59,26 @@ struct term {
 	int cursor_x, cursor_y;
 	bool all; /* nothing of what is on the screen is known */
 	int pairs[N_ROLES];
+	char palette[16];  /* terminfo's orig_colors; "" */
 	char restore[256]; /* what term_restore() writes */
 	size_t restore_len;
 };
 
 /* ---- bytes out ---- */
+
+/* Curses resets the palette when it begins and ends. We never change it, and what the user made of
+ * it must stay. */
+static size_t without_palette(const struct term *t, char *bytes, size_t n)
+{
+	size_t len = strlen(t->palette);
+	char *at;
+
+	while (len > 0 && (at = memmem(bytes, n, t->palette, len))) {
+		memmove(at, at + len, (size_t)(bytes + n - at) - len);
+		n -= len;
+	}
+	return n;
+}
 
 /* Moves what curses wrote to the pending bytes. */
 static size_t drain(struct term *t)
@@ -75,7 +90,7 @@ static size_t drain(struct term *t)
 		return 0;
 	room = buf_room(&t->pending, (size_t)n);
 	if (room && pread(t->mem_fd, room, (size_t)n, 0) == n)
-		buf_grew(&t->pending, (size_t)n);
+		buf_grew(&t->pending, (size_t)(n = (off_t)without_palette(t, room, (size_t)n)));
 	if (ftruncate(t->mem_fd, 0) == 0)
 		lseek(t->mem_fd, 0, SEEK_SET);
 	return (size_t)n;
@@ -211,14 +226,14 @@ static SCREEN *open_screen(struct term *t, const char *name)
 	int n = 1;
 
 	if (!name || !*name) {
-		tries[0] = "ansi";
+		tries[0] = "vt100"; /* what every terminal takes */
 	} else {
 		if (strstr(name, "256color") || strstr(name, "direct") || strstr(name, "kitty") ||
 		    strstr(name, "ghostty") || strstr(name, "alacritty") || strstr(name, "foot"))
 			tries[n++] = "xterm-256color";
 		else if (strstr(name, "xterm"))
 			tries[n++] = "xterm";
-		tries[n++] = "ansi";
+		tries[n++] = "vt100";
 	}
 	for (int i = 0; i < n; i++) {
 		enum terminfo can = terminfo_look(tries[i]);
@@ -301,6 +316,9 @@ static void keys_known(void)
 /* Everything that the terminal has to be told besides what curses tells it. */
 static void modes_on(struct term *t)
 {
+	/* curses does this only where the terminal is its own file */
+	if (known("smkx"))
+		send_text(t, tigetstr("smkx"));
 	if (t->clever)
 		send_text(t, "\033[?2004h");
 	term_mouse(t, t->mouse);
@@ -357,6 +375,8 @@ int term_open(struct term **out, const char *name, FILE *stream, int in_fd, int 
 		          : COLORS >= 256 ? TIER_256
 		          : COLORS >= 8   ? TIER_8
 		                          : TIER_NONE;
+	if (known("oc"))
+		snprintf(t->palette, sizeof(t->palette), "%s", tigetstr("oc"));
 	t->pad = newpad(1, 1);
 	nonl();
 	keypad(t->pad, TRUE);
@@ -381,6 +401,11 @@ int term_open(struct term **out, const char *name, FILE *stream, int in_fd, int 
 		ask_size(t, &t->cols, &t->rows);
 	}
 	resize_term(t->rows, t->cols);
+	/* what curses has written so far is for 80x24, the scrolling region above all; it begins
+	 * anew with the first frame */
+	endwin();
+	drain(t);
+	buf_clear(&t->pending);
 	modes_on(t);
 	*out = t;
 	return 0;
@@ -394,6 +419,12 @@ void term_suspend(struct term *t)
 	term_mouse(t, false);
 	if (t->clever)
 		send_text(t, "\033[?2004l");
+	if (!known("rmcup") && !t->all) {
+		/* no other screen lies under this one */
+		erase();
+		wnoutrefresh(stdscr);
+		doupdate();
+	}
 	endwin();
 	drain(t);
 	flush(t);

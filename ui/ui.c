@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "src/base/json.h"
 #include "src/base/utf8.h"
@@ -64,7 +65,10 @@ struct ui {
 	struct buf own_message;
 	enum message_kind own_kind;
 	double own_until, status_at, interrupted_at;
-	bool status_held;
+	bool status_held;  /* newer figures wait */
+	bool keyed;        /* a key came since the last frame: nothing waits */
+	double said_until; /* when the message on the screen is over; NAN: there is none, or it
+	                      stays */
 	/* terminal graphics that are on the screen */
 	uint64_t graphic_id;
 	struct rect graphic;
@@ -150,6 +154,7 @@ int ui_open(struct ui **out, const struct ui_options *o, struct err *e)
 	ui->theme = THEME_DARK;
 	ui->message_until = 0;
 	ui->interrupted_at = -INFINITY;
+	ui->said_until = NAN;
 	ui->status_at = -INFINITY;
 	ui->dirty = true;
 	ui->help.list.selected = -1;
@@ -214,15 +219,17 @@ static void say(struct ui *ui, enum message_kind kind, double now_s, const char 
 
 /* What stands in the status row instead of the status; NULL: the status. */
 static const char *message(const struct ui *ui, const struct view *v, double now_s,
-                           enum message_kind *kind)
+                           enum message_kind *kind, double *until)
 {
 	if (ui->own_kind && now_s < ui->own_until) {
 		*kind = ui->own_kind;
+		*until = ui->own_until;
 		return buf_str(&ui->own_message);
 	}
 	if (v->message.kind && v->message.text && v->message.id == ui->message_seen &&
 	    (isnan(ui->message_until) || now_s < ui->message_until)) {
 		*kind = v->message.kind;
+		*until = ui->message_until;
 		return v->message.text;
 	}
 	return NULL;
@@ -526,6 +533,11 @@ static void command(struct ui *ui, const struct view *v, const char *line, doubl
 			;
 		return;
 	}
+	for (int i = 0; !*rest && i < N_SCREENS; i++)
+		if (strncasecmp(line, screens[i]->name, n) == 0 && screens[i]->name[n] == '\0') {
+			go_to(ui, (enum screen_id)i, out);
+			return;
+		}
 	action_find(line, n, &a, &k);
 	if (n == 1 && *line == 'q')
 		a = ACTION_QUIT;
@@ -672,7 +684,7 @@ static void key(struct ui *ui, const struct view *v, struct key k, double now_s,
 	const struct keymap_row *r;
 	bool everywhere = k.ctrl && (k.code == 'c' || k.code == 'l');
 
-	ui->dirty = true;
+	ui->dirty = ui->keyed = true;
 	/* errors stay until a key */
 	if (isnan(ui->message_until))
 		ui->message_until = 0;
@@ -856,7 +868,7 @@ static void hold_figures(struct ui *ui, struct canvas *c, int y, double now_s)
 	ui->status_held = false;
 	if (!differs)
 		return;
-	if (now_s - ui->status_at < FIGURES_S && now_s >= ui->status_at &&
+	if (!ui->keyed && now_s - ui->status_at < FIGURES_S && now_s >= ui->status_at &&
 	    figures_alone(now, was, c->w)) {
 		memcpy(now, was, sizeof(*now) * (size_t)c->w);
 		ui->status_held = true;
@@ -871,8 +883,10 @@ static void draw_status(struct ui *ui, const struct view *v, struct canvas *c, d
 	const struct screen *s = screens[ui->screen];
 	struct rect row = { 0, c->h - 2, c->w, 1 };
 	enum message_kind kind;
-	const char *text = message(ui, v, now_s, &kind);
+	double until = NAN;
+	const char *text = message(ui, v, now_s, &kind, &until);
 
+	ui->said_until = ui->prompt.kind ? NAN : until;
 	if (ui->prompt.kind) {
 		*cx = prompt_draw(&ui->prompt, c, row);
 		*cy = row.y;
@@ -955,6 +969,8 @@ static void compose(struct ui *ui, const struct view *v, double now_s, int *cx, 
 	struct canvas *c = &ui->canvas;
 	char advice[64];
 
+	ui->said_until = NAN;
+	ui->status_held = false;
 	cells_clear(c);
 	c->ascii = ui->ascii;
 	c->tier = ui->theme == THEME_MONO ? TIER_NONE : term_tier(ui->term);
@@ -1061,7 +1077,7 @@ size_t ui_draw(struct ui *ui, const struct view *v, double now_s)
 	swap = ui->last;
 	ui->last = ui->canvas;
 	ui->canvas = swap;
-	ui->dirty = false;
+	ui->dirty = ui->keyed = false;
 	if (ui->image_why) {
 		say(ui, MESSAGE_WARN, now_s, ui->image_why);
 		ui->image_why = NULL;
@@ -1071,17 +1087,14 @@ size_t ui_draw(struct ui *ui, const struct view *v, double now_s)
 
 double ui_timeout_s(const struct ui *ui, double now_s)
 {
-	double wait = -1, at[3] = { NAN, NAN, NAN };
+	double wait = -1, at[2] = { NAN, NAN };
 
 	if (term_busy(ui->term))
 		return 0.02;
-	if (ui->own_kind && now_s < ui->own_until)
-		at[0] = ui->own_until;
-	if (!isnan(ui->message_until) && now_s < ui->message_until)
-		at[1] = ui->message_until;
+	at[0] = ui->said_until;
 	if (ui->status_held)
-		at[2] = ui->status_at + FIGURES_S;
-	for (int i = 0; i < 3; i++)
+		at[1] = ui->status_at + FIGURES_S;
+	for (int i = 0; i < 2; i++)
 		if (!isnan(at[i])) {
 			double left = at[i] - now_s > 0 ? at[i] - now_s : 0;
 			wait = wait < 0 || left < wait ? left : wait;

@@ -27,7 +27,8 @@ enum ui_image_mode {
 };
 
 struct ui_options {
-	const char *term;  /* terminfo name; NULL: $TERM. Unknown or none: "ansi" or "dumb" rules */
+	const char *term;  /* terminfo name; NULL: $TERM. One that is not known is taken for the
+	                    * nearest that is, in the end for a vt100 */
 	FILE *out;         /* NULL: standard output. A file: for tests, casts, scripts */
 	int in_fd;         /* keys; -1: none (a script, a cast) */
 	int cols, rows;    /* 0: as the terminal says, else 80x24 */
@@ -50,8 +51,8 @@ void ui_restore(const struct ui *ui);
 
 /* The descriptor to poll for keys; -1 without. */
 int ui_fd(const struct ui *ui);
-/* When ui wants to be drawn though nothing came (a message ends, Esc waits): seconds from now; -1:
- * never. */
+/* When ui wants to be drawn though nothing came (a message ends, figures were held back, a slow
+ * line has not taken the last frame): seconds from now, 0: at once; -1: never. */
 double ui_timeout_s(const struct ui *ui, double now_s);
 /* What was typed since: the next intent, INTENT_NONE when the keys that are there are used up. Call
  * it until then. -1 when the keyboard is gone (hang-up). ui_dirty() says whether a key changed what
