@@ -910,9 +910,12 @@ static void log_text(struct workbench *w, const struct live *x, uint64_t id, str
 			buf_printf(&b, "check   %s: %s\n", json_string_or(c, "id", "?"),
 			           json_string_or(c, "why", "not fulfilled"));
 	}
-	if (x->score) {
+	/* the score's own: while the next turn is written, that has none yet */
+	double total =
+		json_number_or(cJSON_GetObjectItemCaseSensitive(x->score, "reward"), "total", NAN);
+	if (x->score && !isnan(total)) {
 		known |= 4;
-		buf_printf(&b, "reward  %.3f %s\n", x->total, x->profile);
+		buf_printf(&b, "reward  %.3f %s\n", total, x->profile);
 	}
 	if (x->score && json_number_or(x->score, "turn", 0) > 0) {
 		known |= 8;
