@@ -20,10 +20,10 @@
  *     "start"       {"task", "group"?, "auto"?, "queue"?}   a new episode; auto: turn after turn by
  *                   the rules, else it waits after each round (phase "wait"); queue: when what is
  *                   under way is over, in order
- *     "turn"        {"episode", "parent"?, "prompt"?, "group"?, "auto"?}   one more turn, a repair
- * of
+ *     "turn"        {"episode", "parent"?, "prompt"?, "group"?, "auto"?}   one more turn: repairs
  *                   @parent (0 or left out: the best; of an episode without turns: a first try);
- *                   prompt: the user's message instead of the one made
+ *                   prompt: the user's message instead of the one made. Profile and prompt set
+ *                   are the episode's own unless "set" named others
  *     "prompt"      {"episode", "parent"?} or {"task"}      what that message would be; answered by
  *                   "prompt-is"; at any time
  *     "hand"        {"episode", "parent"?, "program"} or {"task", "program"}   a hand-made turn:

@@ -34,14 +34,14 @@ struct plan {
 	const struct task *task;
 	int64_t episode; /* 0: a new one */
 	int parent;
-	bool automatic, by_hand, written;
+	bool automatic, by_hand;
 	int group;
 	cJSON *messages; /* of a branch: as that turn was asked */
 	const char *user, *program;
 	int32_t *forced;
 	int n_forced;
 	uint64_t seed_add;
-	char profile[256]; /* of the episode that is there */
+	char profile[256], prompts[256]; /* of the episode that is there; "" */
 };
 
 struct server {
@@ -58,8 +58,10 @@ struct server {
 	unsigned reopen;                     /* SETTINGS_..., of what is open */
 	struct source model, other, *source; /* the model, kept open; of this round alone; in use */
 	struct scoring *scoring;
-	cJSON *about; /* of the engine, once it is ready */
-	cJSON *todo;  /* carried out next */
+	char scoring_of[256];              /* its profile, as it was asked for */
+	bool profile_given, prompts_given; /* by "set": they go before an episode's own */
+	cJSON *about;                      /* of the engine, once it is ready */
+	cJSON *todo;                       /* carried out next */
 	cJSON *queue[QUEUE_MAX];
 	int n_queue;
 	char wanted[WANTED_MAX][TASK_ID_MAX + 1]; /* references to be shown, the latest last */
@@ -453,19 +455,44 @@ static int open_model(struct server *s, struct err *e)
 	return 0;
 }
 
-static int open_scoring(struct server *s, struct err *e)
+/* Under the profile that was set; or, of an episode that is there, under its own, so that its turns
+ * can be compared. */
+static int open_scoring(struct server *s, const struct plan *p, struct err *e)
 {
+	bool own = p && *p->profile && !s->profile_given;
+	const char *profile = own ? p->profile : s->now.profile;
 	struct scoring_options so = {
 		.app = &s->app,
-		.profile = s->now.profile,
+		.profile = profile,
 		.reference = s->now.reference,
 		.rebuilds = -1,
 		.artifacts = SCORING_BREP | SCORING_STEP | SCORING_STL | SCORING_VIEWS,
 	};
 
-	if (!s->scoring)
+	if (s->scoring && strcmp(s->scoring_of, profile) != 0)
+		close_scoring(s);
+	if (s->scoring)
+		return 0;
+	snprintf(s->scoring_of, sizeof(s->scoring_of), "%s", profile);
+	s->scoring = scoring_open(&so, e);
+	/* one that is not there any more, or was a file */
+	if (!s->scoring && own) {
+		so.profile = s->now.profile;
 		s->scoring = scoring_open(&so, e);
+	}
 	return s->scoring ? 0 : -1;
+}
+
+static int load_prompts(struct server *s, const struct plan *p, struct prompt_set *out,
+                        struct err *e)
+{
+	struct prompts_dirs dirs;
+
+	prompts_dirs(&dirs, &s->app);
+	if (*p->prompts && !s->prompts_given &&
+	    prompt_set_load(out, dirs.dir, dirs.n, p->prompts, e) == 0)
+		return 0;
+	return prompt_set_load(out, dirs.dir, dirs.n, s->next.prompts, e);
 }
 
 /* What was set holds from here on, but for what must be opened anew: that waits for a round's end.
@@ -536,7 +563,7 @@ static void plan_release(struct plan *p)
 }
 
 struct known_episode {
-	char task[TASK_ID_MAX + 1];
+	char task[TASK_ID_MAX + 1], profile[256], prompts[256];
 	int turns, best;
 };
 
@@ -545,6 +572,8 @@ static int read_episode(void *ctx, const struct store_episode *ep)
 	struct known_episode *k = ctx;
 
 	snprintf(k->task, sizeof(k->task), "%s", ep->task);
+	snprintf(k->profile, sizeof(k->profile), "%s", ep->profile);
+	snprintf(k->prompts, sizeof(k->prompts), "%s", ep->prompts ? ep->prompts : "");
 	k->turns = ep->turns;
 	k->best = ep->best;
 	return 0;
@@ -603,6 +632,8 @@ static int plan_where(struct server *s, const cJSON *o, struct plan *p, struct e
 			return err_set(e, ERR_INPUT, "episode %lld has %d turns, and no turn %lld",
 			               episode, k.turns, parent);
 		task = k.task;
+		memcpy(p->profile, k.profile, sizeof(p->profile));
+		memcpy(p->prompts, k.prompts, sizeof(p->prompts));
 		p->episode = episode;
 		p->parent = parent ? (int)parent : k.best;
 	}
@@ -744,7 +775,6 @@ static void say_end(struct server *s, const struct plan *p)
 static int play(struct server *s, const struct plan *p, struct err *e)
 {
 	struct prompt_set prompts = { 0 };
-	struct prompts_dirs dirs;
 	struct buf settings = { 0 };
 	struct session_options o = {
 		.app = &s->app,
@@ -772,9 +802,8 @@ static int play(struct server *s, const struct plan *p, struct err *e)
 	};
 	int rc = -1;
 
-	prompts_dirs(&dirs, &s->app);
-	if (prompt_set_load(&prompts, dirs.dir, dirs.n, s->now.prompts, e) < 0 ||
-	    open_scoring(s, e) < 0 || open_source(s, p, e) < 0)
+	if (load_prompts(s, p, &prompts, e) < 0 || open_scoring(s, p, e) < 0 ||
+	    open_source(s, p, e) < 0)
 		goto out;
 	print_settings(s, p, &settings);
 	o.store = s->store;
@@ -842,13 +871,10 @@ static void do_prompt(struct server *s, struct post_peer *q, const cJSON *o)
 {
 	struct plan p = { 0 };
 	struct prompt_set prompts = { 0 };
-	struct prompts_dirs dirs;
 	struct err e = { 0 };
 	cJSON *messages = NULL;
 
-	prompts_dirs(&dirs, &s->app);
-	if (plan_where(s, o, &p, &e) == 0 &&
-	    prompt_set_load(&prompts, dirs.dir, dirs.n, s->next.prompts, &e) == 0)
+	if (plan_where(s, o, &p, &e) == 0 && load_prompts(s, &p, &prompts, &e) == 0)
 		messages = session_prompt(s->store, &prompts, p.task, p.episode, p.parent, &e);
 	if (messages) {
 		cJSON *a = cJSON_CreateObject();
@@ -875,6 +901,8 @@ static void do_set(struct server *s, struct post_peer *q, const cJSON *o)
 		refuse(s, q, "set", e.text);
 	} else {
 		s->changed = true;
+		s->profile_given = s->profile_given || cJSON_HasObjectItem(named, "profile");
+		s->prompts_given = s->prompts_given || cJSON_HasObjectItem(named, "prompts");
 		if (!s->busy)
 			apply_settings(s);
 		say_now(s, "settings", settings_json(&s->next));
@@ -888,7 +916,7 @@ static void do_warm(struct server *s, struct post_peer *q, const cJSON *o)
 
 	if (s->busy)
 		return;
-	if (open_scoring(s, &e) < 0 || scoring_warm(s->scoring, &e) < 0 ||
+	if (open_scoring(s, NULL, &e) < 0 || scoring_warm(s->scoring, &e) < 0 ||
 	    (json_bool_or(o, "model", false) && open_model(s, &e) < 0))
 		refuse(s, q, "warm", e.text);
 }
@@ -931,7 +959,7 @@ static void show_reference(struct server *s)
 
 	snprintf(id, sizeof(id), "%s", s->wanted[--s->n_wanted]);
 	const struct task *task = find_task(s, id, &e);
-	if (task && open_scoring(s, &e) == 0) {
+	if (task && (s->scoring || open_scoring(s, NULL, &e) == 0)) {
 		scoring_listen(s->scoring, &ears);
 		rc = scoring_reference_mesh(s->scoring, task, &stl, &e);
 		scoring_listen(s->scoring, NULL);
