@@ -760,7 +760,6 @@ static void state_load(struct workbench *w)
 		w->inside->kept = json_parse(buf_str(&text), text.len, &e);
 	if (!cJSON_IsObject(w->inside->kept)) {
 		cJSON_Delete(w->inside->kept);
-		cJSON_Delete(w->inside->own);
 		w->inside->kept = cJSON_CreateObject();
 	}
 	buf_release(&text);
@@ -873,6 +872,7 @@ void workbench_close(struct workbench *w)
 	if (w->inside->watch_fd >= 0)
 		close(w->inside->watch_fd);
 	cJSON_Delete(w->inside->kept);
+	cJSON_Delete(w->inside->own);
 	buf_release(&w->inside->message);
 	buf_release(&w->inside->written);
 	free(w->inside->tokens.v);
