@@ -493,6 +493,28 @@ static void the_change_before_and_after_is_a_key_away(void **state)
 	test_ui_close(&t);
 }
 
+static void what_is_searched_for_in_a_diff_is_found_in_the_program(void **state)
+{
+	struct test_ui t;
+	struct view v;
+	struct buf out = { 0 };
+
+	(void)state;
+	sample_replay(&v, picture, picture);
+	test_ui_open(&t, "xterm-256color", 100, 30, 0, SCREEN_REPLAY);
+	test_ui_draw(&t, &v);
+	test_ui_keys(&t, &v, "/both=<Enter>");
+	ui_dump(t.ui, false, &out);
+	assert_contains(buf_str(&out), "w = w.extrude(WHEEL_W / 2, both=True)");
+	assert_null(strstr(buf_str(&out), "Diff"));
+	test_ui_keys(&t, &v, "<Esc>");
+	buf_clear(&out);
+	ui_dump(t.ui, false, &out);
+	assert_contains(buf_str(&out), "Diff  turn 1 -> 2");
+	buf_release(&out);
+	test_ui_close(&t);
+}
+
 /* ---- any size, any view ---- */
 
 static void screens_draw_at_any_size_and_without_anything(void **state)
@@ -603,6 +625,7 @@ int main(void)
 		cmocka_unit_test(a_judgement_has_grade_note_and_tags),
 		cmocka_unit_test(a_paste_is_made_harmless_and_stays_on_its_line),
 		cmocka_unit_test(the_change_before_and_after_is_a_key_away),
+		cmocka_unit_test(what_is_searched_for_in_a_diff_is_found_in_the_program),
 		cmocka_unit_test(screens_draw_at_any_size_and_without_anything),
 	};
 

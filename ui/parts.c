@@ -236,6 +236,21 @@ bool part_code_key(struct screen_state *s, int pane, const struct view_live *l, 
 	return text_key(&s->texts[pane], k, part_text(l));
 }
 
+bool part_certain_status(const struct screen_state *s, struct canvas *c, struct rect row)
+{
+	if (!s->certainty)
+		return false;
+	draw_str(c, row.x, row.y, row.w, ROLE_RUN,
+	         row.w >= 100
+	                 ? "how sure: left right by token   n N to the unsure ones   up down an "
+	                   "alternative   Enter goes on from it"
+	         : row.w >= 70
+	                 ? "left right token   n N unsure ones   up down what else   Enter go on "
+	                   "from it"
+	                 : "n unsure   up down what else   Enter go on from it");
+	return true;
+}
+
 bool part_scroll(int *at, struct key k)
 {
 	switch (k.code) {

@@ -30,6 +30,8 @@ const struct view_text *part_certain(const struct view_live *l);
 /* u, t, and while certainty is on all that walks it; then scrolling. True when taken. */
 bool part_code_key(struct screen_state *s, int pane, const struct view_live *l, struct key k,
                    struct intent *out);
+/* The status row while certainty is on: what the keys do there. False when it is off. */
+bool part_certain_status(const struct screen_state *s, struct canvas *c, struct rect row);
 /* Scrolls @at rows without end; what is drawn takes back what is too far. True when taken. */
 bool part_scroll(int *at, struct key k);
 

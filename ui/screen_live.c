@@ -93,15 +93,23 @@ static int member_clamped(const struct screen_state *s, const struct view_live *
 	return s->column < 0 ? 0 : s->column >= l->n_group ? l->n_group - 1 : s->column;
 }
 
+/* Still written, built or measured: its reward is to come. */
+static bool busy(const struct view_member *m)
+{
+	return m->streaming || (!isfinite(m->reward) && !m->failure &&
+	                        (m->mark == MARK_NONE || m->mark == MARK_RUNNING));
+}
+
 /* "3 + 0.785 *": one of the row that has them all. */
 static void member_brief(struct canvas *c, int x, int y, const struct view_member *m, bool here)
 {
+	int mark = busy(m) ? MARK_RUNNING : m->mark;
 	char text[16];
 
 	draw_f(c, x, y, 3, here ? ROLE_FOCUS : ROLE_FAINT, "%2d", m->number);
-	draw_str(c, x + 3, y, 1, mark_role(m->mark), mark_sign(m->mark, c->ascii));
+	draw_str(c, x + 3, y, 1, mark_role(mark), mark_sign(mark, c->ascii));
 	draw_f(c, x + 5, y, 6, m->best ? ROLE_STRONG : ROLE_NORMAL, "%s",
-	       m->streaming ? "..." : figure_text(text, m->reward));
+	       busy(m) ? "..." : figure_text(text, m->reward));
 	draw_str(c, x + 11, y, 1, ROLE_STRONG, m->best ? "*" : " ");
 	if (here)
 		draw_reverse(c, (struct rect){ x, y, 12, 1 });
@@ -112,14 +120,16 @@ static void member_draw(const struct screen_state *s, struct canvas *c, struct r
 {
 	struct text_pane p = { 0 };
 	char text[32];
-	int x = r.x;
+	int x = r.x, mark = busy(m) ? MARK_RUNNING : m->mark;
 
 	if (r.h < 2 || r.w < 6)
 		return;
 	x += draw_f(c, x, r.y, r.x + r.w - x, here ? ROLE_FOCUS : ROLE_TITLE, "%s%d ",
 	            here ? "*" : "", m->number);
-	x += draw_str(c, x, r.y, 1, mark_role(m->mark), mark_sign(m->mark, c->ascii)) + 1;
-	if (m->streaming)
+	x += draw_str(c, x, r.y, 1, mark_role(mark), mark_sign(mark, c->ascii)) + 1;
+	if (busy(m) && !m->streaming)
+		draw_str(c, x, r.y, r.x + r.w - x, ROLE_RUN, "is being built");
+	else if (m->streaming)
 		draw_f(c, x, r.y, r.x + r.w - x, ROLE_RUN, "%s tok", count_text(text, m->tokens));
 	else
 		draw_f(c, x, r.y, r.x + r.w - x, m->best ? ROLE_STRONG : ROLE_NORMAL, "%s%s",
@@ -138,6 +148,7 @@ static void member_draw(const struct screen_state *s, struct canvas *c, struct r
 	/* siblings scroll together: a line of one is beside the same line of the others */
 	text_init(&p);
 	p.follow = m->streaming;
+	p.wrap = s->texts[CODE].wrap;
 	p.top = m->streaming ? 0 : s->scroll;
 	text_draw(&p, c, r, &m->code, here);
 	if (!m->streaming && s->scroll && p.top != s->scroll) {
@@ -160,7 +171,7 @@ static void group_draw(struct screen_state *s, const struct view *v, struct canv
 	for (int i = 0; i < l->n_group; i++) {
 		const struct view_member *m = &l->group[i];
 
-		over += !m->streaming;
+		over += !busy(m);
 		built += m->mark == MARK_BUILT || m->mark == MARK_WEAK;
 		if (m->best)
 			figure_text(best, m->reward);
@@ -480,7 +491,9 @@ static bool live_status(struct screen_state *s, const struct view *v, struct can
 	int n = 0, x = row.x, used, wide = row.w >= 140;
 	char a[32], next[160] = "";
 
-	(void)s;
+	/* what goes on stays in sight while something does */
+	if (!works && part_certain_status(s, c, row))
+		return true;
 	if (l->phase == LIVE_IDLE || l->phase == LIVE_DONE)
 		return false;
 	for (int i = 0; i < 4; i++) {
@@ -573,6 +586,9 @@ static bool group_key(struct screen_state *s, const struct view_live *l, struct 
 	case KEYS_RIGHT:
 		s->column += s->column < l->n_group - 1;
 		break;
+	case KEYS_WRAP:
+		s->texts[CODE].wrap = !s->texts[CODE].wrap;
+		return true;
 	default:
 		return part_scroll(&s->scroll, k);
 	}

@@ -28,10 +28,11 @@ static bool plays(const struct view_replay *r)
 	return r->playing || r->seeking;
 }
 
+/* What is searched for is searched for in the program: it stands there as long as something is. */
 static bool as_diff(const struct screen_state *s, const struct view_replay *r)
 {
-	return !plays(r) && !s->certainty && (r->pairwise || (!s->show_code && r->other > 0)) &&
-	       r->n_diff > 0;
+	return !plays(r) && !s->certainty && s->texts[MAIN].find.len == 0 &&
+	       (r->pairwise || (!s->show_code && r->other > 0)) && r->n_diff > 0;
 }
 
 /* The shown turn's program, or what stood there, as what part_code() draws. */
@@ -580,8 +581,8 @@ static void replay_draw(struct screen_state *s, const struct view *v, struct can
 			break;
 		default:
 			text_pane_draw(s, LOG, log_text(p), "Build log",
-			               score(p)->n_terms ? "It printed nothing." :
-			                                   "Nothing was built in this turn.",
+			               score(p)->n_terms ? "It printed nothing."
+			                                 : "Nothing was built in this turn.",
 			               c, at[i], focused);
 		}
 	}
@@ -609,7 +610,8 @@ static bool replay_status(struct screen_state *s, const struct view *v, struct c
 	int x = row.x, bar, end;
 	double share;
 
-	(void)s;
+	if (!plays(p) && part_certain_status(s, c, row))
+		return true;
 	if (!plays(p)) {
 		if (!p->head)
 			return false;
@@ -649,6 +651,8 @@ static bool replay_key(struct screen_state *s, const struct view *v, struct key 
 	case KEYS_THINK:
 		return part_code_key(s, MAIN, &l, k, out);
 	case KEYS_DIFF:
+		buf_clear(&s->texts[MAIN].find);
+		s->texts[MAIN].matches = 0;
 		s->show_code = !s->show_code;
 		s->certainty = false;
 		s->show_image = false;
@@ -674,6 +678,11 @@ static bool replay_key(struct screen_state *s, const struct view *v, struct key 
 		if (s->show_score) {
 			s->show_score = false;
 			s->focus = MAIN;
+			return true;
+		}
+		if (s->focus == MAIN && s->texts[MAIN].find.len) {
+			buf_clear(&s->texts[MAIN].find);
+			s->texts[MAIN].matches = 0;
 			return true;
 		}
 		/* a playback, a pair: back to the turns as they stand */

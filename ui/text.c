@@ -299,7 +299,8 @@ static void show(struct text_pane *p, const struct view_text *t, size_t at, int 
 		}
 	}
 	x = text_width(t->text + p->lines[line].at, at - p->lines[line].at);
-	if (!p->wrap && (x < p->left || x + cells > p->left + p->columns))
+	/* how wide it is shows when it is first drawn */
+	if (!p->wrap && p->columns > 0 && (x < p->left || x + cells > p->left + p->columns))
 		p->left = x + cells <= p->columns  ? 0
 		          : x - p->columns / 3 < 0 ? 0
 		                                   : x - p->columns / 3;
