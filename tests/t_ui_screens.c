@@ -205,6 +205,7 @@ static void judging(void **state)
 	v.replay.pair_question = "caster_wheel_fork: which would you rather make?   pair 3 of 20";
 	v.replay.agreement = "2 judges agree in 14 of 18 pairs; the reward agrees with them in 12";
 	looks("replay-pairwise-80x24", &v, 80, 24, 0, "", false);
+	looks("replay-pairwise-60x18", &v, 60, 18, 0, "", false);
 }
 
 static void curriculum_idle_and_training(void **state)

@@ -612,6 +612,12 @@ static bool replay_status(struct screen_state *s, const struct view *v, struct c
 
 	if (!plays(p) && part_certain_status(s, c, row))
 		return true;
+	/* where one pane is shown the question has no other place */
+	if (!plays(p) && p->pairwise && layout_kind(row.w) == LAYOUT_ONE) {
+		draw_str(c, row.x, row.y, row.w, ROLE_RUN,
+		         "which is better?  ( left   e equal   ) right   q leave");
+		return true;
+	}
 	if (!plays(p)) {
 		if (!p->head)
 			return false;
