@@ -449,8 +449,10 @@ static void every_step_is_an_event_with_its_time(void **state)
 	assert_contains(t.all, "decision {\"do\":\"ask\",\"turn\":1,\"round\":1,\"parent\":null}\n"
 	                       "prompt {\"bytes\":");
 	assert_contains(t.all, "\ntokens x = 1  # total 0.25\n\ncompletion {\"bytes\":");
-	assert_contains(t.all, "\"finish\":\"stop\",\"seconds\":0.5}\nlog it ran\n\nbuild "
-	                       "{\"ok\":true,\"cause\":\"ok\"");
+	assert_contains(
+		t.all,
+		"\"finish\":\"stop\",\"seconds\":0.5,\"rule\":\"file\"}\nlog it ran\n\nbuild "
+		"{\"ok\":true,\"cause\":\"ok\"");
 	assert_contains(t.all, "figure {\"name\":\"contact\",\"value\":null}\n");
 	assert_contains(t.all, "figure {\"name\":\"total\",\"value\":0.25}\n"
 	                       "decision {\"do\":\"commit\",\"best\":true,\"delta\":null}\n");
@@ -634,6 +636,120 @@ static void a_fork_goes_on_in_the_same_episode(void **state)
 	store_close(s);
 }
 
+/* What the workbench does of an episode: a turn at a time, over one scoring that stays open. */
+
+static int read_member(void *ctx, const struct store_turn *t)
+{
+	int *member = ctx;
+
+	member[t->number] = t->member;
+	return 0;
+}
+
+static void one_scoring_serves_one_session_after_another(void **state)
+{
+	static const double totals[] = { 0.25, 0.3 };
+	struct store *s = open_db("kept.db");
+	struct err e = { 0 };
+	struct scoring_options so = { .app = NULL };
+	struct scoring *kept = scoring_open(&so, &e);
+	struct text events = { .before = 0 };
+	struct play p;
+	int64_t ep;
+
+	(void)state;
+	play_init(&p, s, totals, 2);
+	p.o.kept = kept;
+	p.o.open = true;
+	p.o.rules.rounds = 1;
+	assert_int_equal(play_on(&p, &e), 0);
+	assert_int_equal(p.session.machine.end, END_TURNS);
+	ep = p.session.episode;
+	play_end(&p);
+	/* nobody is listened to any more */
+	assert_null(kept->o.ears.ctx);
+	play_init(&p, s, totals, 2);
+	p.o.kept = kept;
+	p.o.open = true;
+	p.o.episode = ep;
+	p.o.parent = 1;
+	p.o.rules.rounds = 1;
+	p.o.user = "Make it rounder, please.";
+	assert_int_equal(play_on(&p, &e), 0);
+	assert_int_equal(p.session.turn, 2);
+	/* the user's words instead of ours, the system's as ever */
+	assert_contains(buf_str(&p.list.asked[0]), "Make it rounder, please.");
+	assert_null(strstr(buf_str(&p.list.asked[0]), "x = 1  # total 0.25"));
+	play_end(&p);
+	scoring_close(kept);
+	/* neither of the two ended the episode */
+	assert_done(store_events(s, ep, 0, add_event, &events, &e), &e);
+	assert_null(strstr(events.all, "\"end\""));
+	assert_non_null(strstr(events.all, "\"commit\""));
+	store_close(s);
+}
+
+/* Gives the siblings of a group in another order than that of their numbers. */
+static int next_sibling(void *ctx, const struct ask *a, struct completion *out, struct err *e)
+{
+	static const int order[] = { 3, 1, 2 };
+
+	assert_true(a->any);
+	assert_int_equal(a->siblings, 3 - a->number);
+	assert_int_equal(a->again, a->number > 0);
+	int rc = next(ctx, a, out, e);
+	out->sibling = order[a->number];
+	return rc;
+}
+
+static void siblings_are_stored_as_they_end(void **state)
+{
+	static const double totals[] = { 0.1, 0.2, 0.3 };
+	struct store *s = open_db("siblings.db");
+	struct err e = { 0 };
+	struct play p;
+	int member[4] = { 0 };
+
+	(void)state;
+	play_init(&p, s, totals, 3);
+	p.source.next = next_sibling;
+	p.o.any = true;
+	p.o.rules.group = 3;
+	p.o.rules.rounds = 1;
+	assert_int_equal(play_on(&p, &e), 0);
+	assert_done(store_turns(s, p.session.episode, read_member, member, &e), &e);
+	assert_int_equal(member[1], 3);
+	assert_int_equal(member[2], 1);
+	assert_int_equal(member[3], 2);
+	play_end(&p);
+	store_close(s);
+}
+
+static void stop_soon(void *ctx, const struct session *s, enum session_sight what, const char *text,
+                      size_t len)
+{
+	saw(ctx, s, what, text, len);
+	if (what == SAW_COMPLETION)
+		session_stop_after((struct session *)(uintptr_t)s);
+}
+
+static void stop_after_lets_the_turn_in_flight_end(void **state)
+{
+	static const double totals[] = { 0.1, 0.2, 0.3 };
+	struct store *s = open_db("last.db");
+	struct err e = { 0 };
+	struct play p;
+
+	(void)state;
+	play_init(&p, s, totals, 3);
+	p.o.saw = stop_soon;
+	assert_int_equal(play_on(&p, &e), 0);
+	assert_int_equal(p.session.machine.end, END_STOPPED);
+	assert_int_equal(p.session.turn, 1);
+	play_end(&p);
+	store_close(s);
+}
+
 /* ---- killed ---- */
 
 struct end {
@@ -739,6 +855,9 @@ int main(void)
 		cmocka_unit_test(a_hopeless_answer_is_ended_where_it_failed),
 		cmocka_unit_test(an_interruption_drops_the_turn_in_flight_alone),
 		cmocka_unit_test(a_fork_goes_on_in_the_same_episode),
+		cmocka_unit_test(one_scoring_serves_one_session_after_another),
+		cmocka_unit_test(siblings_are_stored_as_they_end),
+		cmocka_unit_test(stop_after_lets_the_turn_in_flight_end),
 		cmocka_unit_test(a_kill_before_the_transaction_loses_the_turn_in_flight_alone),
 		cmocka_unit_test(a_kill_in_the_transaction_loses_the_turn_in_flight_alone),
 		cmocka_unit_test(a_kill_after_the_transaction_loses_nothing),
