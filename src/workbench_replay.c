@@ -1630,6 +1630,35 @@ static bool replay_intent(struct workbench *w, const struct intent *in, struct e
 	}
 }
 
+/* All that was said of this task, the newest first, and how far it agrees. */
+static void show_judgements(struct workbench *w, struct wb_replay *r)
+{
+	struct buf b = { 0 };
+
+	for (size_t i = r->judged.n; i-- > 0;) {
+		const struct judged *x = &r->judged.v[i];
+		buf_printf(&b, "%s  %" PRId64 ".%d  %s", wb_when(w, x->time_us), x->episode,
+		           x->turn, x->as);
+		if (x->grade >= 0)
+			buf_printf(&b, "  %d of 5", x->grade);
+		/* blind, what it got stays hidden with the rest */
+		if (!isnan(x->total) && !r->blind)
+			buf_printf(&b, "  reward %.3f", x->total);
+		if (x->tags)
+			buf_printf(&b, "  [%s]", x->tags);
+		if (!x->standing)
+			buf_adds(&b, "  taken back");
+		buf_printf(&b, "%s%s\n", x->note ? "  " : "", x->note ? x->note : "");
+	}
+	if (r->judged.n == 0)
+		buf_adds(&b, "Nothing was judged yet: J grades the turn that is shown, = compares "
+		             "two.\n");
+	else
+		buf_printf(&b, "\n%s\n", buf_str(&r->agreement));
+	wb_page(w, wb_text(w, "Judgements of %s", r->task), TEXT_PLAIN, buf_str(&b), b.len);
+	buf_release(&b);
+}
+
 /* "filter task=hook class=syntax_closure min=0.5": which episodes { and } lead to. */
 static bool replay_command(struct workbench *w, const char *text, struct err *e)
 {
@@ -1640,6 +1669,10 @@ static bool replay_command(struct workbench *w, const char *text, struct err *e)
 
 	if (strcmp(text, "episodes") == 0) {
 		wb_list_episodes(w, "Episodes", &r->filter);
+		return true;
+	}
+	if (strcmp(text, "judgements") == 0) {
+		show_judgements(w, r);
 		return true;
 	}
 	if (strncmp(text, "filter", 6) != 0 || (text[6] && !isspace((unsigned char)text[6])))

@@ -117,6 +117,9 @@ B
 :save-screen preferred
 :undo
 :save-screen undone
+:judgements
+:save-screen said
+<Esc>
 :search fixture
 :save-screen hits
 END
@@ -149,6 +152,8 @@ has preferred "left was "
 claim $? "a preference says what was compared"
 has undone "taken back"
 claim $? "and is taken back by undo"
+has said "3 of 5" && has said "taken back"
+claim $? "all that was said is listed"
 has hits "Turns with fixture" && has hits "1.2"
 claim $? "words are found, and their turns listed"
 "$cadforge" judgements > out 2> err && grep -q 'eve: 3 of 5' out && grep -qE '(over|level):' out && grep -q 'withdrawn' out
