@@ -815,6 +815,44 @@ static void a_keyboard_that_is_gone_is_said(void **state)
 	close(p.slave);
 }
 
+static void bytes_at_random_from_the_keyboard_do_no_harm(void **state)
+{
+	struct view v = sample_all(NULL, NULL);
+	struct pair p = open_pair();
+	struct ui_options o = { .term = "xterm-256color", .in_fd = p.slave, .ascii = -1 };
+	struct err e = { 0 };
+	struct ui *ui;
+	static char bytes[1 << 18];
+	uint32_t seed = 3;
+	struct intent in;
+
+	(void)state;
+	o.out = fdopen(dup(p.slave), "w");
+	assert_int_equal(ui_open(&ui, &o, &e), 0);
+	for (int i = 0; i < 300; i++) {
+		unsigned char keys[64];
+		for (size_t k = 0; k < sizeof(keys); k++) {
+			seed = seed * 1664525 + 1013904223;
+			/* half of them are what sequences are made of */
+			keys[k] =
+				seed >> 31
+					? (unsigned char)"\033[<;0159~MmOAZ\303"[(seed >> 20) % 16]
+					: (unsigned char)(seed >> 16);
+		}
+		assert_int_equal(write(p.master, keys, sizeof(keys)), sizeof(keys));
+		do
+			assert_int_equal(ui_next(ui, &v, i, &in), 0);
+		while (in.kind != INTENT_NONE);
+		ui_draw(ui, &v, i);
+		while (read(p.master, bytes, sizeof(bytes)) > 0)
+			;
+	}
+	ui_close(ui);
+	fclose(o.out);
+	close(p.slave);
+	close(p.master);
+}
+
 static void a_copy_goes_through_the_terminal_without_hidden_signs(void **state)
 {
 	struct view v = sample_all(NULL, NULL);
@@ -1215,6 +1253,7 @@ int main(void)
 		cmocka_unit_test(a_real_terminal_is_set_up_read_and_given_back),
 		cmocka_unit_test(a_line_that_takes_nothing_delays_frames_and_no_key),
 		cmocka_unit_test(a_keyboard_that_is_gone_is_said),
+		cmocka_unit_test(bytes_at_random_from_the_keyboard_do_no_harm),
 		cmocka_unit_test(a_copy_goes_through_the_terminal_without_hidden_signs),
 		cmocka_unit_test(the_scrolling_region_is_as_high_as_the_screen),
 		cmocka_unit_test(sizes_may_change_at_any_moment),

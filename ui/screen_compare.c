@@ -134,7 +134,7 @@ static void draw_foot(struct canvas *c, struct rect r, const struct table *t)
 	for (int line = 0; v->rate && line < 2 && y < r.y + r.h; line++, y++) {
 		int x = r.x + t->name_w;
 		draw_str(c, r.x + 1, y, t->name_w - 2, line ? ROLE_FAINT : ROLE_TITLE,
-		         line ? "  95 % of the time within" : "built");
+		         line ? "  95 % interval" : "built");
 		for (int i = t->first; i < t->first + t->shown; i++, x += CELL_W) {
 			const double *rate = v->rate[i];
 			char text[32] = "-";
