@@ -163,14 +163,17 @@ void diff_draw(struct diff_pane *p, struct canvas *c, struct rect r, const struc
 /* ---- beside each other ---- */
 
 static void draw_side(const struct diff_pane *p, struct canvas *c, struct rect r,
-                      const struct view_diff_line *d, int n, bool right_side)
+                      const struct view_diff_line *d, int n, bool right_side, bool pair)
 {
 	for (int i = 0; i < r.h && p->top + i < n; i++) {
 		const struct view_diff_line *l = &d[p->top + i];
 		const char *text = right_side ? l->right : l->left;
 		int no = right_side ? l->right_no : l->left_no, x = r.x, w;
 		bool changed = l->sign != ' ';
-		enum role role = !changed ? ROLE_NORMAL : right_side ? ROLE_ADD : ROLE_DEL;
+		enum role role = !changed     ? ROLE_NORMAL
+		                 : pair       ? ROLE_STRONG
+		                 : right_side ? ROLE_ADD
+		                              : ROLE_DEL;
 
 		if (!text)
 			continue;
@@ -183,23 +186,23 @@ static void draw_side(const struct diff_pane *p, struct canvas *c, struct rect r
 			x += 4;
 		}
 		if (changed)
-			draw_str(c, x, r.y + i, 1, role, right_side ? "+" : "-");
+			draw_str(c, x, r.y + i, 1, role, pair ? "*" : right_side ? "+" : "-");
 		w = r.x + r.w - x - 2;
 		draw_line(c, x + 2, r.y + i, w, role, text, p->left, changed ? skip_of(l, w) : 0);
 	}
 }
 
 void diff_draw_sides(struct diff_pane *p, struct canvas *c, struct rect left, struct rect right,
-                     const struct view_diff_line *d, int n, uint64_t of, bool whole)
+                     const struct view_diff_line *d, int n, uint64_t of, bool pair)
 {
 	int first = 0;
 
 	while (first < n && d[first].sign == ' ')
 		first++;
 	p->sides = true;
-	settle(p, of * 2 + 1, n, left.h, whole || first == n ? 0 : first);
-	draw_side(p, c, left, d, n, false);
-	draw_side(p, c, right, d, n, true);
+	settle(p, of * 2 + 1, n, left.h, pair || first == n ? 0 : first);
+	draw_side(p, c, left, d, n, false, pair);
+	draw_side(p, c, right, d, n, true, pair);
 }
 
 /* ---- keys ---- */

@@ -20,9 +20,10 @@ struct diff_pane {
  * pair of programs. */
 void diff_draw(struct diff_pane *p, struct canvas *c, struct rect r, const struct view_diff_line *d,
                int n, uint64_t of);
-/* Beside each other, line by line, from the first change on, or (@whole) from the beginning. */
+/* Beside each other, line by line, from the first change on. @pair: from the beginning, and without
+ * taking sides: no colour of what went and what came. */
 void diff_draw_sides(struct diff_pane *p, struct canvas *c, struct rect left, struct rect right,
-                     const struct view_diff_line *d, int n, uint64_t of, bool whole);
+                     const struct view_diff_line *d, int n, uint64_t of, bool pair);
 /* Scrolls; KEYS_MATCH_NEXT and _PREVIOUS go to the next change and the one before. True when taken.
  */
 bool diff_key(struct diff_pane *p, struct key k, const struct view_diff_line *d, int n);
