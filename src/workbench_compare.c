@@ -186,6 +186,7 @@ static int open_it(struct workbench *w, struct err *e)
 	k->options.by = COMPARE_MODEL | COMPARE_ADAPTER;
 	k->stale = true;
 	k->right_column = -1;
+	k->look.view = PICTURE_ISO;
 	w->compare_state = k;
 	return 0;
 }
@@ -654,6 +655,11 @@ static bool intent(struct workbench *w, const struct intent *in, struct err *e)
 {
 	struct wb_compare *k = w->compare_state;
 
+	/* i goes to the pictures and back, which is ui's; `:image top` says which view */
+	if (in->kind == INTENT_IMAGE && !(in->text && *in->text)) {
+		wb_dirty(w);
+		return true;
+	}
 	if (wb_look_intent(&k->look, in)) {
 		wb_dirty(w);
 		return true;
