@@ -620,7 +620,7 @@ static bool command(struct workbench *w, const char *text, struct err *e)
 	name[n] = '\0';
 	if (strcmp(name, "save-screen") == 0)
 		save_screen(w, rest, e);
-	else if (strcmp(name, "goto") == 0)
+	else if (strcmp(name, "show") == 0)
 		goto_ref(w, rest, e);
 	else if (strcmp(name, "search") == 0)
 		wb_search(w, rest, e);
@@ -734,8 +734,7 @@ double workbench_tick(struct workbench *w, double now_s)
 static void state_place(struct workbench *w)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	char hex[SHA256_HEX], real[PATH_MAX];
-	const char *name = realpath(w->db, real) ? real : w->db;
+	char hex[SHA256_HEX], dir[sizeof(w->db)], real[PATH_MAX], name[PATH_MAX + sizeof(w->db)];
 	struct wb_inside *in = w->inside;
 
 	if (state && *state == '/')
@@ -744,6 +743,14 @@ static void state_place(struct workbench *w)
 		snprintf(in->state_dir, sizeof(in->state_dir), "%s/.local/state/cadforge", home);
 	else
 		return;
+	/* the same whether the database is there already or not */
+	snprintf(dir, sizeof(dir), "%s", w->db);
+	char *slash = strrchr(dir, '/');
+	if (slash)
+		*slash = '\0';
+	const char *base = slash ? slash + 1 : w->db;
+	const char *folder = slash ? (*dir ? dir : "/") : ".";
+	snprintf(name, sizeof(name), "%s/%s", realpath(folder, real) ? real : folder, base);
 	sha256_hex(name, strlen(name), hex);
 	snprintf(in->state_file, sizeof(in->state_file), "%s/workbench-%.16s.json", in->state_dir,
 	         hex);
@@ -1051,7 +1058,8 @@ static int turn_around(struct workbench *w, double at_most_s, struct err *e)
 	if (loop_came(l, tty) || ui_wait >= 0 || ui_fd(w->ui) < 0) {
 		keys(w);
 		if (ui_wait >= 0 && ui_timeout_s(w->ui, now) <= 0)
-			in->urgent = in->dirty = true; /* a message ended, or figures that waited are due */
+			in->urgent = in->dirty =
+				true; /* a message ended, or figures that waited are due */
 	}
 	screen_fresh(w);
 	if (in->tick_wait >= 0 || in->dirty) {

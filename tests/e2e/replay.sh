@@ -120,6 +120,13 @@ B
 :judgements
 :save-screen said
 <Esc>
+:show 1.2
+:save-screen shown
+:filter task=wall_j_hook_120n min=2
+:save-screen none
+<Esc>
+:filter colour=red
+:save-screen wrong
 :search fixture
 :save-screen hits
 END
@@ -154,6 +161,10 @@ has undone "taken back"
 claim $? "and is taken back by undo"
 has said "3 of 5" && has said "taken back"
 claim $? "all that was said is listed"
+has shown "episode 1  wall_j_hook_120n" && has shown "turn 2"
+claim $? ":show leads to a turn"
+has none "No episode fits" && has wrong "task=, class=, model="
+claim $? ":filter says what it understands, and that nothing fits"
 has hits "Turns with fixture" && has hits "1.2"
 claim $? "words are found, and their turns listed"
 "$cadforge" judgements > out 2> err && grep -q 'eve: 3 of 5' out && grep -qE '(over|level):' out && grep -q 'withdrawn' out
