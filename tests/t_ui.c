@@ -1075,6 +1075,29 @@ static void graphics_of_the_terminals_own_are_sent_once_and_taken_away(void **st
 	test_ui_close(&t);
 }
 
+static void inside_a_multiplexer_pictures_are_characters_and_it_is_said(void **state)
+{
+	struct view v = sample_all(NULL, NULL);
+	struct test_ui t = { .now_s = 1 };
+	struct ui_options o = {
+		.term = "xterm-256color", .in_fd = -1, .image = UI_IMAGE_KITTY, .ascii = -1
+	};
+	struct buf out = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	setenv("TMUX", "/tmp/tmux-0/default,1,0", 1);
+	t.stream = open_memstream(&t.bytes, &t.len);
+	o.out = t.stream;
+	assert_int_equal(ui_open(&t.ui, &o, &e), 0);
+	test_ui_draw(&t, &v);
+	ui_dump(t.ui, false, &out);
+	assert_contains(buf_str(&out), "inside tmux or screen pictures are made of characters");
+	buf_release(&out);
+	test_ui_close(&t);
+	unsetenv("TMUX");
+}
+
 static void the_mouse_is_off_until_it_is_asked_for(void **state)
 {
 	struct view v = sample_all(NULL, NULL);
@@ -1261,6 +1284,7 @@ int main(void)
 		cmocka_unit_test(a_text_laid_out_as_it_grows_is_as_one_laid_out_at_once),
 		cmocka_unit_test(borders_join_and_titles_are_cut_before_facts),
 		cmocka_unit_test(graphics_of_the_terminals_own_are_sent_once_and_taken_away),
+		cmocka_unit_test(inside_a_multiplexer_pictures_are_characters_and_it_is_said),
 		cmocka_unit_test(the_mouse_is_off_until_it_is_asked_for),
 		cmocka_unit_test(a_hundred_thousand_keys_at_random_do_no_harm),
 		cmocka_unit_test(what_one_chose_is_there_the_next_time),

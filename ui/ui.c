@@ -1065,6 +1065,10 @@ size_t ui_draw(struct ui *ui, const struct view *v, double now_s)
 	struct canvas swap;
 
 	follow_view(ui, v, now_s);
+	if (ui->image_why) {
+		say(ui, MESSAGE_WARN, now_s, ui->image_why);
+		ui->image_why = NULL;
+	}
 	if (term_busy(ui->term)) {
 		ui->dirty = true; /* the line is slow: this frame waits, and becomes the next one */
 		return 0;
@@ -1078,10 +1082,6 @@ size_t ui_draw(struct ui *ui, const struct view *v, double now_s)
 	ui->last = ui->canvas;
 	ui->canvas = swap;
 	ui->dirty = ui->keyed = false;
-	if (ui->image_why) {
-		say(ui, MESSAGE_WARN, now_s, ui->image_why);
-		ui->image_why = NULL;
-	}
 	return n;
 }
 
