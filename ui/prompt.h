@@ -11,7 +11,14 @@
 #include "ui/draw.h"
 #include "ui/pane.h"
 
-enum prompt_kind { PROMPT_NONE, PROMPT_FIND, PROMPT_COMMAND, PROMPT_ASK, PROMPT_CONFIRM, N_PROMPTS };
+enum prompt_kind {
+	PROMPT_NONE,
+	PROMPT_FIND,
+	PROMPT_COMMAND,
+	PROMPT_ASK,
+	PROMPT_CONFIRM,
+	N_PROMPTS
+};
 enum { PROMPT_HISTORY = 50, PROMPT_MAX = 4096 /* bytes */ };
 
 struct prompt {

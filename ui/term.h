@@ -53,7 +53,8 @@ bool term_copy(struct term *t, const char *text, size_t len);
 void term_mouse(struct term *t, bool on);
 
 /* The next key: 1, 0 none is there, -1 the keyboard is gone. Of a paste (KEYS_PASTE) the text goes
- * into @paste, cut at 1 MiB; of the mouse (KEYS_MOUSE) the cell into *x, *y, and *wheel -1, 0, 1. */
+ * into @paste, cut at 1 MiB; of the mouse (KEYS_MOUSE) the cell into *x, *y, and *wheel -1, 0, 1.
+ */
 int term_key(struct term *t, struct key *k, struct buf *paste, int *x, int *y, int *wheel);
 
 /* The terminal as it was, until term_resume(). */
