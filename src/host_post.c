@@ -18,6 +18,9 @@
 /* How often it is looked whether the socket still has its name: a folder under /run goes with the
  * last login of its user, and comes again with the next. */
 #define LOOK_S 2.0
+/* Whoever is no workbench says what he wants, and whoever is to go takes what was said to him,
+ * within so long. */
+#define CALL_S 10.0
 
 /* ---- listening ---- */
 
@@ -103,6 +106,7 @@ static struct post_peer *add(struct post *p, int fd)
 			continue;
 		*q = (struct post_peer){
 			.fd = fd,
+			.since_s = clock_now_s(),
 			.in = { .json_max = HOST_JSON_MAX, .blob_max = 1 << 20 },
 		};
 		return q;
@@ -124,7 +128,11 @@ static void take_calls(struct post *p)
 
 static void flush_peer(struct post_peer *q)
 {
+	bool passing = !q->workbench || q->closing;
+
 	if (q->fd >= 0 && q->out.len > 0 && frame_flush(&q->out, q->fd, NULL) < 0)
+		drop(q);
+	else if (q->fd >= 0 && passing && clock_now_s() - q->since_s > CALL_S)
 		drop(q);
 	else if (q->fd >= 0 && (q->out.len > POST_OUT_MAX || (q->closing && q->out.len == 0)))
 		drop(q);
@@ -229,6 +237,7 @@ bool post_part(struct post *p, const char *kind)
 		return false;
 	post_answer(p, q, kind, cJSON_CreateObject());
 	q->closing = true;
+	q->since_s = clock_now_s();
 	return true;
 }
 

@@ -2,8 +2,8 @@
  * host_post.h - the host's sockets: who is at the other end, what is said to the workbench, and
  * what was said of the round in flight, for a workbench that comes later.
  *
- * Nothing here waits. Whoever is not of this user is hung up on; whoever speaks nonsense, or takes
- * nothing for so long that POST_OUT_MAX bytes wait, too.
+ * Nothing here waits. Whoever is not of this user is hung up on; whoever speaks nonsense, takes
+ * nothing for so long that POST_OUT_MAX bytes wait, or calls and does not attach, too.
  */
 #ifndef SRC_HOST_POST_H
 #define SRC_HOST_POST_H
@@ -23,6 +23,7 @@ struct post_peer {
 	struct frame_reader in;
 	struct buf out;
 	bool workbench, closing; /* closing: when all was sent */
+	double since_s;          /* it called, or is closing */
 };
 
 struct post {
