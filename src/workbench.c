@@ -865,9 +865,12 @@ void workbench_close(struct workbench *w)
 		return;
 	wb_choice_close(w);
 	wb_page_close(w);
-	for (int s = 0; s < N_SCREENS; s++)
-		if (w->inside->opened[s] && screens[s]->close)
+	for (int s = 0; s < N_SCREENS; s++) {
+		/* Replay's state is also made by a list of episodes, before it is opened */
+		bool made = w->inside->opened[s] || (s == SCREEN_REPLAY && w->replay_state);
+		if (made && screens[s]->close)
 			screens[s]->close(w);
+	}
 	wb_host_close(w);
 	while (w->n_undo > 0)
 		undo_drop(&w->undo[--w->n_undo]);
