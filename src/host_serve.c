@@ -68,6 +68,7 @@ struct server {
 	int n_wanted;
 	/* the round in flight */
 	bool busy, drop, ending, worked;
+	bool meshing; /* a reference: tasks and scoring are in use between two rounds */
 	struct session session;
 	bool automatic;
 	int group;
@@ -418,7 +419,7 @@ static const struct task *find_task(struct server *s, const char *id, struct err
 	const struct task *t = s->has_tasks ? task_find(&s->tasks, id, e) : NULL;
 
 	/* a round in flight has its own among them: nothing is read anew under it */
-	if (s->source || (t && is_fresh(t)))
+	if (s->source || s->meshing || (t && is_fresh(t)))
 		return t;
 	close_scoring(s);
 	if (s->has_tasks)
@@ -903,7 +904,7 @@ static void do_set(struct server *s, struct post_peer *q, const cJSON *o)
 		s->changed = true;
 		s->profile_given = s->profile_given || cJSON_HasObjectItem(named, "profile");
 		s->prompts_given = s->prompts_given || cJSON_HasObjectItem(named, "prompts");
-		if (!s->busy)
+		if (!s->busy && !s->meshing)
 			apply_settings(s);
 		say_now(s, "settings", settings_json(&s->next));
 	}
@@ -914,7 +915,7 @@ static void do_warm(struct server *s, struct post_peer *q, const cJSON *o)
 {
 	struct err e = { 0 };
 
-	if (s->busy)
+	if (s->busy || s->meshing)
 		return;
 	if (open_scoring(s, NULL, &e) < 0 || scoring_warm(s->scoring, &e) < 0 ||
 	    (json_bool_or(o, "model", false) && open_model(s, &e) < 0))
@@ -961,8 +962,11 @@ static void show_reference(struct server *s)
 	const struct task *task = find_task(s, id, &e);
 	if (task && (s->scoring || open_scoring(s, NULL, &e) == 0)) {
 		scoring_listen(s->scoring, &ears);
+		s->meshing = true;
 		rc = scoring_reference_mesh(s->scoring, task, &stl, &e);
+		s->meshing = false;
 		scoring_listen(s->scoring, NULL);
+		apply_settings(s);
 	}
 	if (rc < 0 && e.kind == ERR_CANCELLED && s->n_wanted < WANTED_MAX) {
 		snprintf(s->wanted[s->n_wanted++], sizeof(s->wanted[0]), "%s", id);
