@@ -23,7 +23,7 @@ enum { QUEUE_MAX = 256, TURNS_MAX = 4096, GROUP_DEFAULT = 4 };
 struct row {
 	int number, parent, member, tokens;
 	bool built;
-	double total, parent_total;
+	double total, parent_total, build_s; /* NAN: none */
 	char class_name[48], source[24], finish[16];
 };
 
@@ -98,10 +98,26 @@ static int take_row(void *ctx, const struct store_turn *t)
 		           .tokens = t->completion_tokens,
 		           .built = t->built,
 		           .total = t->total,
-		           .parent_total = t->parent_total };
+		           .parent_total = t->parent_total,
+		           .build_s = NAN };
 	snprintf(r->class_name, sizeof(r->class_name), "%s", t->class_name ? t->class_name : "");
 	snprintf(r->source, sizeof(r->source), "%s", t->source ? t->source : "");
 	snprintf(r->finish, sizeof(r->finish), "%s", t->finish ? t->finish : "");
+	return 0;
+}
+
+/* How long each turn's build took is an event of it. */
+static int take_build_time(void *ctx, const struct store_event *ev)
+{
+	struct wb_live *v = ctx;
+
+	if (strcmp(ev->kind, "build") != 0 || !ev->data)
+		return 0;
+	cJSON *o = json_parse(ev->data, strlen(ev->data), NULL);
+	for (int i = 0; i < v->n_rows; i++)
+		if (v->rows[i].number == ev->turn)
+			v->rows[i].build_s = json_number_or(o, "seconds", NAN);
+	cJSON_Delete(o);
 	return 0;
 }
 
@@ -113,7 +129,8 @@ static void read_turns(struct workbench *w)
 
 	forget_turns(v);
 	struct store *s = v->episode ? wb_store(w, &e) : NULL;
-	if (!s || store_turns(s, v->episode, take_row, v, &e) < 0)
+	if (!s || store_turns(s, v->episode, take_row, v, &e) < 0 ||
+	    store_events(s, v->episode, 0, take_build_time, v, &e) < 0)
 		return;
 	struct turn_node *nodes = calloc((size_t)v->n_rows + 1, sizeof(*nodes));
 	v->order = calloc((size_t)v->n_rows + 1, sizeof(*v->order));
@@ -138,6 +155,9 @@ static const char *base_name(const char *path)
 	const char *slash = strrchr(path, '/');
 	size_t n = strlen(path);
 
+	/* of a server the model's name */
+	if (strstr(path, "://") && strchr(path, '#'))
+		return strchr(path, '#') + 1;
 	/* DIR/ is DIR */
 	if (slash && n > 1 && !slash[1])
 		for (slash--; slash > path && *slash != '/'; slash--)
@@ -726,7 +746,7 @@ static void turns(struct workbench *w, const struct wb_live *l, struct view_live
 			.delta = r->total - r->parent_total,
 			.tokens = r->tokens,
 			.member = r->member,
-			.build_s = NAN,
+			.build_s = r->build_s,
 			.failure = words ? wb_text(w, "%s", words) : NULL,
 			.source = wb_text(w, "%s", r->source),
 			.note = strcmp(r->finish, "length") == 0 ? "clipped" : NULL,
