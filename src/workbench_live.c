@@ -774,7 +774,8 @@ static void members(struct workbench *w, const struct live *x, uint64_t id, stru
 			.tokens = a->n_tokens,
 			.mark = isfinite(a->total) || a->turn ? wb_mark(a->built, a->total)
 			        : streaming                   ? MARK_RUNNING
-			                                      : MARK_NONE,
+			        : working(x)                  ? MARK_NONE
+			                                      : MARK_NEVER, /* it failed before */
 			.reward = a->total,
 			.streaming = streaming,
 			.code = text_of(&a->code, id << 8 | (uint64_t)i, a->version, a->code_kept,
@@ -908,7 +909,7 @@ static void log_text(struct workbench *w, const struct live *x, uint64_t id, str
 		bool ok = strcmp(x->class_name, "build_ok") == 0 || !x->build_error[0];
 		if (ok)
 			buf_printf(&b, "build   done in %.2f s\n", x->build_s);
-		else if (x->build_line > 0)
+		else if (x->build_line > 0 && strncmp(x->build_error, "line ", 5) != 0)
 			buf_printf(&b, "build   line %d: %s\n", x->build_line, x->build_error);
 		else
 			buf_printf(&b, "build   %s\n", x->build_error);
