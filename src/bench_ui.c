@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -23,6 +24,7 @@
 
 #include "src/base/clock.h"
 #include "src/bench.h"
+#include "src/host.h"
 #include "src/host_post.h"
 #include "src/store.h"
 
@@ -328,6 +330,7 @@ static pid_t builds(const struct session *s)
 		dup2(null, 1);
 		dup2(null, 2);
 		setpgid(0, 0);
+		setpriority(PRIO_PROCESS, 0, HOST_NICE); /* as a host's builds are */
 		execl("/bin/sh", "sh", "-c", line, (char *)NULL);
 		_exit(127);
 	}

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -356,6 +357,8 @@ static int launch(const char *program, const struct argument *a, int fd, struct 
 	pid_t middle = fork();
 	if (middle == 0) {
 		setsid();
+		/* it computes; the screen that somebody types at goes first */
+		setpriority(PRIO_PROCESS, 0, HOST_NICE);
 		pid_t host = fork();
 		if (host == 0)
 			become_host(program, a, fd, report[1]);

@@ -71,6 +71,8 @@ enum { HOST_FRAME = 1, HOST_JSON_MAX = 48 << 20, HOST_BYTES_MAX = 256 << 20 };
 
 /* ---- the workbench's end ---- */
 
+enum { HOST_NICE = 5 }; /* a host and all that it starts, where a workbench started it */
+
 struct host; /* a line to one */
 
 struct host_ops {
