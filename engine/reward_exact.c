@@ -344,6 +344,12 @@ void exact_failed(struct exact_reward *out, const struct exact_profile *p,
 		out->term[t] = out->weight[t] = out->adds[t] = NAN;
 }
 
+/* As it was measured, also when it was credited before. */
+static double raw_score(const cJSON *check)
+{
+	return json_number_or(check, "raw", json_number_or(check, "score", 0));
+}
+
 /* The weighted mean that is left of the scores by one blank. With @write they are written, each
  * @times what is left. */
 static double credit_by(cJSON *checks, const double *blank, bool write, double times)
@@ -354,7 +360,7 @@ static double credit_by(cJSON *checks, const double *blank, bool write, double t
 
 	cJSON_ArrayForEach(c, checks)
 	{
-		double w = json_number_or(c, "weight", 1), s = json_number_or(c, "score", 0);
+		double w = json_number_or(c, "weight", 1), s = raw_score(c);
 		double b = blank ? clip(blank[i]) : 0;
 		met += w * fmax(0, s - b);
 		room += w * (1 - b);
@@ -364,7 +370,7 @@ static double credit_by(cJSON *checks, const double *blank, bool write, double t
 	i = 0;
 	cJSON_ArrayForEach(c, checks)
 	{
-		double w = json_number_or(c, "weight", 1), s = json_number_or(c, "score", 0);
+		double w = json_number_or(c, "weight", 1), s = raw_score(c);
 		double credit = blank ? fmax(0, s - clip(blank[i]) * (1 - rest)) : s;
 		if (write) {
 			cJSON_DeleteItemFromObjectCaseSensitive(c, "raw");

@@ -106,9 +106,9 @@ void exact_failed(struct exact_reward *out, const struct exact_profile *p,
  */
 
 /* Rewrites "score" of each of @checks (a scorer's array) to the credited one and keeps the other as
- * "raw". @blanks: @n_blanks rows of b of each check, in the same order; none, or another @n, is as
- * if a blank passed nothing. @together is the profile's. Returns the weighted mean of the scores
- * written, NAN when there is none. */
+ * "raw"; a second time changes nothing. @blanks: @n_blanks rows of b of each check, in the same
+ * order; none, or another @n, is as if a blank passed nothing. @together is the profile's. Returns
+ * the weighted mean of the scores written, NAN when there is none. */
 double exact_credit(cJSON *checks, const double *blanks, int n_blanks, int n, double together);
 
 /* What a program's text makes of changes. */

@@ -437,6 +437,8 @@ static double credited_together(const double s[3], const double *b, int k, doubl
 		cJSON_AddItemToArray(checks, c);
 	}
 	double mean = exact_credit(checks, b, k, 3, together);
+	/* terms may be told before all of the score is there: the second time changes nothing */
+	assert_true(exact_credit(checks, b, k, 3, together) == mean);
 	for (int i = 0; i < 3; i++) {
 		out[i] = json_number_or(cJSON_GetArrayItem(checks, i), "score", NAN);
 		assert_true(json_number_or(cJSON_GetArrayItem(checks, i), "raw", NAN) == s[i]);

@@ -21,6 +21,7 @@ claim() { # claim STATUS TEXT
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cadforge=$PWD/cadforge
+here=$(cd "$srcdir/tests" && pwd)
 cd "$work" || exit 1
 XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
 export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
@@ -98,6 +99,13 @@ claim $? "an episode whose best turn did not build ends with 1 and says why"
 run --json --from broken.py good.py --stop-on-error
 [ $? -eq 1 ] && [ "$(wc -l < out)" -eq 1 ] && [ "$(field 1 end)" = '"error"' ]
 claim $? "--stop-on-error ends it"
+# terms are told while the rebuilds still run: what is stored must be what score says
+game=$here/gaming/channel_for_a_handle.py
+"$cadforge" score --json --task $task $quick "$game" > out 2> err
+scored=$(field 1 reward.total)
+run --json --from "$game"
+[ "$(field 1 reward.total)" = "$scored" ] && [ -n "$scored" ] && [ "$scored" != null ]
+claim $? "a part that misses checks has the same total as under score"
 run --json --group 2 --from broken.py good.py broken.py
 [ $? -eq 0 ] && [ "$(field 1 parent)" = null ] && [ "$(field 2 parent)" = null ] && [ "$(field 3 parent)" = 2 ]
 claim $? "a group is siblings, and its best is repaired"
