@@ -971,7 +971,7 @@ void wb_live_fill(struct workbench *w, struct live *x, uint64_t id, struct wb_pi
 	v->code = text_of(&a->code, text, a->version, a->code_kept, TEXT_PYTHON, streaming);
 	v->code.error_line = x->build_line;
 	v->code.error = x->build_error[0] ? x->build_error : NULL;
-	if (x->early_line > 0 && !x->build_line && !x->class_name[0]) {
+	if (x->early_error[0] && !x->build_line && !x->class_name[0]) {
 		v->code.error_line = x->early_line;
 		v->code.error = x->early_error;
 		v->early = wb_text(w, "line %d fails: %s", x->early_line, x->early_error);
