@@ -1,0 +1,37 @@
+/*
+ * model_write.h - Hugging Face folders: a model with given values, a base with an adapter merged
+ * into it, a new model from nothing. Whole or not at all: written beside, synced, then renamed.
+ */
+#ifndef GPU_MODEL_WRITE_H
+#define GPU_MODEL_WRITE_H
+
+#include "gpu/lora.h"
+
+/* Writes @dir: config.json (flat, model_type "qwen3_5_text"), generation_config.json,
+ * model.safetensors in @dtype (F32 or BF16; A_log and the plain norm always F32), and
+ * tokenizer.json, tokenizer_config.json, chat_template.jinja copied from @tokenizer_dir. @values:
+ * [tensor of model_each's order] -> f32 values; names as in a flat folder ("model.layers...."). */
+struct model_values {
+	const char *name; /* "model.embed_tokens.weight" */
+	int64_t dims[3];
+	int n_dims;
+	const float *value;
+};
+int model_write(const char *dir, const struct model_config *c, const struct model_values *v, int n,
+                enum dtype dtype, const char *tokenizer_dir, struct err *e);
+
+/* Base + s B A of @a, summed in f32 and written in the base's own dtypes (or @dtype when not
+ * DTYPE_OTHER), tensor by tensor, in shards of at most 5 GB as the base has them; vision and MTP
+ * tensors are carried over unchanged, and so are the base's other files (config, tokenizer,
+ * template). @out must not exist or be empty. */
+int model_merge(const char *base_dir, const char *adapter_dir, const char *out_dir,
+                enum dtype dtype, struct err *e);
+
+/* First values of a model to be trained from nothing (demo-model.md): matrices normal with
+ * 1/sqrt(fan-in), those that write to the residual divided by sqrt(2 layers); embedding normal with
+ * 0.02; norms 0 (plain: 1); convolutions near identity (last tap 1, others small); A_log 0 and
+ * dt_bias such that the heads of a layer remember about 4, 32, 256, 2,048 tokens in turn.
+ * @m is opened over memory of its own; model_close() frees it. */
+int model_fresh(struct model *m, const struct model_config *c, uint64_t seed, struct err *e);
+
+#endif
