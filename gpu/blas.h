@@ -14,7 +14,7 @@
 
 /* Once per process, before the first product. */
 void blas_start(void);
-const char *blas_about(void); /* "OpenBLAS 0.3.21, SkylakeX": static */
+void blas_about(char out[static 64]); /* "OpenBLAS 0.3.21, SkylakeX" */
 
 /* C [m][n] = alpha op(A) op(B) + beta C; op(A) [m][k], op(B) [k][n]; row-major, lda/ldb/ldc floats
  * between stored rows. @pool NULL: within the caller's thread (inside an item). */

@@ -1,0 +1,109 @@
+#include "gpu/blas.h"
+
+#include <cblas.h>
+#include <stdio.h>
+
+enum {
+	ITEM_MFLOP = 16, /* of an item at most: 0.15 ms of a core, so that the last one's wait is
+	                  * short */
+	BLOCK_MIN = 48,  /* rows or columns of an item: below that packing shows */
+	PRODUCTS_MAX = 16
+};
+
+void blas_start(void)
+{
+	openblas_set_num_threads(1);
+}
+
+void blas_about(char out[static 64])
+{
+	char version[16] = "";
+	sscanf(OPENBLAS_VERSION, " OpenBLAS %15s", version);
+	snprintf(out, 64, "OpenBLAS %s, %.30s", version, openblas_get_corename());
+}
+
+static void multiply(const struct product_of *p, int row, int rows, int column, int columns)
+{
+	const float *a = p->a + (p->ta ? (size_t)row : (size_t)row * p->lda);
+	const float *b = p->b + (p->tb ? (size_t)column * p->ldb : (size_t)column);
+	cblas_sgemm(CblasRowMajor, p->ta ? CblasTrans : CblasNoTrans,
+	            p->tb ? CblasTrans : CblasNoTrans, rows, columns, p->k, p->alpha, a,
+	            (blasint)p->lda, b, (blasint)p->ldb, p->beta,
+	            p->c + (size_t)row * p->ldc + column, (blasint)p->ldc);
+}
+
+/* Blocks of the output: a function of the product's shape alone. */
+struct cut {
+	int row_parts, column_parts;
+};
+
+static struct cut cut_of(const struct product_of *p)
+{
+	struct cut c = { 1, 1 };
+	for (;;) {
+		double rows = (double)p->m / c.row_parts, columns = (double)p->n / c.column_parts;
+		if (2e-6 * rows * columns * p->k <= ITEM_MFLOP)
+			return c;
+		if (rows >= columns && rows >= 2 * BLOCK_MIN)
+			c.row_parts++;
+		else if (columns >= 2 * BLOCK_MIN)
+			c.column_parts++;
+		else if (rows >= 2 * BLOCK_MIN)
+			c.row_parts++;
+		else
+			return c;
+	}
+}
+
+/* Part @i of @parts of @n, in multiples of 16 but for the last. */
+static int part_start(int n, int parts, int i)
+{
+	return i >= parts ? n : (int)((int64_t)n * i / parts / 16 * 16);
+}
+
+struct many {
+	const struct product_of *p;
+	struct cut cut[PRODUCTS_MAX];
+	int first[PRODUCTS_MAX + 1]; /* item of each product */
+	int n;
+};
+
+static void many_item(void *arg, int item, int thread)
+{
+	(void)thread;
+	const struct many *w = arg;
+	int i = 0;
+	while (item >= w->first[i + 1])
+		i++;
+	const struct product_of *p = w->p + i;
+	struct cut c = w->cut[i];
+	int r = (item - w->first[i]) / c.column_parts, q = (item - w->first[i]) % c.column_parts;
+	int row = part_start(p->m, c.row_parts, r), column = part_start(p->n, c.column_parts, q);
+	multiply(p, row, part_start(p->m, c.row_parts, r + 1) - row, column,
+	         part_start(p->n, c.column_parts, q + 1) - column);
+}
+
+void blas_products(struct pool *pool, const struct product_of *p, int n)
+{
+	while (n > 0) {
+		struct many w = { .p = p, .n = n < PRODUCTS_MAX ? n : PRODUCTS_MAX };
+		for (int i = 0; i < w.n; i++) {
+			w.cut[i] = pool ? cut_of(p + i) : (struct cut){ 1, 1 };
+			bool empty = p[i].m <= 0 || p[i].n <= 0;
+			w.first[i + 1] = w.first[i] +
+			                 (empty ? 0 : w.cut[i].row_parts * w.cut[i].column_parts);
+		}
+		if (pool)
+			pool_run(pool, many_item, &w, w.first[w.n]);
+		else
+			for (int item = 0; item < w.first[w.n]; item++)
+				many_item(&w, item, 0);
+		p += w.n;
+		n -= w.n;
+	}
+}
+
+void blas_product(struct pool *pool, const struct product_of *p)
+{
+	blas_products(pool, p, 1);
+}
