@@ -19,6 +19,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "src/base/folder.h"
 #include "src/base/json.h"
 #include "src/base/sha256.h"
 
@@ -738,9 +739,9 @@ out:
 int adapter_save(const struct adapter *a, const char *dir, const struct model_config *c,
                  const struct adapter_save_options *o, struct err *e)
 {
-	struct buf tmp = { 0 }, weights = { 0 }, config = { 0 }, text = { 0 };
-	size_t end = strlen(dir);
-	bool made = false;
+	struct buf path = { 0 }, text = { 0 };
+	struct new_folder f = { 0 };
+	const char *to;
 	int rc = -1;
 
 	if ((o->dtype != DTYPE_F32 && o->dtype != DTYPE_BF16) || a->modules == 0 ||
@@ -748,51 +749,16 @@ int adapter_save(const struct adapter *a, const char *dir, const struct model_co
 		return err_set(
 			e, ERR_USAGE,
 			"%.200s: an adapter of this base, to be saved as F32 or BF16, wanted", dir);
-	while (end > 1 && dir[end - 1] == '/')
-		end--;
-	/* beside it, then renamed, which does not replace a folder with anything in it */
-	buf_printf(&tmp, "%.*s.XXXXXX", (int)end, dir);
-	if (buf_failed(&tmp)) {
-		err_set(e, ERR_MEM, "no memory for a path");
-		goto out;
-	}
-	if (!mkdtemp(tmp.data)) {
-		err_errno(e, ERR_IO, "%.300s: no folder can be made there", dir);
-		goto out;
-	}
-	made = true;
-	mode_t mask = umask(0);
-	umask(mask);
-	buf_printf(&weights, "%s/adapter_model.safetensors", tmp.data);
-	buf_printf(&config, "%s/adapter_config.json", tmp.data);
-	if (buf_failed(&weights) || buf_failed(&config)) {
-		err_set(e, ERR_MEM, "no memory for a path");
-		goto out;
-	}
-	if (config_text(&text, a, c, o, e) < 0 || write_tensors(weights.data, a, c, o, e) < 0 ||
-	    file_write_atomic(config.data, text.data, text.len, e) < 0)
-		goto out;
-	if (chmod(tmp.data, 0777 & ~mask) < 0 || rename(tmp.data, dir) < 0) {
-		if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
-			err_set(e, ERR_INPUT, "%.300s is there already: name a folder that is not",
-			        dir);
-		else
-			err_errno(e, ERR_IO, "%.300s", dir);
-		goto out;
-	}
-	rc = 0;
-out:
-	if (rc < 0 && made) {
-		if (!buf_failed(&weights))
-			unlink(buf_str(&weights));
-		if (!buf_failed(&config))
-			unlink(buf_str(&config));
-		rmdir(tmp.data);
-	}
+	if (new_folder_begin(&f, dir, a->parameters * dtype_bytes(o->dtype), e) == 0 &&
+	    config_text(&text, a, c, o, e) == 0 &&
+	    (to = new_folder_path(&f, "adapter_model.safetensors", &path, e)) &&
+	    write_tensors(to, a, c, o, e) == 0 &&
+	    (to = new_folder_path(&f, "adapter_config.json", &path, e)) &&
+	    file_write_atomic(to, text.data, text.len, e) == 0)
+		rc = new_folder_end(&f, e);
+	new_folder_drop(&f);
 	buf_release(&text);
-	buf_release(&config);
-	buf_release(&weights);
-	buf_release(&tmp);
+	buf_release(&path);
 	return rc;
 }
 

@@ -25,6 +25,7 @@
 #define HEADER_MAX_BYTES 100000000u
 #define INDEX_MAX_BYTES  (64u << 20)
 #define FILES_MAX        4096
+#define WRITE_BYTES      (4u << 20)         /* of a tensor that is made as it is written */
 #define EXACT_MAX        9007199254740992.0 /* 2^53: JSON's numbers are doubles */
 
 /* Every dtype of the format, with the bits of an element. */
@@ -93,6 +94,41 @@ float f16_widen(uint16_t v)
 	/* zero or subnormal: part * 2^-24, exact in f32 */
 	float small = (float)part * 0x1p-24f;
 	return sign ? -small : small;
+}
+
+uint16_t f16_round(float v)
+{
+	uint32_t bits, sign, size;
+
+	memcpy(&bits, &v, sizeof(bits));
+	sign = bits >> 16 & 0x8000;
+	size = bits & 0x7fffffff;
+	if (size > 0x7f800000)
+		return (uint16_t)(sign | 0x7e00 | (size >> 13 & 0x3ff)); /* NaN */
+	if (size >= 0x47800000)
+		return (uint16_t)(sign | 0x7c00); /* from 65,536 on; under that rounding decides */
+	if (size < 0x38800000)                    /* subnormal: steps of 2^-24 */
+		return (uint16_t)(sign | (uint32_t)rintf(from_bits(size) * 0x1p24f));
+	size -= 112u << 23;
+	return (uint16_t)(sign | (size + 0xfff + (size >> 13 & 1)) >> 13);
+}
+
+bool tensor_narrow(enum dtype dtype, const float *in, uint64_t n, void *out)
+{
+	uint16_t *narrow = out;
+	bool fits = true;
+
+	if (dtype == DTYPE_F32) {
+		memcpy(out, in, n * sizeof(float));
+		return true;
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		bool bf16 = dtype == DTYPE_BF16;
+		narrow[i] = bf16 ? bf16_round(in[i]) : f16_round(in[i]);
+		float back = bf16 ? bf16_widen(narrow[i]) : f16_widen(narrow[i]);
+		fits &= isfinite(back) || !isfinite(in[i]);
+	}
+	return fits;
 }
 
 void tensor_read(const struct tensor *t, uint64_t from, uint64_t n, float *out)
@@ -636,7 +672,8 @@ static int make_header(struct buf *out, const struct tensor *const *order, int n
 	for (int i = 0; i < n; i++) {
 		const struct tensor *t = order[i];
 		cJSON *o = cJSON_AddObjectToObject(root, t->name);
-		cJSON_AddStringToObject(o, "dtype", dtype_name(t->dtype));
+		bool other = t->dtype == DTYPE_OTHER && t->word;
+		cJSON_AddStringToObject(o, "dtype", other ? t->word : dtype_name(t->dtype));
 		cJSON *shape = cJSON_AddArrayToObject(o, "shape");
 		for (int k = 0; k < t->n_dims; k++)
 			cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->dims[k]));
@@ -657,21 +694,59 @@ static int make_header(struct buf *out, const struct tensor *const *order, int n
 	return 0;
 }
 
-static int write_to(int fd, const struct buf *header, const struct tensor *const *order, int n)
+/* Asks for the rows of a tensor, as many at a time as fit in a few megabytes. */
+static int write_rows(int fd, const char *path, const struct tensor *t, int i, tensor_rows_fn *rows,
+                      void *ctx, struct err *e)
+{
+	int64_t all = t->n_dims > 0 ? t->dims[0] : 1;
+	uint64_t width = all > 0 ? t->bytes / (uint64_t)all : 0;
+	int64_t step = width < WRITE_BYTES ? (int64_t)(WRITE_BYTES / (width ? width : 1)) : 1;
+	void *piece;
+	int rc = 0;
+
+	if (t->bytes == 0)
+		return 0;
+	if (step > all)
+		step = all;
+	piece = malloc((size_t)step * width);
+	if (!piece)
+		return err_set(e, ERR_MEM, "%.200s: no memory for tensor '%.120s'", path, t->name);
+	for (int64_t at = 0; at < all && rc == 0; at += step) {
+		int64_t n = all - at < step ? all - at : step;
+		rc = rows(ctx, i, at, n, piece, e);
+		if (rc == 0 && write_all(fd, piece, (uint64_t)n * width) < 0)
+			rc = err_errno(e, ERR_IO, "%.300s: writing", path);
+	}
+	free(piece);
+	return rc;
+}
+
+/* All of a file, in @order, onto the disk. */
+static int write_file(int fd, const char *path, const struct buf *header,
+                      const struct tensor *const *order, const struct tensor *item, int n,
+                      tensor_rows_fn *rows, void *ctx, struct err *e)
 {
 	mode_t mask = umask(0);
 
 	umask(mask);
 	if (write_all(fd, header->data, header->len) < 0)
-		return -1;
-	for (int i = 0; i < n; i++)
-		if (write_all(fd, order[i]->data, order[i]->bytes) < 0)
-			return -1;
-	return fchmod(fd, 0666 & ~mask) < 0 || fsync(fd) < 0 ? -1 : 0;
+		return err_errno(e, ERR_IO, "%.300s: writing", path);
+	for (int i = 0; i < n; i++) {
+		const struct tensor *t = order[i];
+		if (!t->data && rows) {
+			if (write_rows(fd, path, t, (int)(t - item), rows, ctx, e) < 0)
+				return -1;
+		} else if (write_all(fd, t->data, t->bytes) < 0) {
+			return err_errno(e, ERR_IO, "%.300s: writing", path);
+		}
+	}
+	if (fchmod(fd, 0666 & ~mask) < 0 || fsync(fd) < 0)
+		return err_errno(e, ERR_IO, "%.300s: writing", path);
+	return 0;
 }
 
-int tensors_write(const char *path, const struct tensor *item, int n, const char *const *metadata,
-                  struct err *e)
+int tensors_write_made(const char *path, const struct tensor *item, int n,
+                       const char *const *metadata, tensor_rows_fn *rows, void *ctx, struct err *e)
 {
 	struct buf header = { 0 }, tmp = { 0 };
 	const struct tensor **order = calloc((size_t)n + 1, sizeof(*order));
@@ -683,11 +758,13 @@ int tensors_write(const char *path, const struct tensor *item, int n, const char
 		goto out;
 	}
 	for (int i = 0; i < n; i++) {
-		order[i] = &item[i];
-		if (item[i].bytes != item[i].n * dtype_bytes(item[i].dtype) ||
-		    dtype_bytes(item[i].dtype) == 0) {
+		const struct tensor *t = &item[i];
+		bool other = t->dtype == DTYPE_OTHER && t->word;
+		order[i] = t;
+		if (!other &&
+		    (t->bytes != t->n * dtype_bytes(t->dtype) || dtype_bytes(t->dtype) == 0)) {
 			err_set(e, ERR_USAGE, "%.200s: tensor '%.120s' has %" PRIu64 " bytes", path,
-			        item[i].name, item[i].bytes);
+			        t->name, t->bytes);
 			goto out;
 		}
 	}
@@ -699,10 +776,10 @@ int tensors_write(const char *path, const struct tensor *item, int n, const char
 		err_errno(e, ERR_IO, "%.300s: cannot be written", path);
 		goto out;
 	}
-	rc = write_to(fd, &header, order, n);
-	if (close(fd) < 0 || rc < 0)
+	rc = write_file(fd, path, &header, order, item, n, rows, ctx, e);
+	if (close(fd) < 0 && rc == 0)
 		rc = err_errno(e, ERR_IO, "%.300s: writing", path);
-	else if (rename(tmp.data, path) < 0)
+	if (rc == 0 && rename(tmp.data, path) < 0)
 		rc = err_errno(e, ERR_IO, "%.300s: cannot be replaced", path);
 	if (rc < 0)
 		unlink(tmp.data);
@@ -711,4 +788,10 @@ out:
 	buf_release(&header);
 	buf_release(&tmp);
 	return rc;
+}
+
+int tensors_write(const char *path, const struct tensor *item, int n, const char *const *metadata,
+                  struct err *e)
+{
+	return tensors_write_made(path, item, n, metadata, NULL, NULL, e);
 }

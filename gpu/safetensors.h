@@ -70,10 +70,23 @@ void tensor_shape(const struct tensor *t, char *out, size_t len);
 float bf16_widen(uint16_t v);
 uint16_t bf16_round(float v); /* to nearest, ties to even; NaN stays NaN */
 float f16_widen(uint16_t v);
+uint16_t f16_round(float v); /* likewise; what is too large becomes infinite */
 
 /* Writes @n tensors (data in memory, dtype as given) to @path through a temporary file and a
- * rename. @metadata: "key", "value", ... NULL at the end; or NULL. */
+ * rename. @metadata: "key", "value", ... NULL at the end; or NULL. A dtype of DTYPE_OTHER goes by
+ * its @word and @bytes. */
 int tensors_write(const char *path, const struct tensor *item, int n, const char *const *metadata,
                   struct err *e);
+
+/* The same for what is not in memory all at once: tensors whose data is NULL are asked for, some
+ * megabytes at a time. @rows writes rows @from to @from + @n - 1 of @item[@i] to @out, in its
+ * dtype; a row is one step of the first dimension. 0, or -1 with @e, which ends the writing. */
+typedef int tensor_rows_fn(void *ctx, int i, int64_t from, int64_t n, void *out, struct err *e);
+int tensors_write_made(const char *path, const struct tensor *item, int n,
+                       const char *const *metadata, tensor_rows_fn *rows, void *ctx, struct err *e);
+
+/* @n values in @dtype (F32, F16, BF16) from @in to @out. False: one of them is finite, but not in
+ * that dtype. */
+bool tensor_narrow(enum dtype dtype, const float *in, uint64_t n, void *out);
 
 #endif
