@@ -2,6 +2,9 @@
 
 #include <cblas.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <unistd.h>
 
 enum {
 	ITEM_MFLOP = 16, /* of an item at most: 0.15 ms of a core, so that the last one's wait is
@@ -10,8 +13,30 @@ enum {
 	PRODUCTS_MAX = 16
 };
 
-void blas_start(void)
+/* The kernels that this processor could use; NULL: nothing better than any. */
+static const char *core_type(void)
 {
+#if defined(__x86_64__)
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+	    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+		return "SkylakeX";
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		return "Haswell";
+#endif
+	return NULL;
+}
+
+void blas_start(char *const argv[])
+{
+	static const char *const wide[] = { "SkylakeX", "Cooperlake", "SapphireRapids",
+		                            "Haswell",  "Zen",        "Excavator" };
+	const char *core = openblas_get_corename(), *better = core_type();
+	bool fits = !better;
+	for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+		fits |= strcasecmp(core, wide[i]) == 0;
+	if (!fits && !getenv("OPENBLAS_CORETYPE") && setenv("OPENBLAS_CORETYPE", better, 1) == 0)
+		execv("/proc/self/exe", argv); /* when it fails: slow, but right */
 	openblas_set_num_threads(1);
 }
 

@@ -12,8 +12,11 @@
 
 #include "gpu/threads.h"
 
-/* Once per process, before the first product. */
-void blas_start(void);
+/* Once per process, first thing in main(). OpenBLAS picks its kernels when it is loaded, and takes
+ * those of 2004 for a processor that is younger than itself: then the program is executed anew
+ * (@argv) with OPENBLAS_CORETYPE set to what the processor can do. Does nothing where OpenBLAS
+ * knows the processor, or a person has set the variable. */
+void blas_start(char *const argv[]);
 void blas_about(char out[static 64]); /* "OpenBLAS 0.3.21, SkylakeX" */
 
 /* C [m][n] = alpha op(A) op(B) + beta C; op(A) [m][k], op(B) [k][n]; row-major, lda/ldb/ldc floats
