@@ -25,6 +25,7 @@
 #include "config.h"
 #include "src/base/utf8.h"
 #include "src/schema_2_sql.h"
+#include "src/schema_3_sql.h"
 #include "src/schema_sql.h"
 
 enum {
@@ -39,7 +40,8 @@ enum {
 #define CONTENT_MAX ((size_t)1 << 30)
 
 static const char *const migrations[STORE_VERSION] = { (const char *)schema_sql,
-	                                               (const char *)schema_2_sql };
+	                                               (const char *)schema_2_sql,
+	                                               (const char *)schema_3_sql };
 
 const char *const store_term_names[STORE_TERMS] = {
 	"build",      "topology",    "contact",   "semantic_parts", "reference_similarity",
@@ -748,6 +750,23 @@ int store_digest(struct store *s, const char *kind, int64_t subject, const char 
 		n = hash_rows(s, &h, e,
 		              "SELECT id, time_us, \"as\", class, change, weight, why, session, "
 		              "link FROM curriculum WHERE id = ?1",
+		              subject, 0, 0);
+	} else if (strcmp(kind, "steps") == 0) {
+		long long run, first, last;
+		if (sscanf(about, "%lld %lld %lld", &run, &first, &last) != 3)
+			n = 0;
+		else
+			n = hash_rows(s, &h, e,
+			              "SELECT number, kind, step, time_us, loss, lr, norm, "
+			              "tokens, seconds, data FROM steps WHERE run = ?1 AND "
+			              "number BETWEEN ?2 AND ?3 ORDER BY number",
+			              run, first, last);
+		if (n > 0 && n != last - first + 1)
+			n = 0;
+	} else if (strcmp(kind, "sample") == 0) {
+		n = hash_rows(s, &h, e,
+		              "SELECT episode, run, step, link FROM run_samples "
+		              "WHERE episode = ?1",
 		              subject, 0, 0);
 	} else if (strcmp(kind, "run") == 0) {
 		n = hash_rows(s, &h, e,

@@ -60,7 +60,7 @@ struct store_options {
 	int n_more_migrations;
 };
 
-enum { STORE_VERSION = 2 }; /* of the schema; PRAGMA user_version */
+enum { STORE_VERSION = 3 }; /* of the schema; PRAGMA user_version */
 
 /* --db FILE, else $CADFORGE_DB, else $XDG_DATA_HOME/cadforge/sessions.db, else
  * ~/.local/share/cadforge/sessions.db. ERR_LACKS when there is no home either. */
@@ -191,6 +191,25 @@ int store_judge(struct store *s, const struct store_judgement_new *j, int64_t *i
 int store_run_start(struct store *s, const char *kind, const char *settings_json, int64_t *run,
                     struct err *e);
 int store_run_end(struct store *s, int64_t run, const char *outcome, struct err *e);
+/* A run that ended goes on, as the same one; one that has not ended stays as it is. ERR_INPUT when
+ * there is none of that id. */
+int store_run_again(struct store *s, int64_t run, struct err *e);
+
+/* What a training tells on its way: a row each, never rewritten. After a run went on from a
+ * checkpoint some steps are there twice, and the later row holds. */
+struct store_step {
+	int number;       /* from 1 in the order of arrival; adding gives it */
+	const char *kind; /* "ready", "step", "eval", "checkpoint", "note", "end" */
+	int64_t step;     /* of the optimizer; 0: before the first */
+	int64_t time_us;  /* 0: now */
+	double loss, lr, norm, seconds; /* NAN: none */
+	int64_t tokens;                 /* -1: none */
+	const char *data;               /* JSON object, or NULL */
+};
+/* All of @v in one transaction with one link: give it many at once, each call waits for the disk. */
+int store_steps_add(struct store *s, int64_t run, const struct store_step *v, int n, struct err *e);
+/* Says that an episode is the answer of a run's model as it was after @step. */
+int store_sample_add(struct store *s, int64_t run, int64_t step, int64_t episode, struct err *e);
 
 /* What a person says of a failure class of the curriculum, by hand. Adds; never replaces. */
 enum store_hand { STORE_HAND_FREE, STORE_HAND_PIN, STORE_HAND_BAN, STORE_HAND_WEIGHT };
@@ -393,6 +412,24 @@ struct store_run {
 typedef int (*store_run_fn)(void *ctx, const struct store_run *);
 /* Newest first; @id 0: all, at most @limit. */
 int store_runs(struct store *s, int64_t id, int limit, store_run_fn fn, void *ctx, struct err *e);
+
+typedef int (*store_step_fn)(void *ctx, const struct store_step *);
+/* In order of arrival, those with a number above @after; at most @limit. */
+int store_steps(struct store *s, int64_t run, int after, int limit, store_step_fn fn, void *ctx,
+                struct err *e);
+
+struct store_sample {
+	int64_t episode, step, created_us;
+	const char *task;
+	int turns;
+	bool built;   /* its best turn is */
+	double total; /* of it; NAN: none */
+};
+typedef int (*store_sample_fn)(void *ctx, const struct store_sample *);
+/* A run's answers to what it had not learnt, by step and then as they were made; those of episodes
+ * with an id above @after. */
+int store_samples(struct store *s, int64_t run, int64_t after, store_sample_fn fn, void *ctx,
+                  struct err *e);
 
 struct store_hand_row {
 	int64_t id, time_us;

@@ -131,6 +131,7 @@ static bool was_pruned(const struct check *c, const char *kind, const char *abou
 	int64_t episode = strtoll(about, NULL, 10);
 
 	return c->n_pruned && strcmp(kind, "run") != 0 && strcmp(kind, "curriculum") != 0 &&
+	       strcmp(kind, "steps") != 0 &&
 	       bsearch(&episode, c->pruned, c->n_pruned, sizeof(*c->pruned), by_number);
 }
 
@@ -143,6 +144,11 @@ static void subject_name(char *out, size_t size, const char *kind, const char *a
 	if (strcmp(kind, "events") == 0 &&
 	    sscanf(about, "%lld %lld %lld", &episode, &first, &last) == 3)
 		snprintf(out, size, "events %lld to %lld of episode %lld", first, last, episode);
+	else if (strcmp(kind, "steps") == 0 &&
+	         sscanf(about, "%lld %lld %lld", &episode, &first, &last) == 3)
+		snprintf(out, size, "rows %lld to %lld of run %lld", first, last, episode);
+	else if (strcmp(kind, "sample") == 0)
+		snprintf(out, size, "sample episode %lld", (long long)subject);
 	else if (strcmp(kind, "judgement") == 0)
 		snprintf(out, size, "judgement %lld of turn %s", (long long)subject, about);
 	else if (strcmp(kind, "curriculum") == 0)
@@ -242,6 +248,14 @@ static void check_unlinked(struct check *c)
 		  "AND l.kind = 'curriculum' AND l.subject = t.id WHERE l.seq IS NULL" },
 		{ "run", "SELECT t.id FROM runs t LEFT JOIN links l ON l.seq = t.link "
 		         "AND l.kind = 'run' AND l.subject = t.id WHERE l.seq IS NULL" },
+		{ "sample", "SELECT t.episode FROM run_samples t LEFT JOIN links l ON "
+		            "l.seq = t.link AND l.kind = 'sample' AND l.subject = t.episode "
+		            "WHERE l.seq IS NULL" },
+		/* a link speaks of a stretch of them, and stretches follow one another */
+		{ "row", "SELECT x.last || ' of run ' || x.run FROM (SELECT run, max(number) AS last, "
+		         "count(*) AS n FROM steps GROUP BY run) x WHERE x.n <> x.last OR NOT EXISTS "
+		         "(SELECT 1 FROM links l WHERE l.kind = 'steps' AND l.subject = x.run AND "
+		         "l.about LIKE x.run || ' % ' || x.last)" },
 		{ "event", "SELECT v.episode || ' number ' || v.number FROM events v "
 		           "WHERE v.turn IS NOT NULL AND NOT EXISTS (SELECT 1 FROM turns t "
 		           "WHERE t.episode = v.episode AND t.number = v.turn)" },
@@ -579,6 +593,7 @@ static int prune_episodes(struct store *s, const struct store_prune *p, struct s
 		"(SELECT id FROM temp.chosen))",
 		"DELETE FROM events WHERE episode IN (SELECT id FROM temp.chosen)",
 		"DELETE FROM flights WHERE episode IN (SELECT id FROM temp.chosen)",
+		"DELETE FROM run_samples WHERE episode IN (SELECT id FROM temp.chosen)",
 	};
 	cJSON *list = cJSON_AddArrayToObject(about, "episodes");
 	sqlite3_stmt *q;
@@ -773,6 +788,8 @@ cJSON *store_stats(struct store *s, struct err *e)
 	    add_number(s, o, "notes", "SELECT count(*) FROM notes", e) < 0 ||
 	    add_number(s, o, "judgements", "SELECT count(*) FROM judgements", e) < 0 ||
 	    add_number(s, o, "runs", "SELECT count(*) FROM runs", e) < 0 ||
+	    add_number(s, o, "steps", "SELECT count(*) FROM steps", e) < 0 ||
+	    add_number(s, o, "samples", "SELECT count(*) FROM run_samples", e) < 0 ||
 	    add_number(s, o, "curriculum", "SELECT count(*) FROM curriculum", e) < 0)
 		goto fail;
 	artifacts = cJSON_AddObjectToObject(o, "artifacts");

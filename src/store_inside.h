@@ -5,6 +5,7 @@
  *     store_read.c  listings, one thing, search
  *     store_care.c  fsck, backup, prune, statistics
  *     store_tally.c sums over turns, and what the curriculum was told by hand
+ *     store_steps.c what a training tells, and which episodes are its answers
  *     store_head.c  FILE.head, and who holds a flight: no SQL
  *     store_text.c  times and references as people write them: no SQL
  */

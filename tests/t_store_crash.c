@@ -289,11 +289,11 @@ static void a_process_killed_in_a_migration_leaves_the_old_or_the_new(void **sta
 			if (run % 10 == 0)
 				assert_whole(s);
 			store_close(s);
-			assert_true(copies_in("sessions.db.v2-") >= 1);
+			assert_true(copies_in("sessions.db.v3-") >= 1);
 			if (run % 10)
 				continue;
 			assert_null(store_open(db, STORE_WRITE, NULL, &e));
-			assert_contains(e.text, "has schema version 3");
+			assert_contains(e.text, "has schema version 4");
 		}
 	buf_release(&old);
 	munmap(v, sizeof(*v));
