@@ -1,6 +1,6 @@
 /*
- * model_inside.h - the tensors of a model, one by one: shared by model.c, which looks for them, and
- * random_model.c, which makes them.
+ * model_inside.h - the tensors of a model, one by one: shared by model.c, which looks for them,
+ * random_model.c, which makes them, and model_write.c, which writes them.
  */
 #ifndef GPU_MODEL_INSIDE_H
 #define GPU_MODEL_INSIDE_H
@@ -15,6 +15,12 @@ enum role {
 	ROLE_A_LOG,
 	ROLE_DT_BIAS
 };
+
+/* A_log and the gated norm are F32 in real files whatever the rest is. */
+static inline enum dtype role_dtype(enum role role, enum dtype dtype)
+{
+	return role == ROLE_A_LOG || role == ROLE_PLAIN_NORM ? DTYPE_F32 : dtype;
+}
 
 struct wanted {
 	const char *name; /* with the prefix */

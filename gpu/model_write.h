@@ -7,16 +7,21 @@
 
 #include "gpu/lora.h"
 
-/* Writes @dir: config.json (flat, model_type "qwen3_5_text"), generation_config.json,
- * model.safetensors in @dtype (F32 or BF16; A_log and the plain norm always F32), and
- * tokenizer.json, tokenizer_config.json, chat_template.jinja copied from @tokenizer_dir. @values:
- * [tensor of model_each's order] -> f32 values; names as in a flat folder ("model.layers...."). */
+/* One tensor's values. Dimensions of 1 may be left out, or added. */
 struct model_values {
-	const char *name; /* "model.embed_tokens.weight" */
+	const char *name; /* as in a flat folder: "model.layers.0.linear_attn.conv1d.weight" */
 	int64_t dims[3];
 	int n_dims;
-	const float *value;
+	const float *value; /* row-major */
 };
+
+/* Writes @dir, which must not exist or be empty: config.json (flat, model_type "qwen3_5_text"),
+ * generation_config.json, model.safetensors in @dtype (F32 or BF16; A_log and the plain norm always
+ * F32), and tokenizer.json, tokenizer_config.json, chat_template.jinja and the like copied from
+ * @tokenizer_dir (NULL: none). The ids that end an answer are the tokenizer's, then @c's. @v: all
+ * tensors that @c asks for, in any order. ERR_USAGE: one is missing, or one too many; ERR_INPUT:
+ * @dir is taken, a value is no finite number, the tokenizer has more entries than @c rows; ERR_IO:
+ * the disk is full, no permission. */
 int model_write(const char *dir, const struct model_config *c, const struct model_values *v, int n,
                 enum dtype dtype, const char *tokenizer_dir, struct err *e);
 

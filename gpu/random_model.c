@@ -22,12 +22,6 @@ struct making {
 	enum role *role;
 };
 
-/* A_log and the gated norm are F32 in real files whatever the rest is. */
-static enum dtype dtype_of(enum role role, enum dtype dtype)
-{
-	return role == ROLE_A_LOG || role == ROLE_PLAIN_NORM ? DTYPE_F32 : dtype;
-}
-
 static int make_item(void *ctx, const struct wanted *w, struct err *e)
 {
 	struct making *k = ctx;
@@ -38,7 +32,7 @@ static int make_item(void *ctx, const struct wanted *w, struct err *e)
 		struct tensor *t = &k->t->item[k->n];
 		memcpy(k->at, w->name, len);
 		t->name = k->at;
-		t->dtype = dtype_of(w->role, k->dtype);
+		t->dtype = role_dtype(w->role, k->dtype);
 		t->n_dims = w->n_dims;
 		t->n = 1;
 		for (int i = 0; i < w->n_dims; i++) {

@@ -40,7 +40,7 @@ sources() {
 		;;
 	config) echo "$srcdir/gpu/config.c" ;;
 	adapter)
-		echo "$srcdir/gpu/lora.c" "$srcdir/gpu/config.c" "$srcdir/gpu/safetensors.c" "$srcdir/src/base/sha256.c"
+		echo "$srcdir/gpu/lora.c" "$srcdir/gpu/config.c" "$srcdir/gpu/safetensors.c" "$srcdir/src/base/sha256.c" "$srcdir/src/base/folder.c"
 		;;
 	task) echo "$srcdir/engine/task.c" "$srcdir/engine/checks.c" "$srcdir/src/base/sha256.c" ;;
 	esac
