@@ -87,6 +87,23 @@ struct gemm {
 };
 void device_gemm(struct device *d, const struct gemm *g);
 
+/* c[i][j] = scale * sum_k a(i, k) b(k, j) (+ c[i][j] with @add), sums in f32, i < m, j < n; all
+ * row-major, bf16 in, f32 or bf16 out. a is stored [m][k], with @a_turned [k][m]; b [k][n], with
+ * @b_turned [n][k]. @batch > 1: as many products, their operands @step_a, @step_b, @step_c values
+ * apart (a step of 0: the same one for all; never of c). Aligned as the pointers and rows happen to
+ * be; fast from 16 bytes on. Values beyond the last column of a row are not touched. */
+struct product {
+	const uint16_t *a, *b;
+	void *c; /* uint16_t with @c_bf16, else float */
+	int m, n, k;
+	int lda, ldb, ldc; /* of the stored rows */
+	bool a_turned, b_turned, c_bf16, add;
+	float scale;
+	int batch; /* 0 and 1: one */
+	int64_t step_a, step_b, step_c;
+};
+void device_product(struct device *d, const struct product *p);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,11 +14,14 @@ namespace
 {
 
 const size_t WORKSPACE_BYTES = (size_t)32 << 20; /* what NVIDIA advises for Hopper */
-const int SHAPES_MAX = 1024;
+const int SHAPES_MAX = 4096, PLACES = 2 * SHAPES_MAX;
 
+/* In cuBLASLt's columns: y (n x rows) = w (n x k, or k x n turned) times x (k x rows, or rows x k
+ * turned). No gaps: compared as bytes. */
 struct shape {
-	int rows, n, k, ldw, ldx, ldy, align_w, align_x, align_y;
-	bool add;
+	int rows, n, k, ldw, ldx, ldy, align_w, align_x, align_y, batch;
+	int turn_w, turn_x, y_bf16, add;
+	int64_t step_w, step_x, step_y;
 };
 
 struct plan {
@@ -38,7 +41,8 @@ struct device {
 	void *workspace;
 	struct plan *plan;
 	int n_plans;
-	cudaError_t first;            /* what failed first */
+	int *place;        /* [PLACES] by a hash of the shape: index into plan + 1; 0: empty */
+	cudaError_t first; /* what failed first */
 	cublasStatus_t first_product; /* of cuBLASLt */
 };
 
@@ -53,6 +57,26 @@ static void note(struct device *d, cudaError_t r)
 		d->first = r;
 }
 
+static void plan_free(struct plan *p)
+{
+	if (p->desc)
+		cublasLtMatmulDescDestroy(p->desc);
+	if (p->w)
+		cublasLtMatrixLayoutDestroy(p->w);
+	if (p->x)
+		cublasLtMatrixLayoutDestroy(p->x);
+	if (p->y)
+		cublasLtMatrixLayoutDestroy(p->y);
+}
+
+static void plans_forget(struct device *d)
+{
+	for (int i = 0; i < d->n_plans; i++)
+		plan_free(&d->plan[i]);
+	d->n_plans = 0;
+	memset(d->place, 0, sizeof(*d->place) * PLACES);
+}
+
 struct device *device_open(struct err *e)
 {
 	int count = 0;
@@ -64,9 +88,15 @@ struct device *device_open(struct err *e)
 		return NULL;
 	}
 	struct device *d = (struct device *)calloc(1, sizeof(*d));
-	if (d)
+	if (d) {
 		d->plan = (struct plan *)calloc(SHAPES_MAX, sizeof(*d->plan));
-	if (!d || !d->plan) {
+		d->place = (int *)calloc(PLACES, sizeof(*d->place));
+	}
+	if (!d || !d->plan || !d->place) {
+		if (d) {
+			free(d->plan);
+			free(d->place);
+		}
 		free(d);
 		err_set(e, ERR_MEM, "out of memory");
 		return NULL;
@@ -107,12 +137,7 @@ void device_close(struct device *d)
 {
 	if (!d)
 		return;
-	for (int i = 0; i < d->n_plans; i++) {
-		cublasLtMatmulDescDestroy(d->plan[i].desc);
-		cublasLtMatrixLayoutDestroy(d->plan[i].w);
-		cublasLtMatrixLayoutDestroy(d->plan[i].x);
-		cublasLtMatrixLayoutDestroy(d->plan[i].y);
-	}
+	plans_forget(d);
 	if (d->lt)
 		cublasLtDestroy(d->lt);
 	if (d->workspace)
@@ -123,6 +148,7 @@ void device_close(struct device *d)
 	if (d->stream)
 		cudaStreamDestroy(d->stream);
 	free(d->plan);
+	free(d->place);
 	free(d);
 }
 
@@ -287,54 +313,59 @@ static int alignment(const void *p, size_t row_bytes)
 	return (int)(bits & -bits);
 }
 
-/* cuBLASLt thinks in columns: y (n x rows, leading ldy) = w' (n x k) times x (k x rows). */
-static struct plan *plan_find(struct device *d, const struct gemm *g, bool add)
+/* FNV-1a over the shape. */
+static unsigned shape_hash(const struct shape *s)
 {
-	struct shape want;
-	memset(&want, 0, sizeof(want));
-	want.rows = g->rows;
-	want.n = g->n;
-	want.k = g->k;
-	want.ldw = g->ldw;
-	want.ldx = g->ldx;
-	want.ldy = g->ldy;
-	want.align_w = alignment(g->w, (size_t)g->ldw * 2);
-	want.align_x = alignment(g->x, (size_t)g->ldx * 2);
-	want.align_y = alignment(g->y, (size_t)g->ldy * 4);
-	want.add = add;
-	for (int i = 0; i < d->n_plans; i++)
-		if (memcmp(&d->plan[i].shape, &want, sizeof(want)) == 0)
-			return &d->plan[i];
-	/* a full table forgets its last entry: shapes are few in practice, and any plan can be
-	 * made again with the same outcome */
-	if (d->n_plans == SHAPES_MAX) {
-		struct plan *last = &d->plan[--d->n_plans];
-		cublasLtMatmulDescDestroy(last->desc);
-		cublasLtMatrixLayoutDestroy(last->w);
-		cublasLtMatrixLayoutDestroy(last->x);
-		cublasLtMatrixLayoutDestroy(last->y);
+	const unsigned char *p = (const unsigned char *)s;
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < sizeof(*s); i++)
+		h = (h ^ p[i]) * 16777619u;
+	return h % PLACES;
+}
+
+static cublasStatus_t layout_make(cublasLtMatrixLayout_t *out, cudaDataType_t type, int rows,
+                                  int columns, int ld, int batch, int64_t step)
+{
+	cublasStatus_t s = cublasLtMatrixLayoutCreate(out, type, rows, columns, ld);
+	if (s == CUBLAS_STATUS_SUCCESS && batch > 1) {
+		s = cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+		                                     &batch, sizeof(batch));
+		if (s == CUBLAS_STATUS_SUCCESS)
+			s = cublasLtMatrixLayoutSetAttribute(
+				*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step,
+				sizeof(step));
 	}
-	struct plan p;
-	memset(&p, 0, sizeof(p));
-	memcpy(&p.shape, &want, sizeof(want));
-	cublasOperation_t transposed = CUBLAS_OP_T;
+	return s;
+}
+
+static cublasStatus_t plan_make(struct device *d, struct plan *p)
+{
+	const struct shape *f = &p->shape;
+	cublasOperation_t turned = CUBLAS_OP_T;
 	cublasLtMatmulPreference_t pref = NULL;
-	uint32_t align_w = want.align_w, align_x = want.align_x, align_y = want.align_y;
+	uint32_t align_w = (uint32_t)f->align_w, align_x = (uint32_t)f->align_x;
+	uint32_t align_y = (uint32_t)f->align_y;
 	/* sums split over blocks are joined in a fixed order or not at all: no atomics */
 	uint32_t joins = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
 	size_t workspace = WORKSPACE_BYTES;
 	cublasLtMatmulHeuristicResult_t found;
 	int n_found = 0;
-	cublasStatus_t s = cublasLtMatmulDescCreate(&p.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+	cublasStatus_t s = cublasLtMatmulDescCreate(&p->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+	if (s == CUBLAS_STATUS_SUCCESS && f->turn_w)
+		s = cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &turned,
+		                                   sizeof(turned));
+	if (s == CUBLAS_STATUS_SUCCESS && f->turn_x)
+		s = cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &turned,
+		                                   sizeof(turned));
 	if (s == CUBLAS_STATUS_SUCCESS)
-		s = cublasLtMatmulDescSetAttribute(p.desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
-		                                   sizeof(transposed));
+		s = layout_make(&p->w, CUDA_R_16BF, f->turn_w ? f->k : f->n,
+		                f->turn_w ? f->n : f->k, f->ldw, f->batch, f->step_w);
 	if (s == CUBLAS_STATUS_SUCCESS)
-		s = cublasLtMatrixLayoutCreate(&p.w, CUDA_R_16BF, g->k, g->n, g->ldw);
+		s = layout_make(&p->x, CUDA_R_16BF, f->turn_x ? f->rows : f->k,
+		                f->turn_x ? f->k : f->rows, f->ldx, f->batch, f->step_x);
 	if (s == CUBLAS_STATUS_SUCCESS)
-		s = cublasLtMatrixLayoutCreate(&p.x, CUDA_R_16BF, g->k, g->rows, g->ldx);
-	if (s == CUBLAS_STATUS_SUCCESS)
-		s = cublasLtMatrixLayoutCreate(&p.y, CUDA_R_32F, g->n, g->rows, g->ldy);
+		s = layout_make(&p->y, f->y_bf16 ? CUDA_R_16BF : CUDA_R_32F, f->n, f->rows, f->ldy,
+		                f->batch, f->step_y);
 	if (s == CUBLAS_STATUS_SUCCESS)
 		s = cublasLtMatmulPreferenceCreate(&pref);
 	if (s == CUBLAS_STATUS_SUCCESS) {
@@ -354,46 +385,74 @@ static struct plan *plan_find(struct device *d, const struct gemm *g, bool add)
 		cublasLtMatmulPreferenceSetAttribute(pref,
 		                                     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
 		                                     &align_y, sizeof(align_y));
-		s = cublasLtMatmulAlgoGetHeuristic(d->lt, p.desc, p.w, p.x, p.y, p.y, pref, 1,
+		s = cublasLtMatmulAlgoGetHeuristic(d->lt, p->desc, p->w, p->x, p->y, p->y, pref, 1,
 		                                   &found, &n_found);
 	}
 	if (s == CUBLAS_STATUS_SUCCESS && n_found == 0)
 		s = CUBLAS_STATUS_NOT_SUPPORTED;
 	if (pref)
 		cublasLtMatmulPreferenceDestroy(pref);
+	if (s == CUBLAS_STATUS_SUCCESS)
+		p->algo = found.algo;
+	return s;
+}
+
+static struct plan *plan_find(struct device *d, const struct shape *want)
+{
+	/* a full table starts anew: any plan can be made again with the same outcome */
+	if (d->n_plans == SHAPES_MAX)
+		plans_forget(d);
+	unsigned at = shape_hash(want);
+	for (; d->place[at]; at = (at + 1) % PLACES)
+		if (memcmp(&d->plan[d->place[at] - 1].shape, want, sizeof(*want)) == 0)
+			return &d->plan[d->place[at] - 1];
+	struct plan p;
+	memset(&p, 0, sizeof(p));
+	memcpy(&p.shape, want, sizeof(*want));
+	cublasStatus_t s = plan_make(d, &p);
 	if (s != CUBLAS_STATUS_SUCCESS) {
 		if (d->first_product == CUBLAS_STATUS_SUCCESS)
 			d->first_product = s;
-		if (p.desc)
-			cublasLtMatmulDescDestroy(p.desc);
-		if (p.w)
-			cublasLtMatrixLayoutDestroy(p.w);
-		if (p.x)
-			cublasLtMatrixLayoutDestroy(p.x);
-		if (p.y)
-			cublasLtMatrixLayoutDestroy(p.y);
+		plan_free(&p);
 		return NULL;
 	}
-	p.algo = found.algo;
 	d->plan[d->n_plans] = p;
-	return &d->plan[d->n_plans++];
+	d->place[at] = ++d->n_plans;
+	return &d->plan[d->n_plans - 1];
+}
+
+static void multiply(struct device *d, const struct shape *f, float scale, const void *w,
+                     const void *x, void *y)
+{
+	struct plan *p = plan_find(d, f);
+	if (!p)
+		return;
+	float beta = f->add ? 1.0f : 0.0f;
+	cublasStatus_t s =
+		cublasLtMatmul(d->lt, p->desc, &scale, w, p->w, x, p->x, &beta, y, p->y, y, p->y,
+	                       &p->algo, d->workspace, WORKSPACE_BYTES, d->stream);
+	if (s != CUBLAS_STATUS_SUCCESS && d->first_product == CUBLAS_STATUS_SUCCESS)
+		d->first_product = s;
 }
 
 static void product(struct device *d, const struct gemm *g, const uint16_t *w, const uint16_t *x,
                     bool add)
 {
-	struct gemm part = *g;
-	part.w = w;
-	part.x = x;
-	struct plan *p = plan_find(d, &part, add);
-	if (!p)
-		return;
-	float beta = add ? 1.0f : 0.0f;
-	cublasStatus_t s =
-		cublasLtMatmul(d->lt, p->desc, &g->scale, w, p->w, x, p->x, &beta, g->y, p->y, g->y,
-	                       p->y, &p->algo, d->workspace, WORKSPACE_BYTES, d->stream);
-	if (s != CUBLAS_STATUS_SUCCESS && d->first_product == CUBLAS_STATUS_SUCCESS)
-		d->first_product = s;
+	struct shape f;
+	memset(&f, 0, sizeof(f));
+	f.rows = g->rows;
+	f.n = g->n;
+	f.k = g->k;
+	f.ldw = g->ldw;
+	f.ldx = g->ldx;
+	f.ldy = g->ldy;
+	f.align_w = alignment(w, (size_t)g->ldw * 2);
+	f.align_x = alignment(x, (size_t)g->ldx * 2);
+	f.align_y = alignment(g->y, (size_t)g->ldy * 4);
+	f.batch = 1;
+	f.turn_w = 1;
+	f.add = add;
+	multiply(d, &f, g->scale, w, x, g->y);
 }
 
 void device_gemm(struct device *d, const struct gemm *g)
@@ -403,4 +462,31 @@ void device_gemm(struct device *d, const struct gemm *g)
 		product(d, g, g->w, g->x_low, true);
 	if (g->w_low)
 		product(d, g, g->w_low, g->x, true);
+}
+
+/* c' (n x m) = b' a': what is row-major here is transposed there. */
+void device_product(struct device *d, const struct product *p)
+{
+	struct shape f;
+	bool many = p->batch > 1;
+	size_t wide = p->c_bf16 ? 2 : 4;
+	memset(&f, 0, sizeof(f));
+	f.rows = p->m;
+	f.n = p->n;
+	f.k = p->k;
+	f.ldw = p->ldb;
+	f.ldx = p->lda;
+	f.ldy = p->ldc;
+	f.batch = many ? p->batch : 1;
+	f.step_w = many ? p->step_b : 0;
+	f.step_x = many ? p->step_a : 0;
+	f.step_y = many ? p->step_c : 0;
+	f.align_w = alignment(p->b, (size_t)p->ldb * 2 | (size_t)f.step_w * 2);
+	f.align_x = alignment(p->a, (size_t)p->lda * 2 | (size_t)f.step_x * 2);
+	f.align_y = alignment(p->c, (size_t)p->ldc * wide | (size_t)f.step_y * wide);
+	f.turn_w = p->b_turned;
+	f.turn_x = p->a_turned;
+	f.y_bf16 = p->c_bf16;
+	f.add = p->add;
+	multiply(d, &f, p->scale, p->b, p->a, p->c);
 }

@@ -183,3 +183,43 @@ void device_gemm(struct device *d, const struct gemm *g)
 	if (g->w_low)
 		product(g, g->w_low, g->x, true);
 }
+
+static float product_sum(const struct product *p, const float *row, const uint16_t *b, int j)
+{
+	size_t at = p->b_turned ? (size_t)j * (size_t)p->ldb : (size_t)j;
+	size_t step = p->b_turned ? 1 : (size_t)p->ldb;
+	float part[4] = { 0 };
+	for (int k = 0; k < p->k; k++)
+		part[k % 4] += row[k] * bf16_widen(b[at + (size_t)k * step]);
+	return (part[0] + part[1]) + (part[2] + part[3]);
+}
+
+void device_product(struct device *d, const struct product *p)
+{
+	(void)d;
+	float *row = malloc(sizeof(*row) * (size_t)(p->k ? p->k : 1));
+	if (!row)
+		abort();
+	for (int z = 0; z < (p->batch > 1 ? p->batch : 1); z++) {
+		const uint16_t *a = p->a + z * p->step_a, *b = p->b + z * p->step_b;
+		for (int i = 0; i < p->m; i++) {
+			for (int k = 0; k < p->k; k++)
+				row[k] = bf16_widen(
+					a[p->a_turned ? (size_t)k * (size_t)p->lda + (size_t)i
+				                      : (size_t)i * (size_t)p->lda + (size_t)k]);
+			for (int j = 0; j < p->n; j++) {
+				size_t at = (size_t)(z * p->step_c) + (size_t)i * (size_t)p->ldc +
+				            (size_t)j;
+				float v = p->scale * product_sum(p, row, b, j);
+				if (p->c_bf16) {
+					uint16_t *c = (uint16_t *)p->c + at;
+					*c = bf16_round(p->add ? v + bf16_widen(*c) : v);
+				} else {
+					float *c = (float *)p->c + at;
+					*c = p->add ? v + *c : v;
+				}
+			}
+		}
+	}
+	free(row);
+}
