@@ -73,6 +73,22 @@ static void take(char *out, size_t size, const char *dir)
 	snprintf(out, size, "%s", realpath(dir, real) ? real : dir);
 }
 
+static void find_demo(struct app *a, const char *exe)
+{
+	static const char inside[] = "base/config.json";
+	const char *env = getenv("CADFORGE_DEMO");
+
+	if (env && *env) {
+		if (exists(env, inside))
+			take(a->demo, sizeof(a->demo), env);
+	} else if (!find_above(a->demo, sizeof(a->demo), exe, "gpu/demo", inside) &&
+	           !(a->tasks[0] &&
+	             find_above(a->demo, sizeof(a->demo), a->tasks, "gpu/demo", inside)) &&
+	           exists(PKGDATADIR "/demo", inside)) {
+		take(a->demo, sizeof(a->demo), PKGDATADIR "/demo");
+	}
+}
+
 void app_find(struct app *a)
 {
 	char exe[PATH_MAX] = "";
@@ -116,6 +132,7 @@ void app_find(struct app *a)
 		snprintf(a->user_data, sizeof(a->user_data), "%s/.local/share/cadforge", home);
 	if (!find_above(a->data, sizeof(a->data), exe, "python", "bench_kernel.py"))
 		take(a->data, sizeof(a->data), PKGDATADIR "/python");
+	find_demo(a, exe);
 }
 
 int app_number(const char *flag, const char *text, double min, double max, double *out)

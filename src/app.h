@@ -22,6 +22,7 @@ struct app {
 	char tasks[4096];      /* folder of the task packs; "" when none */
 	char user_data[4096];  /* the user's own: $XDG_DATA_HOME/cadforge; "" when nobody says where */
 	char data[4096];       /* folder of the scripts that bench runs; "" when none */
+	char demo[4096];       /* folder of the demonstration model: base/, sft/; "" when none */
 	const char *python_env_flag;
 };
 
@@ -29,7 +30,9 @@ struct app {
  *   programs: $CADFORGE_LIBEXEC, else beside this executable, else LIBEXECDIR;
  *   Python:   --python-env, else $CADFORGE_PYTHON_ENV, else configure's --with-python-env, else
  * .venv in a folder above the executable, else PKGDATADIR/venv; tasks:    $CADFORGE_TASKS, else
- * "tasks" beside a folder above the executable, else PKGDATADIR/tasks. */
+ * "tasks" beside a folder above the executable, else PKGDATADIR/tasks; the demonstration model:
+ * $CADFORGE_DEMO, else gpu/demo beside a folder above the executable or beside the tasks, else
+ * PKGDATADIR/demo. */
 void app_init(struct app *a);
 void app_find(struct app *a);
 

@@ -209,6 +209,7 @@ static int begin(struct session *s, struct err *e)
 		setenv("XDG_STATE_HOME", s->home, 1);
 		setenv("CADFORGE_TASKS", s->b->app.tasks, 1);
 		unsetenv("CADFORGE_MODEL");
+		setenv("CADFORGE_DEMO", "/nonexistent", 1); /* its own requests alone count */
 		unsetenv("NO_COLOR");
 		execl(self, "cadforge", "workbench", "--db", s->db, (char *)NULL);
 		_exit(127);

@@ -13,6 +13,7 @@
 #include "engine/sandbox.h"
 #include "src/app.h"
 #include "src/base/clock.h"
+#include "src/model_flags.h"
 
 struct report {
 	const struct app *app;
@@ -211,7 +212,12 @@ static void inference(struct report *r)
 	row(r, "inference: CUDA", cuda, WANTED, cuda ? path : NULL,
 	    "built where nvcc is found by configure; without it models run on the CPU");
 	const char *model = getenv("CADFORGE_MODEL");
-	row(r, "model", model && *model, WANTED, model && *model ? model : NULL,
+	bool demo = model_demo_base(r->app, path, sizeof(path));
+	row(r, "demonstration model", demo, WANTED, demo ? path : NULL,
+	    "'cadforge train demo' makes one; CADFORGE_DEMO names the folder of another");
+	if (!model || !*model)
+		model = demo ? "the demonstration model, as CADFORGE_MODEL is not set" : NULL;
+	row(r, "model", model != NULL, WANTED, model,
 	    "set CADFORGE_MODEL to a folder or an address, or give --model");
 	bool key = getenv("CADFORGE_API_KEY") && *getenv("CADFORGE_API_KEY");
 	row(r, "key for a server", key, WANTED, key ? "in CADFORGE_API_KEY" : NULL,

@@ -182,7 +182,6 @@ static int answer(struct work *w, const struct prompt *p, struct gpu_request *r,
 	int rc = -1;
 
 	(void)p;
-	app_find(&w->app);
 	if (w->model.guard) {
 		if (cad_names_file(&w->app, guard, sizeof(guard), e) < 0)
 			return -1;
@@ -285,7 +284,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		app_usage(self, "one of --prompt, --messages, --ids and --ids-file was expected");
 		goto out;
 	}
-	if (model_flags_finish(&w->model, &e) < 0) {
+	app_find(&w->app);
+	if (model_flags_finish(&w->model, &w->app, &e) < 0) {
 		rc = app_fail(&e);
 		goto out;
 	}

@@ -303,12 +303,20 @@ static void on_saw(void *ctx, const struct session *s, enum session_sight what, 
 
 /* ---- getting ready ---- */
 
-static int load_prompts(struct work *w, struct err *e)
+/* The set that was named, else the one that the model was trained with, else @usual. */
+static int load_prompts(struct work *w, const char *usual, struct err *e)
 {
+	const char *asked = w->by_model ? w->model.about.prompts : "";
 	struct prompts_dirs dirs;
 
 	prompts_dirs(&dirs, &w->app);
-	return prompt_set_load(&w->prompts, dirs.dir, dirs.n, w->prompt_set, e);
+	if (w->prompt_set || !*asked)
+		return prompt_set_load(&w->prompts, dirs.dir, dirs.n,
+		                       w->prompt_set ? w->prompt_set : usual, e);
+	if (prompt_set_load(&w->prompts, dirs.dir, dirs.n, asked, e) == 0)
+		return 0;
+	return err_wrap(e, "%s/cadforge.json asks for its own prompts (--prompts NAME gives others)",
+	                w->model.model);
 }
 
 static int open_source(struct work *w, struct err *e)
@@ -563,8 +571,10 @@ static int check_source(struct work *w)
 	if (w->n_from || w->command)
 		return 0;
 	w->by_model = true;
-	if (model_flags_finish(&w->model, &e) == 0)
+	if (model_flags_finish(&w->model, &w->app, &e) == 0)
 		return 0;
+	if (e.kind != ERR_LACKS)
+		return app_fail(&e);
 	app_tell(
 		"%s; or --%s F1.py F2.py ... (%s), or --from-command CMD (any program that reads a "
 		"prompt and prints an answer)",
@@ -587,7 +597,7 @@ static int check_source(struct work *w)
 
 static void work_init(struct work *w, const struct cmd *self)
 {
-	*w = (struct work){ .self = self, .prompt_set = PROMPTS_DEFAULT, .command_s = 600 };
+	*w = (struct work){ .self = self, .command_s = 600 };
 	app_init(&w->app);
 	model_flags_init(&w->model);
 	episode_rules_default(&w->o.rules);
@@ -625,7 +635,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 	if ((rc = check_source(w)) != 0)
 		goto out;
 	w->o.source_word = w->by_model ? "model" : w->command ? "command" : "file";
-	if (load_prompts(w, &e) < 0 || open_source(w, &e) < 0 || print_settings(w, &e) < 0 ||
+	if (load_prompts(w, PROMPTS_DEFAULT, &e) < 0 || open_source(w, &e) < 0 || print_settings(w, &e) < 0 ||
 	    open_store(w, &e) < 0)
 		goto fail;
 	rc = play(w, &e);
@@ -697,7 +707,6 @@ static int run_fork(const struct cmd *self, int argc, char **argv)
 	if (!w)
 		return app_fail((err_set(&e, ERR_MEM, "out of memory"), &e));
 	work_init(w, self);
-	w->prompt_set = NULL;
 	w->o.rules.rounds = 0;
 	if ((rc = parse(w, options, argc, argv)) != 0) {
 		rc -= LEAVE;
@@ -708,16 +717,14 @@ static int run_fork(const struct cmd *self, int argc, char **argv)
 		                     "'cadforge show EP' list them");
 		goto out;
 	}
+	app_find(&w->app);
 	if ((rc = check_source(w)) != 0)
 		goto out;
 	/* one turn by a command or a model, else one a file */
 	if (w->o.rules.rounds == 0)
 		w->o.rules.rounds = w->n_from ? w->n_from : 1;
-	app_find(&w->app);
 	if (open_store(w, &e) < 0 || find_origin(w, &from, &e) < 0)
 		goto fail;
-	if (!w->prompt_set)
-		w->prompt_set = from.prompts[0] ? from.prompts : PROMPTS_DEFAULT;
 	if (!w->o.scoring.profile)
 		w->o.scoring.profile = from.profile;
 	if (packs_load(&w->tasks, &w->app, &e) < 0)
@@ -727,7 +734,7 @@ static int run_fork(const struct cmd *self, int argc, char **argv)
 		goto fail;
 	}
 	w->o.source_word = w->by_model ? "model" : w->command ? "command" : "fork";
-	if (load_prompts(w, &e) < 0 || open_source(w, &e) < 0)
+	if (load_prompts(w, from.prompts[0] ? from.prompts : PROMPTS_DEFAULT, &e) < 0 || open_source(w, &e) < 0)
 		goto fail;
 	rc = play(w, &e);
 	goto out;
@@ -742,7 +749,7 @@ out:
 const struct cmd cmd_run = {
 	.name = "run",
 	.usage =
-		"run TASK (--model M | --from FILE... | --from-command CMD) [--turns N] [--group N] [--json]",
+		"run TASK [--model M | --from FILE... | --from-command CMD] [--turns N] [--group N] [--json]",
 	.summary = "a whole episode: answers built, scored, repaired, stored",
 	.help = "  --from F1 F2 ...  file k is the answer of turn k: a program (.py), or what a model wrote\n"
 		"  --from-command C  a shell command writes the answers: prompt on its standard input,\n"
@@ -757,7 +764,7 @@ const struct cmd cmd_run = {
 		"  --stop-on-error   stop after a program that does not build; an answer that is still being\n"
 		"                    written is ended where its program fails (finish: failed)\n"
 		"  --profile P       the reward (exact); --reference R: see score\n"
-		"  --prompts NAME    the prompt set (default)\n"
+		"  --prompts NAME    the prompt set (default; or the one that the model's folder names)\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n" MODEL_HELP
 			SAMPLING_HELP,
 	.engine = true,
@@ -766,13 +773,13 @@ const struct cmd cmd_run = {
 
 const struct cmd cmd_fork = {
 	.name = "fork",
-	.usage = "fork EP.T (--model M | --file FILE... | --from-command CMD) [--json]",
+	.usage = "fork EP.T [--model M | --file FILE... | --from-command CMD] [--json]",
 	.summary = "a new turn that goes on from a stored one",
 	.help = "  --file F ...      the answer: a program (.py), or what a model wrote; with several,\n"
 		"                    the next goes on from the best turn\n"
 		"  --from-command C, --command-wall S, --enough TOTAL, --no-gain N, --stop-on-error,\n"
 		"  --prompts NAME, --profile P, --reference R, --db FILE: see run; profile and prompts\n"
-		"                    are the episode's unless given\n"
+		"                    are the episode's unless given (or the model's own prompts)\n"
 		"  --turns N         at most so many turns (1; with --file one a file)\n" MODEL_HELP
 			SAMPLING_HELP,
 	.engine = true,

@@ -251,6 +251,8 @@ int found_look(struct found *out, const struct app *a, const char *const *dirs, 
 	if (rc == 0 && a->tasks[0] &&
 	    snprintf(above, sizeof(above), "%s/..", a->tasks) < (int)sizeof(above))
 		rc = look_under(&f, above, "installed", e);
+	if (rc == 0 && a->demo[0])
+		rc = look_in(&f, a->demo, "demo", e);
 	if (rc == 0 && buf_failed(&f.looked))
 		rc = err_set(e, ERR_MEM, "no memory for a list of folders");
 	if (rc < 0) {

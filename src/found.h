@@ -7,6 +7,7 @@
  *     CADFORGE_MODEL's folder and the one it lies in
  *     models/ and adapters/ of the user's own data ($XDG_DATA_HOME/cadforge)
  *     models/ and adapters/ beside the program (a folder above it), else of the installed data
+ *     the demonstration model's folder
  * A folder with config.json is a model, one with adapter_config.json an adapter. What cannot be
  * used is listed with the reason.
  */
@@ -20,7 +21,7 @@ enum { FOUND_MAX = 512 };
 
 struct found_model {
 	char *dir;
-	const char *where; /* "given", "CADFORGE_MODEL", "user", "installed" */
+	const char *where; /* "given", "CADFORGE_MODEL", "user", "installed", "demo" */
 	bool usable;
 	char why[240];              /* why it is not */
 	struct model_config config; /* when it is */

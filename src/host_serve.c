@@ -448,7 +448,8 @@ static int open_model(struct server *s, struct err *e)
 		return err_set(e, ERR_LACKS,
 		               "no model is set: ':set model DIR' takes a folder with config.json, "
 		               "tokenizer.json and safetensors (any Qwen3.5), or "
-		               "http(s)://HOST/v1#NAME, a server; CADFORGE_MODEL says it for good");
+		               "http(s)://HOST/v1#NAME, a server; CADFORGE_MODEL says it for good; "
+		               "'cadforge train demo' makes a demonstration model");
 	if (source_model(&s->model, &s->app, &s->now.flags, e) < 0)
 		return -1;
 	ears.ctx = s;
@@ -1158,6 +1159,8 @@ int host_serve(const struct host_options *o)
 	s->idle_since = clock_now_s();
 	settings_init(&s->now);
 	settings_init(&s->next);
+	settings_default_model(&s->now, &s->app, &e);
+	settings_default_model(&s->next, &s->app, &e);
 	s->post.ctx = s;
 	s->post.command = on_command;
 	if ((s->signals = open_signals(&e)) < 0 || post_open(&s->post, o->db, o->fd, &e) < 0) {

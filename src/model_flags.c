@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/json.h"
 
@@ -116,6 +117,11 @@ int model_flag(struct model_flags *m, int opt, const char *arg)
 		m->model = arg;
 		return 1;
 	case MODEL_ADAPTER:
+		if (strcmp(arg, "none") == 0) {
+			m->no_adapter = true;
+			m->n_adapters = 0;
+			return 1;
+		}
 		return add_adapter(m, arg);
 	case MODEL_BACKEND:
 		rc = word("--backend", arg, backends, 3, &i);
@@ -132,6 +138,7 @@ int model_flag(struct model_flags *m, int opt, const char *arg)
 	case MODEL_TIMEOUT:
 		return app_number("--timeout", arg, 0.1, 86400, &m->timeout_s) < 0 ? -1 : 1;
 	case MODEL_TEMPERATURE:
+		m->temperature_given = true;
 		return number("--temperature", arg, 0, 100, &m->sampling.temperature);
 	case MODEL_TOP_P:
 		return above_zero("--top-p", arg, &m->sampling.top_p);
@@ -165,19 +172,45 @@ int model_flag(struct model_flags *m, int opt, const char *arg)
 	}
 }
 
-int model_flags_finish(struct model_flags *m, struct err *e)
+bool model_demo_base(const struct app *app, char *out, size_t size)
+{
+	return app->demo[0] && snprintf(out, size, "%s/base", app->demo) < (int)size;
+}
+
+bool model_demo_adapter(const struct app *app, char *out, size_t size)
+{
+	char config[4300];
+
+	if (!app->demo[0] || snprintf(out, size, "%s/sft", app->demo) >= (int)size)
+		return false;
+	snprintf(config, sizeof(config), "%s/adapter_config.json", out);
+	return access(config, R_OK) == 0;
+}
+
+int model_flags_finish(struct model_flags *m, const struct app *app, struct err *e)
 {
 	const char *env = getenv("CADFORGE_MODEL");
 
 	if (!m->model && env && *env)
 		m->model = env;
-	if (m->model)
-		return 0;
-	return err_set(
-		e, ERR_LACKS,
-		"no model was named: --model DIR takes a folder with config.json, "
-		"tokenizer.json and safetensors (any Qwen3.5), --model http(s)://HOST/v1#NAME "
-		"a server; CADFORGE_MODEL says it for good");
+	if (!m->model && model_demo_base(app, m->demo, sizeof(m->demo))) {
+		m->model = m->demo;
+		if (!m->n_adapters && !m->no_adapter &&
+		    model_demo_adapter(app, m->names[0], sizeof(m->names[0])))
+			m->adapter[m->n_adapters++] = (struct gpu_adapter){ m->names[0], 1 };
+	}
+	if (!m->model)
+		return err_set(
+			e, ERR_LACKS,
+			"no model was named, and there is no demonstration model here: --model DIR "
+			"takes a folder with config.json, tokenizer.json and safetensors (any "
+			"Qwen3.5), --model http(s)://HOST/v1#NAME a server; CADFORGE_MODEL says it "
+			"for good; 'cadforge train demo' makes a demonstration model");
+	if (model_about_read(&m->about, m->model, e) < 0)
+		return -1;
+	if (m->about.greedy && !m->temperature_given)
+		m->sampling.temperature = 0;
+	return 0;
 }
 
 void model_flags_options(const struct model_flags *m, const struct app *app,

@@ -9,6 +9,7 @@
 #include "gpu/lora.h"
 #include "gpu/wire.h"
 #include "src/app.h"
+#include "src/model_about.h"
 
 struct model_flags {
 	const char *model; /* a folder or an address; NULL: none was named */
@@ -24,6 +25,9 @@ struct model_flags {
 	int n_stop;
 	enum chat_thinking thinking;
 	bool guard, given;                /* given: one of these flags was on the command line */
+	bool temperature_given, no_adapter; /* no_adapter: --adapter none */
+	struct model_about about;           /* after model_flags_finish() */
+	char demo[4200];                    /* the folder that @model is when none was named */
 	char names[LORA_BLEND_MAX][4096]; /* the adapters' folders without their scales */
 };
 
@@ -73,15 +77,16 @@ enum model_flag {
 #define MODEL_HELP                                                                                     \
 	"  --model DIR|URL   a model's folder (Hugging Face layout), or http(s)://HOST/v1#NAME, a\n"   \
 	"                    server with OpenAI's interface, key in CADFORGE_API_KEY; else\n"          \
-	"                    CADFORGE_MODEL\n"                                                         \
-	"  --adapter DIR[:S] a LoRA adapter (PEFT folder), by scale S (1); repeat to blend, up to 4\n" \
+	"                    CADFORGE_MODEL, else the demonstration model with its adapter sft\n"      \
+	"  --adapter DIR[:S] a LoRA adapter (PEFT folder), by scale S (1); repeat to blend, up to 4;\n" \
+	"                    none: the base alone\n"                                                   \
 	"  --backend B       auto, cuda or cpu (auto)\n"                                               \
 	"  --dtype D         bf16, f32 or int8: how weights are held (as stored)\n"                    \
 	"  --threads N, --context N  of the CPU; tokens that a sequence may have\n"
 #define SAMPLING_HELP                                                                              \
 	"  --temperature T, --top-p P, --top-k K, --min-p P, --presence-penalty X, --seed N\n"     \
 	"                    how tokens are drawn (0.6, 0.95, 20, 0, 0, 0); temperature 0: the\n"  \
-	"                    likeliest\n"                                                          \
+	"                    likeliest, which is also used when generation_config.json says so\n"  \
 	"  --max-tokens N    at most so many tokens an answer (4096)\n"                            \
 	"  --stop TEXT       a text that ends an answer and is no part of it; may be repeated\n"   \
 	"  --thinking on|off whether the model thinks first (off)\n"                               \
@@ -92,9 +97,15 @@ enum model_flag {
 void model_flags_init(struct model_flags *m);
 /* 1: done; 0: not one of ours; -1: wrong value, told on stderr. */
 int model_flag(struct model_flags *m, int opt, const char *arg);
-/* After the last flag: CADFORGE_MODEL where none was given. 0; -1: there is no model (ERR_LACKS, in
- * words what to give). */
-int model_flags_finish(struct model_flags *m, struct err *e);
+/* After the last flag and app_find(): CADFORGE_MODEL where no model was given, else the
+ * demonstration model with its adapter; then what the model's folder asks for (src/model_about.h)
+ * where nothing was given. 0; -1: there is no model (ERR_LACKS, in words what to give), or its
+ * folder's wishes cannot be read. */
+int model_flags_finish(struct model_flags *m, const struct app *app, struct err *e);
+/* The folders of the demonstration model and of its adapter; false where there is none. @out:
+ * 4200 bytes. */
+bool model_demo_base(const struct app *app, char *out, size_t size);
+bool model_demo_adapter(const struct app *app, char *out, size_t size);
 /* What gpu_open() wants. */
 void model_flags_options(const struct model_flags *m, const struct app *app,
                          struct gpu_options *out);

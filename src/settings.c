@@ -239,8 +239,10 @@ static int set_one(struct settings *s, const cJSON *v, unsigned *changed, struct
 		*changed |= SETTINGS_SCORING;
 	if (IS("model"))
 		return text(v, true, &s->model, e);
-	if (IS("adapters"))
+	if (IS("adapters")) {
+		s->adapters_given = true;
 		return adapters(f, v, e);
+	}
 	if (IS("backend")) {
 		if ((rc = word(v, backends, 3, &i, e)) == 0)
 			f->backend = (enum gpu_backend)i;
@@ -254,8 +256,10 @@ static int set_one(struct settings *s, const cJSON *v, unsigned *changed, struct
 		return whole(v, 0, 1 << 20, &f->context, e);
 	if (IS("timeout"))
 		return number(v, 0, 86400, &f->timeout_s, e);
-	if (IS("temperature"))
+	if (IS("temperature")) {
+		s->temperature_given = true;
 		return small(v, 0, 100, &p->temperature, e);
+	}
 	if (IS("top_p"))
 		return small(v, 1e-6, 1, &p->top_p, e);
 	if (IS("top_k"))
@@ -285,8 +289,10 @@ static int set_one(struct settings *s, const cJSON *v, unsigned *changed, struct
 		return text(v, false, &s->profile, e);
 	if (IS("reference"))
 		return text(v, true, &s->reference, e);
-	if (IS("prompts"))
+	if (IS("prompts")) {
+		s->prompts_given = true;
 		return text(v, false, &s->prompts, e);
+	}
 	if (IS("turns"))
 		return whole(v, 1, 10000, &s->rules.rounds, e);
 	if (IS("group"))
@@ -332,6 +338,49 @@ static int set_all(struct settings *s, const cJSON *o, unsigned *changed, struct
 	return 0;
 }
 
+/* What the model asks for, where nobody said otherwise. */
+static int ask_model(struct settings *s, struct err *e)
+{
+	struct model_about about;
+	struct model_flags plain;
+
+	if (model_about_read(&about, s->model, e) < 0)
+		return -1;
+	model_flags_init(&plain);
+	if (!s->temperature_given)
+		s->flags.sampling.temperature =
+			about.greedy ? 0 : plain.sampling.temperature;
+	if (!s->prompts_given) {
+		char *name = strdup(about.prompts[0] ? about.prompts : PROMPTS_DEFAULT);
+		if (!name)
+			return err_set(e, ERR_MEM, "out of memory");
+		free(s->prompts);
+		s->prompts = name;
+	}
+	return 0;
+}
+
+int settings_default_model(struct settings *s, const struct app *app, struct err *e)
+{
+	struct model_flags *f = &s->flags;
+	char dir[4200];
+
+	if (!s->model && model_demo_base(app, dir, sizeof(dir))) {
+		if (!(s->model = strdup(dir)))
+			return err_set(e, ERR_MEM, "out of memory");
+		if (!f->n_adapters && model_demo_adapter(app, f->names[0], sizeof(f->names[0])))
+			f->adapter[f->n_adapters++] = (struct gpu_adapter){ f->names[0], 1 };
+		point(s);
+	}
+	return ask_model(s, e);
+}
+
+static bool other_model(const struct settings *was, const struct settings *is)
+{
+	return was->model && is->model ? strcmp(was->model, is->model) != 0
+	                               : was->model != is->model;
+}
+
 int settings_set(struct settings *s, const cJSON *o, unsigned *changed, struct err *e)
 {
 	struct settings try;
@@ -341,9 +390,13 @@ int settings_set(struct settings *s, const cJSON *o, unsigned *changed, struct e
 		return err_set(e, ERR_USAGE,
 		               "settings: an object of names and values was expected");
 	settings_init(&try);
-	if (settings_copy(&try, s, e) < 0 || set_all(&try, o, &bits, e) < 0) {
-		settings_release(&try);
-		return -1;
+	if (settings_copy(&try, s, e) < 0 || set_all(&try, o, &bits, e) < 0)
+		goto fail;
+	if (other_model(s, &try)) {
+		if (!try.adapters_given)
+			try.flags.n_adapters = 0;
+		if (ask_model(&try, e) < 0)
+			goto fail;
 	}
 	settings_release(s);
 	*s = try;
@@ -351,6 +404,9 @@ int settings_set(struct settings *s, const cJSON *o, unsigned *changed, struct e
 	if (changed)
 		*changed |= bits;
 	return 0;
+fail:
+	settings_release(&try);
+	return -1;
 }
 
 int settings_copy(struct settings *to, const struct settings *from, struct err *e)
@@ -366,6 +422,9 @@ int settings_copy(struct settings *to, const struct settings *from, struct err *
 		settings_release(&now);
 		return -1;
 	}
+	now.adapters_given = from->adapters_given;
+	now.prompts_given = from->prompts_given;
+	now.temperature_given = from->temperature_given;
 	settings_release(to);
 	*to = now;
 	point(to);

@@ -24,16 +24,23 @@ struct settings {
 	double command_wall_s;
 	struct episode_rules rules;
 	bool early;
+	/* set by name: they stay as they are when another model is set */
+	bool adapters_given, prompts_given, temperature_given;
 };
 
 /* Defaults, the model of CADFORGE_MODEL. */
 void settings_init(struct settings *s);
+/* Where no model is set: the demonstration model with its adapter, if there is one (after
+ * app_find()); and what the model's folder asks for. 0, or -1 with @e: what keeps the folder from
+ * being asked; the settings hold all the same. */
+int settings_default_model(struct settings *s, const struct app *app, struct err *e);
 void settings_release(struct settings *s);
 
 enum { SETTINGS_MODEL = 1, SETTINGS_SCORING = 2 }; /* what must be opened anew */
 
 /* Changes what @o names, or nothing at all: -1 (ERR_USAGE) with the name, what was expected and
- * what came; ERR_MEM. @changed (may be NULL) gets bits of the above added. */
+ * what came; ERR_MEM. Another model brings its own wishes (src/model_about.h) for the prompts and
+ * the temperature, and no adapters, where these were never set by name. @changed (may be NULL) gets bits of the above added. */
 int settings_set(struct settings *s, const cJSON *o, unsigned *changed, struct err *e);
 /* All of them; the caller's to delete. */
 cJSON *settings_json(const struct settings *s);

@@ -536,7 +536,15 @@ int source_model(struct source *out, const struct app *a, const struct model_fla
 	const struct gpu_ops ops = { m, on_ready, on_token, on_done };
 	m->app = a;
 	m->flags = f;
-	name_model(m->model, sizeof(m->model), f->model);
+	struct model_about about;
+	if (model_about_read(&about, f->model, e) < 0) {
+		free(m);
+		return -1;
+	}
+	if (about.name[0])
+		snprintf(m->model, sizeof(m->model), "%s", about.name);
+	else
+		name_model(m->model, sizeof(m->model), f->model);
 	if (need_names(m, e) < 0) {
 		close_source(m);
 		return -1;

@@ -46,6 +46,9 @@ struct wb_live {
 	int best;
 	/* the model, as the host says */
 	char model[128], device[64], trouble[240];
+	/* what the model's folder says of itself, as of the folder */
+	char about_of[4200];
+	struct model_about about;
 	/* looking */
 	struct picture_look look;
 	struct wb_picture picture;
@@ -207,7 +210,7 @@ cJSON *wb_flags_settings(const struct workbench *w)
 		cJSON_AddStringToObject(o, "model", m->model ? m->model : env);
 	if (!m->given)
 		return o;
-	if (m->n_adapters) {
+	if (m->n_adapters || m->no_adapter) {
 		cJSON *list = cJSON_AddArrayToObject(o, "adapters");
 		for (int i = 0; i < m->n_adapters; i++) {
 			cJSON *a = cJSON_CreateObject();
@@ -229,7 +232,8 @@ cJSON *wb_flags_settings(const struct workbench *w)
 	model_flags_init(&plain);
 	cJSON *sampling = model_flags_sampling(m), *usual = model_flags_sampling(&plain);
 	for (const cJSON *x = sampling ? sampling->child : NULL; x; x = x->next)
-		if (!same_value(x, cJSON_GetObjectItemCaseSensitive(usual, x->string)))
+		if (!same_value(x, cJSON_GetObjectItemCaseSensitive(usual, x->string)) ||
+		    (m->temperature_given && strcmp(x->string, "temperature") == 0))
 			cJSON_AddItemToObject(o, x->string, cJSON_Duplicate(x, true));
 	cJSON_Delete(sampling);
 	cJSON_Delete(usual);
@@ -646,15 +650,33 @@ static const char *adapters_words(struct workbench *w)
 	return t;
 }
 
+/* The model that writes, as far as it is known before the host has said so; NULL: none. */
+static const char *model_of(struct workbench *w)
+{
+	const char *env = getenv("CADFORGE_MODEL");
+	const char *model = json_string_or(w->settings, "model", w->model.model);
+	char demo[4200];
+
+	if (!model && env && *env)
+		model = env;
+	if (!model && model_demo_base(&w->app, demo, sizeof(demo)))
+		model = wb_text(w, "%s", demo);
+	return model;
+}
+
 void wb_host_view(struct workbench *w, struct view *v)
 {
-	const struct wb_live *l = w->live_state;
-	const char *env = getenv("CADFORGE_MODEL");
-	const char *model = json_string_or(w->settings, "model", NULL);
+	struct wb_live *l = w->live_state;
+	const char *model = model_of(w);
 
-	if (!model)
-		model = w->model.model ? w->model.model : env && *env ? env : NULL;
-	if (l && l->model[0])
+	if (l && model && strcmp(l->about_of, model) != 0) {
+		snprintf(l->about_of, sizeof(l->about_of), "%s", model);
+		if (model_about_read(&l->about, model, NULL) < 0)
+			l->about = (struct model_about){ .name = "" };
+	}
+	if (l && model && l->about.name[0])
+		model = l->about.name;
+	else if (l && l->model[0])
 		model = l->model;
 	v->running = wb_host_busy(w);
 	if (!model) {
@@ -872,16 +894,13 @@ static const char *next_words(const struct workbench *w, const struct wb_live *l
 /* One sentence when nothing can be begun. */
 static const char *why_not(struct workbench *w, const struct wb_live *l)
 {
-	const char *env = getenv("CADFORGE_MODEL");
-
 	if (!l->task[0])
 		return "no task is open: 1 shows the tasks, Enter opens one";
 	if (at_work(l) || l->live.n_answers > 0)
 		return NULL;
 	if (l->trouble[0])
 		return wb_text(w, "%s", l->trouble);
-	if (!w->model.model && !(env && *env) && !json_string_or(w->settings, "model", NULL) &&
-	    !json_string_or(w->settings, "command", NULL))
+	if (!model_of(w) && !json_string_or(w->settings, "command", NULL))
 		return "no model is there to write: :set model DIR (or cadforge --model DIR); "
 		       "e writes a program by hand and builds it";
 	return NULL;

@@ -947,6 +947,7 @@ int main(void)
 		setenv("CADFORGE_PYTHON_ENV", env, 1);
 	setenv("CADFORGE_TASKS", SRCDIR "/tasks", 1);
 	unsetenv("CADFORGE_MODEL");
+	setenv("CADFORGE_DEMO", "/nonexistent", 1); /* no model but those that are named */
 	if (!getcwd(here, sizeof(here)))
 		return 1;
 	snprintf(program, sizeof(program), "%s/cadforge", here);

@@ -25,6 +25,8 @@ cd "$work" || exit 1
 XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
 USER=ann
 unset CADFORGE_MODEL
+CADFORGE_DEMO=$work/none # no model but those that are named
+export CADFORGE_DEMO
 export XDG_DATA_HOME XDG_STATE_HOME XDG_CACHE_HOME CADFORGE_DB USER
 # has JSON-LINE-CONDITION: some line of out, as o, for which the Python expression holds
 has() {

@@ -36,6 +36,8 @@ XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
 XDG_DATA_HOME=$work/data CADFORGE_DB=$work/sessions.db TERM=xterm-256color
 export XDG_RUNTIME_DIR XDG_STATE_HOME XDG_CACHE_HOME XDG_DATA_HOME CADFORGE_DB TERM
 unset CADFORGE_MODEL CADFORGE_API_KEY
+CADFORGE_DEMO=$work/none # no model but those that are named
+export CADFORGE_DEMO
 hosts() { # process numbers of the hosts whose sockets are ours
 	ls run/cadforge 2> /dev/null | sed -n 's/.*-\([0-9]*\)\.sock$/\1/p'
 }

@@ -9,6 +9,8 @@ CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
 LC_ALL=C.UTF-8 TERM=xterm-256color
 export CADFORGE_PYTHON_ENV CADFORGE_TASKS LC_ALL TERM
 unset NO_COLOR CADFORGE_MODEL 2> /dev/null
+CADFORGE_DEMO=/nonexistent # no model but those that are named
+export CADFORGE_DEMO
 n=0 bad=0
 claim() { # claim STATUS TEXT
 	n=$((n + 1))

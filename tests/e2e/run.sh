@@ -25,6 +25,8 @@ here=$(cd "$srcdir/tests" && pwd)
 cd "$work" || exit 1
 XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
 export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
+CADFORGE_DEMO=$work/none # no model but those that are named
+export CADFORGE_DEMO
 
 # expect STATUS TEXT COMMAND...: its exit status and, in what it says on stderr, TEXT
 expect() {

@@ -36,6 +36,8 @@ XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_RUNTIME_DIR=$work/run
 mkdir -m 700 run
 export XDG_DATA_HOME XDG_STATE_HOME XDG_RUNTIME_DIR
 unset CADFORGE_DB CADFORGE_MODEL NO_COLOR
+CADFORGE_DEMO=$work/none # no model but those that are named
+export CADFORGE_DEMO
 LC_ALL=C.UTF-8 VISUAL=true
 export LC_ALL VISUAL
 
