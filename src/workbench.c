@@ -958,6 +958,9 @@ static bool keys(struct workbench *w)
 	bool any = false;
 	int rc;
 
+	/* what was heard since it was made may have moved what the view points to */
+	if (w->inside->dirty)
+		workbench_view(w);
 	for (;;) {
 		in = (struct intent){ 0 };
 		rc = ui_next(w->ui, &w->view, clock_now_s(), &in);
@@ -1055,9 +1058,6 @@ static int turn_around(struct workbench *w, double at_most_s, struct err *e)
 		store_look(w);
 	if (w->host && (loop_came(l, line) || (behind && now >= frame_due(in))))
 		wb_host_step(w);
-	/* what it said may have moved what the view points to */
-	if (in->dirty && (loop_came(l, tty) || ui_wait >= 0))
-		workbench_view(w);
 	if (loop_came(l, tty) || ui_wait >= 0 || ui_fd(w->ui) < 0) {
 		keys(w);
 		if (ui_wait >= 0 && ui_timeout_s(w->ui, now) <= 0)
