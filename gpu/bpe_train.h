@@ -14,14 +14,18 @@
 
 #include "src/base/err.h"
 
-struct bpe_trainer;
+struct bpe_trainer; /* one caller at a time */
 struct bpe_trainer *bpe_trainer_open(struct err *e);
 void bpe_trainer_close(struct bpe_trainer *t);
-int bpe_trainer_feed(struct bpe_trainer *t, const char *text, size_t len,
-                     struct err *e); /* UTF-8 */
+/* Counts one document: cut at added tokens, which teach nothing, normal form C, split. Bytes that
+ * are no UTF-8 become U+FFFD. 0, or -1 with @e: ERR_MEM, ERR_INPUT (more than 2 GiB of different
+ * pieces). */
+int bpe_trainer_feed(struct bpe_trainer *t, const char *text, size_t len, struct err *e);
 /* Learns and writes tokenizer.json, tokenizer_config.json (Qwen2Tokenizer, eos <|im_end|>, pad
- * <|endoftext|>) and chat_template.jinja (the published form's structure in our words; thinking off
- * by default) into @dir. @size: all entries, added tokens included. Returns entries reached, -1. */
+ * <|endoftext|>) and chat_template.jinja (what chat_render() gives, in our own words; thinking off
+ * when nothing is said) into @dir, which must not exist or be empty. @size: all entries, added
+ * tokens included; at least 263. Returns the entries reached, which are fewer when the text has no
+ * more pairs, or -1. May be called again. */
 int bpe_trainer_write(struct bpe_trainer *t, const char *dir, int size, struct err *e);
 
 #endif
