@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 enum {
-	ITEM_MFLOP = 16, /* of an item at most: 0.15 ms of a core, so that the last one's wait is
-	                  * short */
+	ITEM_MFLOP = 64, /* of an item at most: half a millisecond of a core, so that the last one's
+	                  * wait is short */
 	BLOCK_MIN = 48,  /* rows or columns of an item: below that packing shows */
 	PRODUCTS_MAX = 16
 };

@@ -38,11 +38,11 @@ struct train_options {
 	int rank;
 	float alpha, dropout; /* dropout in [0, 1): of the adapter's input */
 	bool rslora;
-	uint32_t targets; /* bits 1 << MODULE_... */
-	const struct adapter *from;
-	uint64_t seed;  /* of A's values: uniform in +-1/sqrt(in); B is 0 */
-	int threads;    /* CPU; 0: as many as the process may use */
-	int rows;       /* longest batch that will come; memory is planned for it */
+	uint32_t targets;           /* bits 1 << MODULE_... */
+	const struct adapter *from; /* borrowed; open as long as the trainer */
+	uint64_t seed;              /* of A's values: uniform in +-1/sqrt(in); B is 0 */
+	int threads;                /* CPU; 0: as many as the process may use */
+	int rows;                   /* longest batch that will come; memory is planned for it */
 	bool recompute; /* keep a layer's input alone and compute the rest again going back */
 	uint64_t memory_bytes; /* device memory that may be used; 0: what is free */
 };
@@ -76,9 +76,9 @@ struct trainer_ops {
 	void (*close)(struct trainer *t);
 	/* @logp [n]: log p(label) of rows that have one, 0 elsewhere; may be NULL. @coef [n]:
 	 * d loss / d logp of each row (SFT: -1 / labels of the whole accumulated batch); NULL:
-	 * forward alone. Rows without label must have coef 0. 0; -1 with @e: ERR_INPUT (ids or
-	 * labels out of range, more rows than planned, starts that do not rise), ERR_MEM (says what
-	 * to lower and by how much), ERR_LOST (the device). */
+	 * forward alone, and without dropout. Rows without label must have coef 0. 0; -1 with @e:
+	 * ERR_INPUT (ids or labels out of range, more rows than planned, starts that do not rise),
+	 * ERR_MEM (says what to lower and by how much), ERR_LOST (the device). */
 	int (*pass)(struct trainer *t, const struct train_batch *b, const float *coef, float *logp,
 	            struct err *e);
 	/* Log-probabilities of the base alone, adapters off (LoRA): a reference policy. */
@@ -114,6 +114,9 @@ static inline const struct trainer_base *trainer_base(const struct trainer *t)
  * trainers; the array is the caller's to free. ERR_INPUT: targets that no layer has. */
 int train_params(struct param **out, int *n, uint64_t *values, const struct model_config *c,
                  const struct train_options *o, struct err *e);
+
+/* What A's and B's product is multiplied by: @from's, or alpha / rank, or alpha / sqrt(rank). */
+float train_lora_scale(const struct train_options *o, int layer, enum module k);
 
 /* First values into @out [values], in the flat order: the model's own (full), @from's, or new ones
  * (qwen35.md section 12). */
