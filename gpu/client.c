@@ -17,9 +17,7 @@
 #include "src/base/json.h"
 #include "src/base/spawn.h"
 
-extern char **environ;
-
-enum { ROWS_MAX_BYTES = 1 << 30, ENV_MAX = 64 };
+enum { ROWS_MAX_BYTES = 1 << 30 };
 static const char program_cpu[] = "cadforge-infer", program_cuda[] = "cadforge-infer-cuda";
 
 struct request {
@@ -71,27 +69,10 @@ static bool has_program(const struct client *c, const char *name)
 	return access(path, X_OK) == 0;
 }
 
-/* What the driver, the loader and the sanitizers read; a key is not among it. */
-static void pick_environment(const char *out[ENV_MAX + 1])
-{
-	static const char *const wanted[] = { "CUDA_",         "NVIDIA_",        "LD_LIBRARY_PATH=",
-		                              "HOME=",         "TMPDIR=",        "ASAN_OPTIONS=",
-		                              "LSAN_OPTIONS=", "UBSAN_OPTIONS=", "CADFORGE_CPU" };
-	int n = 0;
-
-	for (char **v = environ; v && *v && n < ENV_MAX; v++)
-		for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
-			if (strncmp(*v, wanted[i], strlen(wanted[i])) == 0) {
-				out[n++] = *v;
-				break;
-			}
-	out[n] = NULL;
-}
-
 static int start(struct client *c, struct err *e)
 {
 	char path[4200], threads[16], context[16], slots[16];
-	const char *env[ENV_MAX + 1];
+	const char *env[DOOR_ENV_MAX + 1];
 	const char *argv[16];
 	int n = 0;
 
@@ -119,7 +100,7 @@ static int start(struct client *c, struct err *e)
 			argv[n++] = number[i].text;
 		}
 	argv[n] = NULL;
-	pick_environment(env);
+	door_environment(env);
 	if (c->cuda && !has_program(c, program_cuda))
 		return err_set(e, ERR_LACKS,
 		               "%s is not there: this build has no CUDA half; configure it where "
@@ -238,23 +219,9 @@ static void stand_in(struct client *c, const char *because)
 
 /* ---- what the engine says ---- */
 
-static enum err_kind kind_named(const char *name)
-{
-	static const struct {
-		const char *name;
-		enum err_kind kind;
-	} kinds[] = { { "usage", ERR_USAGE }, { "input", ERR_INPUT }, { "memory", ERR_MEM },
-		      { "lacks", ERR_LACKS }, { "lost", ERR_LOST },   { "io", ERR_IO } };
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (strcmp(kinds[i].name, name) == 0)
-			return kinds[i].kind;
-	return ERR_IO;
-}
-
 static void said_error(const cJSON *o, struct err *e)
 {
-	err_set(e, kind_named(json_string_or(o, "kind", "")), "%s",
+	err_set(e, door_error_kind(json_string_or(o, "kind", "")), "%s",
 	        json_string_or(o, "error", "the inference engine says no more"));
 }
 
@@ -367,7 +334,7 @@ static int on_done(struct client *c, struct request *r, const cJSON *o, const st
 	while (d.end < GPU_ERROR && strcmp(gpu_end_name(d.end), end) != 0)
 		d.end++;
 	if (d.end == GPU_ERROR) {
-		d.kind = kind_named(json_string_or(o, "kind", "lost"));
+		d.kind = door_error_kind(json_string_or(o, "kind", "lost"));
 		if (!d.error)
 			d.error = "the inference engine says no more";
 	} else {

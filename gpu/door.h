@@ -38,6 +38,13 @@ struct gpu *client_open(const struct gpu_options *o, const struct gpu_ops *ops, 
 struct gpu *remote_open(const struct gpu_options *o, const struct gpu_ops *ops, struct err *e);
 bool remote_address(const char *model); /* whether it is an address and no folder */
 
+/* The strings of our environment that a program of ours may have, NULL at the end: what the driver,
+ * the loader, the sanitizers and the BLAS read; a key is not among it. */
+enum { DOOR_ENV_MAX = 64 };
+void door_environment(const char *out[DOOR_ENV_MAX + 1]);
+/* The kind that a program of ours named; ERR_IO for a word that is none. */
+enum err_kind door_error_kind(const char *name);
+
 /* Polls once for at most @ms or what the door itself wants, and steps. */
 int door_turn(struct gpu *g, int ms, struct err *e);
 

@@ -8,6 +8,8 @@
 #include "gpu/lora.h"
 #include "gpu/wire.h"
 
+extern char **environ;
+
 const char *gpu_end_name(enum gpu_end end)
 {
 	static const char *const names[] = { "stop", "length", "cancelled", "error" };
@@ -135,6 +137,37 @@ void door_top_text(struct gpu *g, int i, const char *text, size_t len)
 	memcpy(g->top_text[i], text, n);
 	g->top_text[i][n] = '\0';
 	g->n_top_text = i + 1;
+}
+
+void door_environment(const char *out[DOOR_ENV_MAX + 1])
+{
+	static const char *const wanted[] = {
+		"CUDA_",         "NVIDIA_",       "LD_LIBRARY_PATH=", "HOME=",        "TMPDIR=",
+		"ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS=",   "CADFORGE_CPU", "OPENBLAS_"
+	};
+	int n = 0;
+
+	for (char **v = environ; v && *v && n < DOOR_ENV_MAX; v++)
+		for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+			if (strncmp(*v, wanted[i], strlen(wanted[i])) == 0) {
+				out[n++] = *v;
+				break;
+			}
+	out[n] = NULL;
+}
+
+enum err_kind door_error_kind(const char *name)
+{
+	static const struct {
+		const char *name;
+		enum err_kind kind;
+	} kinds[] = { { "usage", ERR_USAGE }, { "input", ERR_INPUT }, { "memory", ERR_MEM },
+		      { "lacks", ERR_LACKS }, { "lost", ERR_LOST },   { "io", ERR_IO } };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return kinds[i].kind;
+	return ERR_IO;
 }
 
 int door_turn(struct gpu *g, int ms, struct err *e)

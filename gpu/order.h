@@ -19,6 +19,8 @@ struct order_options {
 	                    * of them is needed, and a step has one sample at least */
 	int pass_rows;     /* tokens of one pass; a step has as many passes as it needs. At least
 	                    * the longest sample */
+	bool as_file;      /* rounds are in the file's order, copies of a row one after another;
+	                    * @by_length and @seed (but for parts of weights) have no say then */
 	bool by_length;    /* the samples of a step have about the same length: of each 50 steps'
 	                    * samples (fewer where rows have parts of the run) */
 	double epochs;     /* rounds; or: */
