@@ -25,12 +25,14 @@ struct model_values {
 int model_write(const char *dir, const struct model_config *c, const struct model_values *v, int n,
                 enum dtype dtype, const char *tokenizer_dir, struct err *e);
 
-/* Base + s B A of @a, summed in f32 and written in the base's own dtypes (or @dtype when not
- * DTYPE_OTHER), tensor by tensor, in shards of at most 5 GB as the base has them; vision and MTP
- * tensors are carried over unchanged, and so are the base's other files (config, tokenizer,
- * template). @out must not exist or be empty. */
+/* Base + s B A of the adapter, summed in f32 and written in the base's own dtypes, or, when it is
+ * not DTYPE_OTHER, in @dtype (F32 or BF16; A_log and the plain norm F32, vision and MTP as they
+ * are); in shards of at most 5 GB. The base's other files go along: config (saying the dtype),
+ * tokenizer, template, licence. @out_dir must not exist or be empty, and nothing is there when an
+ * error ends it; little memory is needed. ERR_INPUT: the adapter does not fit, a sum does not fit
+ * the dtype. */
 int model_merge(const char *base_dir, const char *adapter_dir, const char *out_dir,
-                enum dtype dtype, struct err *e);
+                enum dtype dtype, bool (*stop)(void), struct err *e);
 
 /* First values of a model to be trained from nothing (demo-model.md): matrices normal with
  * 1/sqrt(fan-in), those that write to the residual divided by sqrt(2 layers); embedding normal with

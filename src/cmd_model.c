@@ -35,7 +35,7 @@ static void found_release(struct found *f)
 	f->n = 0;
 }
 
-static bool has_file(const char *dir, const char *name)
+bool model_has_file(const char *dir, const char *name)
 {
 	struct buf path = { 0 };
 
@@ -72,7 +72,8 @@ static void find_adapters(struct found *f, const char *dir)
 			continue;
 		buf_printf(&path, "%s%s%s", strcmp(dir, ".") == 0 ? "" : dir,
 		           strcmp(dir, ".") == 0 ? "" : "/", x->d_name);
-		bool known = buf_failed(&path) || !has_file(buf_str(&path), "adapter_config.json");
+		bool known =
+			buf_failed(&path) || !model_has_file(buf_str(&path), "adapter_config.json");
 		for (int i = 0; i < f->n && !known; i++)
 			known = same_folder(f->dir[i], path.data);
 		if (!known && f->n < ADAPTERS_MAX) {
@@ -317,9 +318,7 @@ static int tell_model(const struct app *app, const char *dir, const struct found
 	return rc;
 }
 
-/* The base of the adapter in @dir: the folder that its config names, as it stands or by its last
- * part beside the adapter. */
-static int find_base(struct buf *out, const char *dir, struct err *e)
+int model_find_base(struct buf *out, const char *dir, struct err *e)
 {
 	struct buf path = { 0 }, text = { 0 };
 	cJSON *root = NULL;
@@ -340,14 +339,14 @@ static int find_base(struct buf *out, const char *dir, struct err *e)
 	const char *base = json_string_or(root, "base_model_name_or_path", "");
 	const char *slash = strrchr(base, '/');
 	buf_adds(out, base);
-	if (*base && has_file(base, "config.json")) {
+	if (*base && model_has_file(base, "config.json")) {
 		rc = 0;
 		goto out;
 	}
 	buf_clear(out);
 	parent(out, dir);
 	buf_printf(out, "/%s", slash ? slash + 1 : base);
-	if (*base && has_file(buf_str(out), "config.json"))
+	if (*base && model_has_file(buf_str(out), "config.json"))
 		rc = 0;
 	else
 		err_set(e, ERR_INPUT,
@@ -403,8 +402,9 @@ int model_info(const struct cmd *self, int argc, char **argv)
 	}
 	const char *dir = argv[optind];
 	bool asked = f.n > 0;
-	if (!asked && !has_file(dir, "config.json") && has_file(dir, "adapter_config.json")) {
-		if (find_base(&where, dir, &e) < 0) {
+	if (!asked && !model_has_file(dir, "config.json") &&
+	    model_has_file(dir, "adapter_config.json")) {
+		if (model_find_base(&where, dir, &e) < 0) {
 			rc = app_fail(&e);
 			goto out;
 		}
@@ -431,10 +431,8 @@ static const struct {
 	const char *name;
 	int (*run)(const struct cmd *self, int argc, char **argv);
 } words[] = {
-	{ "info", model_info },
-	{ "tokenize", model_tokenize },
-	{ "chat", model_chat },
-	{ "logits", model_logits },
+	{ "info", model_info },     { "tokenize", model_tokenize }, { "chat", model_chat },
+	{ "logits", model_logits }, { "merge", model_merge_word },  { "diff", model_diff_word },
 };
 enum { N_WORDS = sizeof(words) / sizeof(*words) };
 
@@ -477,8 +475,10 @@ const struct cmd cmd_model = {
 		"       cadforge model tokenize DIR [--no-added] [--skip-special] [--stream]\n"
 		"       cadforge model chat DIR --messages FILE.json [--thinking on|off]\n"
 		"                [--generation-prompt]\n"
-		"       cadforge model logits DIR --ids LIST --out FILE.safetensors [--adapter DIR]...",
-	.summary = "look inside a model: sizes, memory, adapters that fit, tokens, chat form",
+		"       cadforge model logits DIR --ids LIST --out FILE.safetensors [--adapter DIR]...\n"
+		"       cadforge model merge BASE ADAPTER OUT [--dtype f32|bf16]\n"
+		"       cadforge model diff A B [--model BASE] [--all] [--json]",
+	.summary = "look inside a model: sizes, adapters that fit, tokens; merge; compare",
 	.help = "  info DIR          a Hugging Face folder of a Qwen3.5 model: sizes, layers, dtypes, "
 		"bytes\n"
 		"                    to load, bytes a sequence takes, the adapters in it and beside "
@@ -509,6 +509,19 @@ const struct cmd cmd_model = {
 		"  --out FILE        the safetensors file that is written\n"
 		"  --model, --adapter DIR[:S], --backend B, --dtype D, --threads N, --context N\n"
 		"                    of logits, as in generate\n"
+		"  merge BASE ADAPTER OUT  a model with the adapter in its weights, as a new folder "
+		"OUT\n"
+		"                    (an adapter that runs beside its base can be changed and "
+		"blended; a\n"
+		"                    merged one is a model like any other)\n"
+		"  --dtype f32|bf16  of merge: how values are stored; else as the base has them\n"
+		"  diff A B          what is not the same in two models, or in two adapters of one "
+		"base:\n"
+		"                    fields of the config, tensors, how far their values are apart. "
+		"Exit\n"
+		"                    status 1 when something is not\n"
+		"  --model BASE      of two adapters: their base, where they do not name it\n"
+		"  --all             every tensor that differs; else the 20 that do most\n"
 		"  --quiet           nothing but the result\n"
 		"  --help            this text\n",
 	.run = run_model,

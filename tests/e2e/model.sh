@@ -82,5 +82,65 @@ cp -r "$oracle/tiny-f32" bent
 sed -i 's/"num_hidden_layers": 4/"num_hidden_layers": 3/' bent/config.json
 expect 2 "layer_types: a list of num_hidden_layers = 3 words wanted, got 4" "$cadforge" model info bent
 claim $? "a config that contradicts itself is told"
+
+# merging, and what differs
+models() {
+	"$cadforge" model "$@" > out 2> err
+}
+ids=5,17,300,9,77,1,402,63,8,8,250,31
+models merge "$oracle/tiny-f32" "$oracle/lora-b" merged && grep -q '^merged: 358496 parameters, 1.4 MB in 1 file$' out &&
+	[ -f merged/tokenizer.json ] && [ ! -e merged/adapter_config.json ]
+claim $? "an adapter is merged into its base as a model of its own"
+models logits merged --ids $ids --out merged.safetensors &&
+	models logits "$oracle/tiny-f32" --adapter "$oracle/lora-b" --ids $ids --out beside.safetensors &&
+	models logits "$oracle/tiny-f32" --ids $ids --out base.safetensors
+claim $? "it runs"
+if command -v python3 > /dev/null; then
+	python3 - << 'END'
+import json, struct
+def logits(name):
+    data = open(name, "rb").read()
+    n, = struct.unpack("<Q", data[:8])
+    a, b = json.loads(data[8:8 + n])["logits"]["data_offsets"]
+    return struct.unpack("<%df" % ((b - a) // 4), data[8 + n + a:8 + n + b])
+merged, beside, base = map(logits, ("merged.safetensors", "beside.safetensors", "base.safetensors"))
+far = max(abs(x - y) for x, y in zip(beside, base))
+near = max(abs(x - y) for x, y in zip(merged, beside))
+assert len(merged) == 12 * 1024 and far > 1 and near < 2e-3, (far, near)
+END
+	claim $? "its logits are those of the base with the adapter beside it"
+fi
+expect 2 "is there already and not empty" "$cadforge" model merge "$oracle/tiny-f32" "$oracle/lora-b" merged
+claim $? "a folder that is taken is refused"
+expect 2 "shape" "$cadforge" model merge "$oracle/tiny-f32" "$oracle/lora-vl" other && [ ! -e other ]
+claim $? "an adapter that does not fit is refused"
+expect 2 "three folders are expected" "$cadforge" model merge merged
+claim $? "merging asks for what it needs"
+expect 2 "f32 or bf16 is expected, got 'int8'" "$cadforge" model merge a b c --dtype int8
+claim $? "a dtype that cannot be stored is refused"
+models merge "$oracle/tiny-bf16-sharded" "$oracle/lora-vl" wide --dtype f32 --json && grep -q '"files":1,' out &&
+	grep -q '"dtype":"float32"' wide/config.json && models info wide --json && grep -q '"skipped_tensors":8' out &&
+	! grep -q '"BF16"' out
+claim $? "a narrow model is merged wide, vision and all"
+(ulimit -f 500 && trap '' XFSZ && expect 1 "writing: File too large" "$cadforge" model merge "$oracle/tiny-f32" "$oracle/lora-a" full)
+[ $? -eq 0 ] && [ -z "$(ls -d full* 2> /dev/null)" ]
+claim $? "a disk that is full leaves nothing behind"
+
+models diff "$oracle/tiny-f32" "$oracle/tiny-f32"
+[ $? -eq 0 ] && grep -q '^[0-9]* tensors: \([0-9]*\) equal, 0 changed, 0 only in the first, 0 only' out
+claim $? "a model is equal to itself"
+models diff "$oracle/tiny-f32" merged
+[ $? -eq 1 ] && grep -q ' 24 changed, 0 only' out && grep -q '% of .* model.layers.1.mlp.up_proj.weight, 10240 of 10240 values' out &&
+	! grep -q 'k_proj' out && grep -q 'and 4 more: --all shows them' out
+claim $? "what a merge has changed is listed"
+models diff "$oracle/lora-a" "$oracle/lora-b"
+[ $? -eq 1 ] && grep -q '^  use_rslora: ' out && grep -q ' layers.0.linear_attn.in_proj_z, ranks 4 and 6, cosine' out &&
+	grep -q ' layers.3.self_attn.k_proj: only in the first' out
+claim $? "two adapters are compared by what they add to each layer"
+models diff "$oracle/lora-a" "$oracle/lora-a" --quiet
+[ $? -eq 0 ] && [ ! -s out ]
+claim $? "an adapter is equal to itself"
+expect 2 "two models or two adapters are expected" "$cadforge" model diff "$oracle/lora-a" "$oracle/tiny-f32"
+claim $? "a model is not compared with an adapter"
 echo "1..$n"
 exit $bad
