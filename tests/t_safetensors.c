@@ -131,7 +131,38 @@ static void every_bfloat16_and_half_is_widened_exactly(void **state)
 			assert_true(isnan(wide));
 		else
 			assert_true(wide == want && !signbit(wide) == !signbit(want));
+		assert_int_equal(f16_round(wide), isnan(want) ? (v | 0x200) : v);
 	}
+}
+
+static void rounding_to_halves_goes_to_the_nearest_and_even(void **state)
+{
+	(void)state;
+	/* between every two neighbours: a little to either side of the middle, and the middle */
+	for (uint32_t v = 0; v < 0x7bff; v++) {
+		float low = f16_widen((uint16_t)v), high = f16_widen((uint16_t)(v + 1));
+		float middle = low + (high - low) / 2;
+		assert_int_equal(f16_round(middle), v + (v & 1));
+		assert_int_equal(f16_round(nextafterf(middle, 0)), v);
+		assert_int_equal(f16_round(nextafterf(-middle, -1e9f)), 0x8000 | (v + 1));
+	}
+	assert_int_equal(f16_round(65519.99f), 0x7bff);
+	assert_int_equal(f16_round(65520), 0x7c00);
+	assert_int_equal(f16_round(-1e30f), 0xfc00);
+	assert_int_equal(f16_round(-0.0f), 0x8000);
+	assert_int_equal(f16_round(1e-30f), 0);
+}
+
+static void narrowing_says_what_does_not_fit(void **state)
+{
+	const float v[] = { 1, 70000, INFINITY }, large[] = { 3.4e38f };
+	uint16_t out[3];
+
+	(void)state;
+	assert_true(tensor_narrow(DTYPE_BF16, v, 3, out));
+	assert_false(tensor_narrow(DTYPE_F16, v, 3, out));
+	assert_true(tensor_narrow(DTYPE_F16, v, 1, out));
+	assert_false(tensor_narrow(DTYPE_BF16, large, 1, out));
 }
 
 static void rounding_to_bfloat16_goes_to_the_nearest_and_even(void **state)
@@ -423,6 +454,8 @@ int main(void)
 		                                drop_place),
 		cmocka_unit_test(every_bfloat16_and_half_is_widened_exactly),
 		cmocka_unit_test(rounding_to_bfloat16_goes_to_the_nearest_and_even),
+		cmocka_unit_test(rounding_to_halves_goes_to_the_nearest_and_even),
+		cmocka_unit_test(narrowing_says_what_does_not_fit),
 		cmocka_unit_test_setup_teardown(a_tensor_at_an_odd_byte_is_read, make_place,
 		                                drop_place),
 		cmocka_unit_test_setup_teardown(what_is_wrong_with_a_file_is_named, make_place,
