@@ -14,11 +14,19 @@
 #include "gpu/model.h"
 #include "gpu/threads.h"
 
+enum mixer_isa { MIXER_BEST, MIXER_PLAIN, MIXER_AVX2, MIXER_AVX512 };
 struct mixer_rows {
 	int n, samples;
-	const int32_t *start; /* [samples + 1] */
+	const int32_t *start; /* [samples + 1], rising */
 	struct pool *pool;
+	enum mixer_isa isa; /* MIXER_BEST: of what this processor runs; tests ask for others */
 };
+/* The version that a call with @isa runs; false in @runs (may be NULL): not on this processor, and
+ * then MIXER_BEST is taken. */
+enum mixer_isa mixer_version(enum mixer_isa isa, bool *runs);
+
+/* What the mixers can do. */
+enum { MIXER_CONV_MAX = 16 }; /* taps of a convolution */
 
 /* ---- gated DeltaNet: from in_proj_{qkv,z,a,b}'s outputs to out_proj's input ---- */
 

@@ -1,0 +1,93 @@
+/*
+ * train_isa.h - brings the text MIXER_TEXT in once for each instruction set, with the vectors of
+ * gpu/train_vector.h: names end in _plain, _avx2, _avx512 (ID(x) in the text). For train_delta.c
+ * and train_attention.c, which choose a version when they are called (mixer_version()).
+ */
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* ---- any processor: vectors of four that the compiler knows how to carry out ---- */
+
+#define LANES        4
+#define ROWS         4
+#define ID(x)        x##_plain
+#define FMA(a, b, c) ((a) * (b) + (c))
+#define MIN(a, b)    choose_plain((a) < (b), a, b)
+#define MAX(a, b)    choose_plain((a) > (b), a, b)
+#define KEEP(x)      (void)(x)
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t four_i __attribute__((vector_size(16)));
+static inline four choose_plain(four_i yes, four a, four b)
+{
+	return (four)((yes & (four_i)a) | (~yes & (four_i)b));
+}
+#include "gpu/train_vector.h"
+#include MIXER_TEXT
+#undef LANES
+#undef ROWS
+#undef ID
+#undef FMA
+#undef MIN
+#undef MAX
+#undef KEEP
+
+#if defined(__x86_64__)
+
+/* ---- AVX2: 16 registers: 4 x 3 sums, 3 of the right matrix, one of the left ---- */
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define LANES        8
+#define ROWS         4
+#define ID(x)        x##_avx2
+#define FMA(a, b, c) ((v_avx2)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#define MIN(a, b)    ((v_avx2)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define MAX(a, b)    ((v_avx2)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define KEEP(x)      __asm__("" : "+x"(x))
+#include "gpu/train_vector.h"
+#include MIXER_TEXT
+#undef LANES
+#undef ROWS
+#undef ID
+#undef FMA
+#undef MIN
+#undef MAX
+#undef KEEP
+#pragma GCC pop_options
+
+/* ---- AVX-512: 32 registers: 8 x 3 sums ---- */
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+#define LANES        16
+#define ROWS         8
+#define ID(x)        x##_avx512
+#define FMA(a, b, c) ((v_avx512)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#define MIN(a, b)    ((v_avx512)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define MAX(a, b)    ((v_avx512)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define KEEP(x)      __asm__("" : "+v"(x))
+#include "gpu/train_vector.h"
+#include MIXER_TEXT
+#undef LANES
+#undef ROWS
+#undef ID
+#undef FMA
+#undef MIN
+#undef MAX
+#undef KEEP
+#pragma GCC pop_options
+
+#endif
+#undef V
+#undef VI
+#undef VU
+#undef VIU
+
+/* By @isa of struct mixer_rows: the version's name for x. */
+#if defined(__x86_64__)
+#define MIXER_PICK(isa, x)                                                                         \
+	((isa) == MIXER_AVX512 ? x##_avx512 : (isa) == MIXER_AVX2 ? x##_avx2 : x##_plain)
+#else
+#define MIXER_PICK(isa, x) ((void)(isa), x##_plain)
+#endif
