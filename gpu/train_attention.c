@@ -209,28 +209,36 @@ static void keys_item(void *arg, int item, int thread)
 {
 	const struct attention_job *j = arg;
 	(void)thread;
+	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, attention_keys)(j, item / j->kv, item % j->kv);
+	tiny_numbers_restore(was);
 }
 
 static void keys_back_item(void *arg, int item, int thread)
 {
 	const struct attention_job *j = arg;
 	(void)thread;
+	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, attention_keys_back)(j, item / j->kv, item % j->kv);
+	tiny_numbers_restore(was);
 }
 
 static void forward_item(void *arg, int item, int thread)
 {
 	const struct attention_job *j = arg;
+	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, attention_item_forward)
 	(j, item / j->heads, item % j->heads, j->scratch + (size_t)thread * j->per_thread);
+	tiny_numbers_restore(was);
 }
 
 static void backward_item(void *arg, int item, int thread)
 {
 	const struct attention_job *j = arg;
+	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, attention_item_backward)
 	(j, item / j->heads, item % j->heads, j->scratch + (size_t)thread * j->per_thread);
+	tiny_numbers_restore(was);
 }
 
 void attention_forward(const struct model_config *c, const struct mixer_rows *r,

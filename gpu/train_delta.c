@@ -222,15 +222,19 @@ static float *job_begin(struct delta_job *j, const struct model_config *c,
 static void forward_item(void *arg, int item, int thread)
 {
 	const struct delta_job *j = arg;
+	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, delta_item_forward)
 	(j, item / j->nk, item % j->nk, j->scratch + (size_t)thread * j->per_thread);
+	tiny_numbers_restore(was);
 }
 
 static void backward_item(void *arg, int item, int thread)
 {
 	const struct delta_job *j = arg;
+	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, delta_item_backward)
 	(j, item / j->nk, item % j->nk, j->scratch + (size_t)thread * j->per_thread);
+	tiny_numbers_restore(was);
 }
 
 void delta_forward(const struct model_config *c, const struct mixer_rows *r,
