@@ -10,7 +10,8 @@ enum {
 	PARTS = 100, /* ... and at most this part of the run, when the mix changes over time */
 	STEPS_MAX = 50000000
 };
-static const uint64_t COST_MAX = 1u << 31; /* places walked over in all: some seconds */
+/* Places walked over in all, beside so many for each sample that is learnt. */
+static const uint64_t COST_MAX = 1u << 24, COST_EACH = 64;
 
 struct planned {
 	uint64_t at;     /* first of its samples in pick[] */
@@ -136,7 +137,7 @@ static int next(struct walk *w, int64_t step, int32_t *out, struct err *e)
 				return 0;
 			if (begin_round(w, share_of(w, step), e) < 0)
 				return -1;
-			if (w->cost > COST_MAX)
+			if (w->cost > COST_MAX + COST_EACH * w->p->picks)
 				return err_set(e, ERR_INPUT,
 				               "the run goes through its rows too often (%.3g "
 				               "rounds): fewer steps or epochs, or larger weights",
