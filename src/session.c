@@ -580,7 +580,7 @@ static int do_score(struct session *s, struct episode_event *out, struct err *e)
 		happen(s, 0, "generation", buf_str(&c->author.figures), c->author.figures.len);
 	tell(s, SAW_COMPLETION, NULL, 0);
 	struct scoring_input in = {
-		.task = s->o->task,
+		.task = s->o->unjudged ? NULL : s->o->task,
 		.text = buf_str(&c->text),
 		.len = c->text.len,
 		.rule = c->rule,

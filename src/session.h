@@ -70,6 +70,9 @@ struct session_options {
 	 * program is certain to fail is ended there (FINISH_FAILED), and what was executed of it is
 	 * built and stored. */
 	bool early, stop_early;
+	/* The programs are scored as ones of no task: what was asked is known by its prompt alone,
+	 * and @task has its name and nothing to check. */
+	bool unjudged;
 	bool any;  /* a group's answers are built in the order in which they end */
 	bool open; /* that its rounds are over does not end the episode: more are to come */
 	void *ctx;
