@@ -266,7 +266,8 @@ struct group {
 		*turn; /* of each of its steps: the first sample; in which order they come */
 };
 
-/* Samples that are about @steps steps. 1: the rounds are over after these; 0; -1. */
+/* Samples that are about @steps steps, and no more of a round than its end: so a step does not have
+ * a sample twice when it need not. 1: the rounds are over after these; 0; -1. */
 static int draw_group(struct group *g, struct walk *w, int64_t steps, struct err *e)
 {
 	struct order *p = w->p;
@@ -276,6 +277,8 @@ static int draw_group(struct group *g, struct walk *w, int64_t steps, struct err
 
 	g->n = 0;
 	for (;;) {
+		if (full > 0 && w->at == w->n)
+			return 0;
 		int rc = next(w, p->steps + full, &i, e);
 		if (rc <= 0)
 			return rc < 0 ? -1 : 1;
@@ -309,6 +312,7 @@ static int draw_group(struct group *g, struct walk *w, int64_t steps, struct err
 /* Sorted, cut into steps, these in an order by chance. */
 static int plan_group(struct order *p, struct group *g, struct walk *w, struct err *e)
 {
+	double before = p->steps > 0 ? p->step[p->steps - 1].epoch : 0;
 	struct filling f = { 0 };
 	int32_t steps = 0;
 
@@ -329,7 +333,8 @@ static int plan_group(struct order *p, struct group *g, struct walk *w, struct e
 		for (uint64_t i = (uint64_t)g->first[b]; i < end; i++)
 			if (add_pick(p, g->v[i].sample, e) < 0)
 				return -1;
-		if (end_step(p, from, rounds_behind(w), e) < 0)
+		double part = (double)(k + 1) / (double)steps;
+		if (end_step(p, from, before + (rounds_behind(w) - before) * part, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -351,8 +356,10 @@ static double guess_steps(const struct order *p)
 	if (p->o.steps > 0)
 		return (double)p->o.steps;
 	for (int i = 0; i < p->d->samples; i++) {
-		samples += (double)p->d->sample[i].weight;
-		tokens += (double)p->d->sample[i].weight * p->d->sample[i].n;
+		const struct sample *s = &p->d->sample[i];
+		double share = (double)s->weight * (double)(s->until - s->from);
+		samples += share;
+		tokens += share * s->n;
 	}
 	if (p->o.batch_samples > 0)
 		steps = samples / p->o.batch_samples;
@@ -519,6 +526,12 @@ struct order *order_open(const struct dataset *d, const struct order_options *o,
 	p->d = d;
 	p->o = *o;
 	w.p = p;
+	if (guess_steps(p) > 1.1 * STEPS_MAX) {
+		err_set(e, ERR_INPUT, "a run of about %.3g steps; at most %d are taken",
+		        guess_steps(p), STEPS_MAX);
+		free(p);
+		return NULL;
+	}
 	rc = o->by_length && !o->as_file ? plan_by_length(p, &w, e) : plan_as_drawn(p, &w, e);
 	free(w.list);
 	if (rc == 0 && p->steps == 0)
