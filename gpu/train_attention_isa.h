@@ -104,16 +104,12 @@ INLINE float ID(row_exp)(float *s, int valid, int n, float top)
 
 INLINE float ID(row_top)(float *s, int valid)
 {
-	float top[LANES];
 	for (int rest = valid; rest % LANES; rest++)
 		s[rest] = s[0];
 	V most = LOAD(s);
 	for (int c = LANES; c < valid; c += LANES)
 		most = MAX(most, LOAD(s + c));
-	STORE(top, most);
-	for (int l = 1; l < LANES; l++)
-		top[0] = top[l] > top[0] ? top[l] : top[0];
-	return top[0];
+	return LANES_MAX(most);
 }
 
 /* Queries of rows [from, from + t) as normed, turned and scaled; zero up to @tp. */

@@ -16,7 +16,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { DELTA_CHUNK = 64, DELTA_CONV_MAX = MIXER_CONV_MAX };
+enum { DELTA_CHUNK = 64, DELTA_CONV_MAX = MIXER_CONV_MAX, DELTA_AHEAD = 12 /* rows */ };
 #define DELTA_UNIT_EPS  1e-6f
 #define DELTA_FORGOTTEN -17.0f /* e^-17 is 2^-24.5 */
 

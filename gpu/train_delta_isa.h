@@ -16,6 +16,7 @@ INLINE void ID(conv_lanes)(const float *u, size_t ldu, int before, int t, int la
 	for (int j = 0; j < K; j++)
 		weight[j] = ID(load)(w + (size_t)j * ldw, lanes);
 	for (int i = 0; i < t; i++) {
+		AHEAD(u + (size_t)(i + DELTA_AHEAD) * ldu);
 		V x = { 0 };
 		UNROLL
 		for (int j = 0; j < K; j++) {
@@ -63,6 +64,8 @@ INLINE void ID(conv_back_lanes)(const float *u, size_t ldu, int before, int t, i
 	for (int j = 0; j < K - 1; j++)
 		next[j] = LOAD(ahead + (size_t)j * ldc);
 	for (int i = t - 1; i >= 0; i--) {
+		AHEAD(u + (ptrdiff_t)(i - DELTA_AHEAD) * (ptrdiff_t)ldu);
+		AHEAD_WRITE(du + (ptrdiff_t)(i - DELTA_AHEAD) * (ptrdiff_t)lddu);
 		V in[DELTA_CONV_MAX] = { { 0 } }, x = { 0 };
 		UNROLL
 		for (int j = 0; j < K; j++) {

@@ -17,6 +17,9 @@
 #define LOAD(p)     ((V) * (const VU *)(p))
 #define STORE(p, x) (*(VU *)(p) = (x))
 #define SPLAT(x)    ((x) - (V){})
+/* Rows of a head are far apart: the hardware doesn't see them coming. */
+#define AHEAD(p)       __builtin_prefetch(p)
+#define AHEAD_WRITE(p) __builtin_prefetch(p, 1)
 
 /* What a product does to C, and which part of it is asked for. */
 enum product_how { SET, ADD, SUB, NEG }; /* C = AB, C += AB, C -= AB, C = -AB */
@@ -62,13 +65,7 @@ INLINE void ID(store)(float *p, V x, int n)
 
 INLINE float ID(lanes_sum)(V x) /* a fixed tree */
 {
-	float t[LANES];
-	STORE(t, x);
-	UNROLL
-	for (int step = LANES / 2; step > 0; step /= 2)
-		for (int i = 0; i < step; i++)
-			t[i] += t[i + step];
-	return t[0];
+	return LANES_SUM(x);
 }
 
 /* e^x to 2 units in the last place, for x in [-87, 88]; beyond, what it is at the end: as in
@@ -95,7 +92,8 @@ INLINE V ID(exp)(V x)
 
 INLINE V ID(sigmoid)(V x)
 {
-	return SPLAT(1.0f) / (SPLAT(1.0f) + ID(exp)(-x));
+	V below = SPLAT(1.0f) + ID(exp)(-x);
+	return (V)RECIPROCAL(below);
 }
 
 /* sum of x y over n padded floats */
