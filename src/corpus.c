@@ -262,7 +262,7 @@ static void add_description(struct buf *out, struct draft *d)
 				char value[32];
 				say_value(value, d->v[i].value);
 				buf_adds(out, value);
-				if (d->place[i] != IN_BOX)
+				if (d->place[i] == IN_TEXT)
 					d->place[i] = IN_WORDS;
 			}
 		p += len + 1;
@@ -308,7 +308,7 @@ static void draw_order(struct draft *d, int order[FAMILY_NUMBERS])
 {
 	for (int i = 0; i < d->n; i++)
 		order[i] = i;
-	for (int i = d->n - 1; i > 0 && !d->plain; i--) {
+	for (int i = d->n - 1; i > 0 && !d->plain && !d->task; i--) {
 		int k = dice_below(&d->dice, i + 1), other = order[i];
 		order[i] = order[k];
 		order[k] = other;
@@ -405,7 +405,7 @@ static void add_check(cJSON *checks, const char *id, const char *kind, cJSON *wa
 
 /* Made as a text and read as any task's is: what it may be is decided in one place. */
 static int make_task(struct corpus_document *doc, const char *name, const char *prompt,
-                     cJSON *dimensions, struct err *e)
+                     bool at_most, cJSON *dimensions, struct err *e)
 {
 	cJSON *o = cJSON_CreateObject(), *checks = cJSON_CreateArray();
 	char id[64];
@@ -420,7 +420,9 @@ static int make_task(struct corpus_document *doc, const char *name, const char *
 	cJSON_AddItemToObject(o, "semantic_hints", cJSON_CreateStringArray(&name, 1));
 	cJSON_AddStringToObject(o, "prompt", prompt);
 	cJSON_AddItemToObject(o, "dimensions", dimensions);
-	cJSON_AddObjectToObject(o, "expect");
+	cJSON *expect = cJSON_AddObjectToObject(o, "expect");
+	if (at_most)
+		cJSON_AddTrueToObject(expect, "envelope_is_maximum");
 	cJSON_AddNullToObject(o, "reference");
 	add_check(checks, "box", "bbox_mm", cJSON_CreateDoubleArray(doc->bbox_mm, 3));
 	add_check(checks, "one_solid", "solids", cJSON_CreateNumber(1));
@@ -496,7 +498,8 @@ static int make_program(struct corpus_document *doc, struct draft *d, bool broke
 	keep_numbers(doc, d);
 	memcpy(doc->bbox_mm, d->bbox, sizeof(doc->bbox_mm));
 	say_prompt(&prompt, d, order, doc);
-	if (make_task(doc, d->f->name, buf_str(&prompt), list_dimensions(d, order, doc), e) < 0)
+	if (make_task(doc, d->f->name, buf_str(&prompt), d->f->at_most && d->says == 0,
+	              list_dimensions(d, order, doc), e) < 0)
 		goto out;
 	corpus_program(&program, d->f, d->v, d->options, (struct program_style){ .flat = d->flat });
 	/* not every program can be broken in every way */
@@ -572,7 +575,7 @@ static int make_drill(struct corpus_document *doc, struct draft *d, struct err *
 	          &tellings[dice_below(&d->dice, TELLINGS - (held ? 0 : TELLINGS_HELD))], doc);
 	if (prompt.len == before)
 		buf_addc(&prompt, '.');
-	if (make_task(doc, "drill", buf_str(&prompt), list_dimensions(d, order, doc), e) < 0)
+	if (make_task(doc, "drill", buf_str(&prompt), false, list_dimensions(d, order, doc), e) < 0)
 		goto out;
 	for (int i = 0; i < d->n; i++)
 		buf_printf(&program, "%s = %.10g\n", mixed.number[i].name, d->v[i].value);

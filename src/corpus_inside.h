@@ -55,6 +55,7 @@ struct family {
 	 * whole sentences that are the prompt (of a family with a task: its own first). {name} is a
 	 * number. The last is for prompts that training does not see. */
 	const char *says[FAMILY_SAYS];
+	bool at_most; /* the task's box is one that it stays within */
 	const char *limits; /* comparisons that hold, ; between */
 	int weight;         /* how often, in tenths of the usual; 0: 10 */
 };
@@ -70,7 +71,7 @@ struct number_value {
 };
 
 /* The value of an expression of the family's numbers; 0, or -1 (ERR_INPUT) where it is none. A
- * comparison is 1 or 0. */
+ * comparison is 1 or 0; 1 where it names a number that is not there. */
 int corpus_evaluate(double *out, const struct family *f, const struct number_value *v,
                     const char *text, size_t len, struct err *e);
 

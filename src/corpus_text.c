@@ -51,7 +51,7 @@ struct reading {
 	const struct family *f;
 	const struct number_value *v;
 	const char *p, *end;
-	bool bad;
+	bool bad, absent; /* absent: a number that is not there was named */
 };
 
 static double sum(struct reading *r);
@@ -72,8 +72,10 @@ static double named(struct reading *r)
 	size_t n = (size_t)(r->p - begin);
 	for (int i = 0; i < FAMILY_NUMBERS && r->f->number[i].name; i++)
 		if (strlen(r->f->number[i].name) == n &&
-		    strncmp(r->f->number[i].name, begin, n) == 0)
+		    strncmp(r->f->number[i].name, begin, n) == 0) {
+			r->absent = r->absent || !r->v[i].there;
 			return r->v[i].value;
+		}
 	r->bad = true;
 	return 0;
 }
@@ -137,7 +139,7 @@ int corpus_evaluate(double *out, const struct family *f, const struct number_val
 		bool equal = r.p + 1 < r.end && r.p[1] == '=';
 		r.p += 1 + equal;
 		double right = sum(&r), more = c == '<' ? right - left : left - right;
-		left = equal ? more >= -1e-9 : more > 1e-9;
+		left = r.absent || (equal ? more >= -1e-9 : more > 1e-9);
 	}
 	if (r.bad || next_sign(&r) != '\0')
 		return err_set(e, ERR_INPUT, "family %s: \"%.*s\" is no expression of its numbers",
