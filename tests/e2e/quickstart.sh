@@ -39,6 +39,9 @@ claim $? "an unknown word is wrong usage"
 quickstart build twice
 [ $status -eq 2 ]
 claim $? "two words are wrong usage"
+quickstart check --orakel
+[ $status -eq 2 ] && quickstart build --oracle && [ $status -eq 2 ]
+claim $? "a flag that is not check's is wrong usage"
 quickstart --help
 [ $status -eq 0 ] && grep -q '^  ./quickstart check' "$work/out"
 claim $? "the help names the words"
