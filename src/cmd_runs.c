@@ -119,10 +119,12 @@ static int see_run(void *ctx, const struct store_run *x)
 		if (l->checkpoint[0]) {
 			fputs("      ", stdout);
 			db_print_line(stdout, l->checkpoint);
+			putchar('\n');
 		}
 		if (l->error[0] && strcmp(state, "failed") == 0) {
 			fputs("      ", stdout);
 			db_print_line(stdout, l->error);
+			putchar('\n');
 		}
 	}
 	cJSON_Delete(about);

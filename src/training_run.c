@@ -49,6 +49,8 @@ struct work {
 	double told, begun, tokens_per_s, left_s;
 	/* the process that answers held-out prompts */
 	pid_t sampler;
+	char next[4096]; /* checkpoint that came while it was at work; "" none */
+	int64_t next_step;
 	double sampler_until;
 	bool sampler_told;
 };
@@ -307,8 +309,13 @@ static void start_sampler(struct work *w, const char *checkpoint, int64_t step)
 {
 	pid_t parent = getpid();
 
-	if (w->o->samples <= 0 || !w->o->store || !w->out->run || w->sampler > 0 || !*checkpoint)
+	if (w->o->samples <= 0 || !w->o->store || !w->out->run || !*checkpoint)
 		return;
+	if (w->sampler > 0) {
+		snprintf(w->next, sizeof(w->next), "%s", checkpoint);
+		w->next_step = step;
+		return;
+	}
 	flush_rows(w);
 	fflush(NULL);
 	pid_t pid = fork();
@@ -331,6 +338,14 @@ static void attend_sampler(struct work *w)
 		return;
 	if (waitpid(w->sampler, &status, WNOHANG) == w->sampler) {
 		w->sampler = 0;
+		if (w->next[0]) {
+			char dir[sizeof(w->next)];
+			memcpy(dir, w->next, sizeof(dir));
+			w->next[0] = '\0';
+			/* the folders before the newest ones are removed on the way */
+			if (access(dir, R_OK) == 0)
+				start_sampler(w, dir, w->next_step);
+		}
 		return;
 	}
 	if (now < w->sampler_until)
@@ -342,6 +357,7 @@ static void attend_sampler(struct work *w)
 
 static void stop_sampler(struct work *w)
 {
+	w->next[0] = '\0';
 	if (w->sampler > 0 && !w->sampler_told)
 		w->sampler_until = 0;
 }

@@ -30,7 +30,7 @@ struct training_run_options {
 	int64_t run; /* goes on with this one from its newest checkpoint; 0: a new one */
 	/* Answers by the model as it is: at every checkpoint so many of the held-out rows. 0: none.
 	 * Made by a process of its own at low priority (cadforge train sample), ended after
-	 * @sample_s; a checkpoint that comes while one is at work is passed over. */
+	 * @sample_s; of the checkpoints that come while one is at work the newest is next. */
 	int samples;
 	double sample_s;
 	void *ctx;
