@@ -114,16 +114,16 @@ static void tiny_json(struct buf *out, const char *const (*merges)[2], const cha
 }
 
 /* A folder of our own, and a file in it. */
-static void tiny_folder(char dir[64])
+static inline void tiny_folder(char dir[64])
 {
 	strcpy(dir, "tiny-tokenizer-XXXXXX");
 	if (!mkdtemp(dir))
 		abort();
 }
 
-static void tiny_write(const char *dir, const char *name, const void *data, size_t len)
+static inline void tiny_write(const char *dir, const char *name, const void *data, size_t len)
 {
-	char path[128];
+	char path[400];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	FILE *f = fopen(path, "wb");
@@ -131,7 +131,7 @@ static void tiny_write(const char *dir, const char *name, const void *data, size
 		abort();
 }
 
-static void tiny_remove(const char *dir)
+static inline void tiny_remove(const char *dir)
 {
 	static const char *const names[] = { "tokenizer.json", "tokenizer_config.json",
 		                             "chat_template.jinja" };
