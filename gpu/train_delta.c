@@ -6,10 +6,9 @@
  * convolution, norm and gates), which each item leaves in a part of its own; the parts are added in
  * the order of the samples at the end.
  *
- * Kept: what the chunks are rebuilt from, in slots of 64 rows: q and k as normed, v, the rule's
- * output, T, the state that came in, G and beta. A sample's first slot is start / 64 + its number,
- * so that slots need no table. All the rest costs less to compute again than to store and load:
- * two products of a chunk's fifteen going back.
+ * Kept: what the chunks are rebuilt from, in slots of 64 rows: the rule's output, T, the state that
+ * came in, G and beta. A sample's first slot is start / 64 + its number, so that slots need no
+ * table. All the rest, the convolution too, costs less to compute again than to store and load.
  */
 #include "gpu/train_mixers.h"
 
@@ -41,34 +40,24 @@ struct delta_job {
 	bool conv_wanted, norm_wanted;
 };
 
-/* One chunk's kept things, of a key head and one of its value heads. */
+/* One chunk's kept things, of a value head. */
 struct delta_head {
 	int head;
-	float *q, *k, *q_inv, *k_inv;
-	float *v, *o, *t, *G, *beta;
+	float *o, *t, *G, *beta;
 	float *s; /* the state that came in; NULL: the sample's first chunk */
 };
 
 static void delta_head_at(struct delta_head *h, const struct delta_job *j, int sample, int chunk,
-                          int key, int head)
+                          int head)
 {
 	const size_t slot = (size_t)j->r->start[sample] / DELTA_CHUNK + (size_t)(sample + chunk);
-	float *at = j->kept + slot * j->slot;
-	const size_t keys = 2 * DELTA_CHUNK * (j->dkp + 1);
-	const size_t values = 2 * DELTA_CHUNK * (j->dvp + 1) + DELTA_CHUNK * DELTA_CHUNK;
-	float *value = at + (size_t)j->nk * keys + (size_t)head * (values + j->dkp * j->dvp);
-	at += (size_t)key * keys;
+	float *at = j->kept + slot * j->slot + (size_t)head * (j->slot / (size_t)j->nv);
 	h->head = head;
-	h->q = at, at += DELTA_CHUNK * j->dkp;
-	h->k = at, at += DELTA_CHUNK * j->dkp;
-	h->q_inv = at, at += DELTA_CHUNK;
-	h->k_inv = at;
-	h->v = value, value += DELTA_CHUNK * j->dvp;
-	h->o = value, value += DELTA_CHUNK * j->dvp;
-	h->t = value, value += DELTA_CHUNK * DELTA_CHUNK;
-	h->G = value, value += DELTA_CHUNK;
-	h->beta = value, value += DELTA_CHUNK;
-	h->s = chunk > 0 ? value : NULL;
+	h->o = at, at += DELTA_CHUNK * j->dvp;
+	h->t = at, at += DELTA_CHUNK * DELTA_CHUNK;
+	h->G = at, at += DELTA_CHUNK;
+	h->beta = at, at += DELTA_CHUNK;
+	h->s = chunk > 0 ? at : NULL;
 }
 
 /* Where an item leaves its share of sums over samples. */
@@ -92,6 +81,8 @@ static void delta_part_at(struct delta_part *p, const struct delta_job *j, int s
 struct delta_work {
 	float eg[DELTA_CHUNK], bg[DELTA_CHUNK], h[DELTA_CHUNK]; /* e^G, beta e^G, e^(G_C - G) */
 	float dg[DELTA_CHUNK], dbeta[DELTA_CHUNK];
+	float q_inv[DELTA_CHUNK], k_inv[DELTA_CHUNK];
+	float *q, *k, *v; /* as convolved, q and k normed: [64][dkp] twice, [64][dvp] */
 	float *kk, *qk, *decay, *a, *p;     /* [64][64] */
 	float *right, *uw, *duw, *dx, *tmp; /* [64][w_pad]; tmp also [w_pad][64], [dvp][dkp] */
 	float *kt, *rows, *values, *d_o,
@@ -108,16 +99,29 @@ static size_t delta_work_in(struct delta_work *x, const struct delta_job *j, flo
 		float **to;
 		size_t n;
 	} part[] = {
-		{ &x->kk, C * C },          { &x->qk, C * C },
-		{ &x->decay, C * C },       { &x->a, C * C },
-		{ &x->p, C * C },           { &x->right, wide },
-		{ &x->uw, wide },           { &x->duw, wide },
-		{ &x->dx, wide },           { &x->tmp, wide > square ? wide : square },
-		{ &x->kt, C * j->dkp },     { &x->rows, C * j->dkp },
-		{ &x->values, C * j->dvp }, { &x->d_o, C * j->dvp },
-		{ &x->st, square },         { &x->dq, C * j->dkp },
-		{ &x->dk, C * j->dkp },     { &x->dv, C * j->dvp },
-		{ &x->ds, group * square }, { &x->ahead, taps * (2 * j->dkp + group * j->dvp) },
+		{ &x->q, C * j->dkp },
+		{ &x->k, C * j->dkp },
+		{ &x->v, C * j->dvp },
+		{ &x->kk, C * C },
+		{ &x->qk, C * C },
+		{ &x->decay, C * C },
+		{ &x->a, C * C },
+		{ &x->p, C * C },
+		{ &x->right, wide },
+		{ &x->uw, wide },
+		{ &x->duw, wide },
+		{ &x->dx, wide },
+		{ &x->tmp, wide > square ? wide : square },
+		{ &x->kt, C * j->dkp },
+		{ &x->rows, C * j->dkp },
+		{ &x->values, C * j->dvp },
+		{ &x->d_o, C * j->dvp },
+		{ &x->st, square },
+		{ &x->dq, C * j->dkp },
+		{ &x->dk, C * j->dkp },
+		{ &x->dv, C * j->dvp },
+		{ &x->ds, group * square },
+		{ &x->ahead, taps * (2 * j->dkp + group * j->dvp) },
 	};
 	size_t at = 0;
 	for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
@@ -180,9 +184,7 @@ static void job_shape(struct delta_job *j, const struct model_config *c)
 	};
 	j->w_pad = j->dkp + j->dvp;
 	j->conv_row = delta_pad((int)j->channels);
-	j->slot = (size_t)j->nk * 2 * DELTA_CHUNK * (j->dkp + 1) +
-	          (size_t)j->nv * (2 * DELTA_CHUNK * (j->dvp + 1) + DELTA_CHUNK * DELTA_CHUNK +
-	                           j->dkp * j->dvp);
+	j->slot = (size_t)j->nv * (DELTA_CHUNK * (j->dvp + DELTA_CHUNK + 2) + j->dkp * j->dvp);
 	j->part = delta_pad(
 		(int)(2 * (size_t)j->nv + (size_t)j->nk * j->dvp + (size_t)j->K * j->conv_row));
 	j->per_thread = (delta_work_in(&(struct delta_work){ 0 }, j, NULL) + 15) / 16 * 16;

@@ -281,8 +281,8 @@ INLINE void ID(chunk_values)(const struct delta_job *j, const struct delta_head 
                              struct delta_work *x)
 {
 	const size_t w = j->w_pad;
-	ID(scale_rows)(k->beta, k->v, j->dvp, tp, (int)j->dvp, x->right, w);
-	ID(scale_rows)(x->bg, k->k, j->dkp, tp, (int)j->dkp, x->right + j->dvp, w);
+	ID(scale_rows)(k->beta, x->v, j->dvp, tp, (int)j->dvp, x->right, w);
+	ID(scale_rows)(x->bg, x->k, j->dkp, tp, (int)j->dkp, x->right + j->dvp, w);
 	ID(product)
 	(LEFT_LOWER, 0, tp, (int)w, tp, k->t, DELTA_CHUNK, x->right, w, x->uw, w, SET);
 	for (int i = 0; i < tp; i++)
@@ -312,12 +312,12 @@ APART void ID(forward_chunk)(const struct delta_job *j, const struct delta_head 
 	ID(product)
 	(LEFT_LOWER, 0, tp, dvp, tp, x->p, DELTA_CHUNK, x->values, j->dvp, k->o, j->dvp, SET);
 	if (k->s) {
-		ID(scale_rows)(x->eg, k->q, j->dkp, tp, dkp, x->rows, j->dkp);
+		ID(scale_rows)(x->eg, x->q, j->dkp, tp, dkp, x->rows, j->dkp);
 		ID(product)
 		(ALL, 0, tp, dvp, dkp, x->rows, j->dkp, k->s, j->dvp, k->o, j->dvp, ADD);
 	}
 	if (next) { /* S = e^(G_C) S + (e^(G_C - G) K)t V' */
-		ID(scale_rows)(x->h, k->k, j->dkp, tp, dkp, x->rows, j->dkp);
+		ID(scale_rows)(x->h, x->k, j->dkp, tp, dkp, x->rows, j->dkp);
 		ID(product_ta)
 		(ALL, 0, dkp, dvp, tp, x->rows, j->dkp, x->values, j->dvp, next, j->dvp, SET);
 		if (k->s) {
@@ -333,17 +333,42 @@ APART void ID(forward_chunk)(const struct delta_job *j, const struct delta_head 
 	}
 }
 
-/* KKt and QKt of a chunk, lower triangles. */
-INLINE void ID(chunk_keys)(const struct delta_job *j, const struct delta_head *k, int tp, bool kk,
-                           struct delta_work *x)
+/* q and k of a chunk as convolved and normed, and QKt, KKt of them, lower triangles. */
+INLINE void ID(chunk_keys)(const struct delta_job *j, int row, int done, int t, int tp, int key,
+                           bool kk, struct delta_work *x)
 {
-	const size_t dkp = j->dkp;
-	ID(transpose)(k->k, dkp, tp, (int)dkp, x->kt, DELTA_CHUNK);
+	const size_t dkp = j->dkp, q_at = (size_t)key * (size_t)j->dk;
+	const size_t k_at = (size_t)j->nk * (size_t)j->dk + q_at;
+	const float *u = j->u + (size_t)row * j->channels;
+	ID(conv)
+	(u + q_at, j->channels, done, t, tp, j->dk, j->conv + q_at, j->conv_row, j->K, x->q, dkp);
+	ID(conv)
+	(u + k_at, j->channels, done, t, tp, j->dk, j->conv + k_at, j->conv_row, j->K, x->k, dkp);
+	for (int i = 0; i < t; i++) {
+		ID(unit)(x->q + (size_t)i * dkp, (int)dkp, j->q_scale, x->q_inv + i);
+		ID(unit)(x->k + (size_t)i * dkp, (int)dkp, 1.0f, x->k_inv + i);
+	}
+	ID(transpose)(x->k, dkp, tp, (int)dkp, x->kt, DELTA_CHUNK);
 	if (kk)
 		ID(product)
-	(OUT_LOWER, 0, tp, tp, (int)dkp, k->k, dkp, x->kt, DELTA_CHUNK, x->kk, DELTA_CHUNK, SET);
+	(OUT_LOWER, 0, tp, tp, (int)dkp, x->k, dkp, x->kt, DELTA_CHUNK, x->kk, DELTA_CHUNK, SET);
 	ID(product)
-	(OUT_LOWER, 0, tp, tp, (int)dkp, k->q, dkp, x->kt, DELTA_CHUNK, x->qk, DELTA_CHUNK, SET);
+	(OUT_LOWER, 0, tp, tp, (int)dkp, x->q, dkp, x->kt, DELTA_CHUNK, x->qk, DELTA_CHUNK, SET);
+}
+
+/* Where a value head's channels begin. */
+INLINE size_t ID(value_at)(const struct delta_job *j, int head)
+{
+	return 2 * (size_t)j->nk * (size_t)j->dk + (size_t)head * (size_t)j->dv;
+}
+
+INLINE void ID(chunk_v)(const struct delta_job *j, int row, int done, int t, int tp, int head,
+                        struct delta_work *x)
+{
+	const size_t at = ID(value_at)(j, head);
+	ID(conv)
+	(j->u + (size_t)row * j->channels + at, j->channels, done, t, tp, j->dv, j->conv + at,
+	 j->conv_row, j->K, x->v, j->dvp);
 }
 
 static void ID(delta_item_forward)(const struct delta_job *j, int sample, int key, float *scratch)
@@ -351,38 +376,18 @@ static void ID(delta_item_forward)(const struct delta_job *j, int sample, int ke
 	struct delta_work x;
 	delta_work_in(&x, j, scratch);
 	const int first = j->r->start[sample], len = j->r->start[sample + 1] - first;
-	const size_t heads = (size_t)j->nk * (size_t)j->dk;
 	for (int done = 0, c = 0; done < len; done += DELTA_CHUNK, c++) {
 		const int t = len - done < DELTA_CHUNK ? len - done : DELTA_CHUNK;
 		const int tp = (t + 15) / 16 * 16, row = first + done;
-		const float *u = j->u + (size_t)row * j->channels;
-		struct delta_head k;
-		delta_head_at(&k, j, sample, c, key, key * j->group);
-		const size_t q_at = (size_t)key * (size_t)j->dk, k_at = heads + q_at;
-		ID(conv)
-		(u + q_at, j->channels, done, t, tp, j->dk, j->conv + q_at, j->conv_row, j->K, k.q,
-		 j->dkp);
-		ID(conv)
-		(u + k_at, j->channels, done, t, tp, j->dk, j->conv + k_at, j->conv_row, j->K, k.k,
-		 j->dkp);
-		for (int i = 0; i < t; i++) {
-			ID(unit)(k.q + (size_t)i * j->dkp, (int)j->dkp, j->q_scale, k.q_inv + i);
-			ID(unit)(k.k + (size_t)i * j->dkp, (int)j->dkp, 1.0f, k.k_inv + i);
-		}
-		ID(chunk_keys)(j, &k, tp, true, &x);
-		for (int v = 0; v < j->group; v++) {
-			struct delta_head next;
-			const int head = key * j->group + v;
-			const size_t v_at = 2 * heads + (size_t)head * (size_t)j->dv;
-			delta_head_at(&k, j, sample, c, key, head);
-			ID(conv)
-			(u + v_at, j->channels, done, t, tp, j->dv, j->conv + v_at, j->conv_row,
-			 j->K, k.v, j->dvp);
+		ID(chunk_keys)(j, row, done, t, tp, key, true, &x);
+		for (int head = key * j->group; head < (key + 1) * j->group; head++) {
+			struct delta_head k, next = { 0 };
+			delta_head_at(&k, j, sample, c, head);
+			if (done + t < len)
+				delta_head_at(&next, j, sample, c + 1, head);
+			ID(chunk_v)(j, row, done, t, tp, head, &x);
 			ID(gates)(j, row, t, head, k.G, k.beta);
-			bool more = done + t < len;
-			if (more)
-				delta_head_at(&next, j, sample, c + 1, key, head);
-			ID(forward_chunk)(j, &k, row, t, tp, more ? next.s : NULL, &x);
+			ID(forward_chunk)(j, &k, row, t, tp, next.s, &x);
 		}
 	}
 }
@@ -418,7 +423,7 @@ APART void ID(backward_chunk)(const struct delta_job *j, const struct delta_head
 	/* dV' = Pt dO + H K dS, and dW = -dV' St, side by side */
 	ID(product_ta)(LEFT_UPPER, 0, tp, dvp, tp, x->p, C, x->d_o, dvs, x->duw, w, SET);
 	if (more) {
-		ID(scale_rows)(x->h, k->k, dks, tp, dkp, x->rows, dks);
+		ID(scale_rows)(x->h, x->k, dks, tp, dkp, x->rows, dks);
 		ID(product)(ALL, 0, tp, dvp, dkp, x->rows, dks, ds, dvs, x->duw, w, ADD);
 	}
 	if (k->s) {
@@ -448,18 +453,18 @@ APART void ID(backward_chunk)(const struct delta_job *j, const struct delta_head
 	} else {
 		memset(x->right, 0, (size_t)tp * dks * sizeof(float));
 	}
-	ID(product)(LEFT_LOWER, 0, tp, dkp, tp, x->p, C, k->k, dks, x->right, dks, ADD);
+	ID(product)(LEFT_LOWER, 0, tp, dkp, tp, x->p, C, x->k, dks, x->right, dks, ADD);
 	for (int i = 0; i < t; i++) {
 		float *sum = x->dq + (size_t)i * dks;
 		const float *add = x->right + (size_t)i * dks;
-		x->dg[i] = ID(dot)(k->q + (size_t)i * dks, add, dkp);
+		x->dg[i] = ID(dot)(x->q + (size_t)i * dks, add, dkp);
 		for (int c = 0; c < dkp; c += LANES)
 			STORE(sum + c, LOAD(sum + c) + LOAD(add + c));
 	}
 
 	/* Y = E0 K + e^G dX_w: dK has beta Y, dbeta k.Y */
 	ID(scale_rows)(x->eg, x->dx + dvs, w, tp, dkp, x->right, dks);
-	ID(product)(LEFT_LOWER, 0, tp, dkp, tp, x->a, C, k->k, dks, x->right, dks, ADD);
+	ID(product)(LEFT_LOWER, 0, tp, dkp, tp, x->a, C, x->k, dks, x->right, dks, ADD);
 	/* Z = e^(G_C - G) V' dSt + (dP . D)t Q + E0t beta K: dK has it too */
 	float *z = x->dx + dvs; /* dX_w has been used */
 	if (more) {
@@ -470,18 +475,18 @@ APART void ID(backward_chunk)(const struct delta_job *j, const struct delta_head
 		for (int i = 0; i < tp; i++)
 			memset(z + (size_t)i * w, 0, dks * sizeof(float));
 	}
-	ID(product_ta)(LEFT_UPPER, 0, tp, dkp, tp, x->p, C, k->q, dks, z, w, ADD);
-	ID(scale_rows)(k->beta, k->k, dks, tp, dkp, x->rows, dks);
+	ID(product_ta)(LEFT_UPPER, 0, tp, dkp, tp, x->p, C, x->q, dks, z, w, ADD);
+	ID(scale_rows)(k->beta, x->k, dks, tp, dkp, x->rows, dks);
 	ID(product_ta)(LEFT_UPPER, 0, tp, dkp, tp, x->a, C, x->rows, dks, z, w, ADD);
 	for (int i = 0; i < t; i++) {
 		const float *y = x->right + (size_t)i * dks, *zi = z + (size_t)i * w;
-		const float *ki = k->k + (size_t)i * dks;
+		const float *ki = x->k + (size_t)i * dks;
 		float *sum = x->dk + (size_t)i * dks, *dv = x->dv + (size_t)i * dvs;
 		const float *dxu = x->dx + (size_t)i * w;
 		const float ky = ID(dot)(ki, y, dkp);
 		V beta = SPLAT(k->beta[i]);
 		x->dg[i] += k->beta[i] * ky - ID(dot)(ki, zi, dkp);
-		x->dbeta[i] = ky + ID(dot)(k->v + (size_t)i * dvs, dxu, dvp);
+		x->dbeta[i] = ky + ID(dot)(x->v + (size_t)i * dvs, dxu, dvp);
 		for (int c = 0; c < dkp; c += LANES)
 			STORE(sum + c, LOAD(sum + c) + FMA(beta, LOAD(y + c), LOAD(zi + c)));
 		for (int c = 0; c < dvp; c += LANES)
@@ -495,7 +500,7 @@ APART void ID(backward_chunk)(const struct delta_job *j, const struct delta_head
 		V all = SPLAT(more ? x->eg[t - 1] : 0.0f);
 		for (int i = 0; i < dkp * dvp; i += LANES)
 			STORE(ds + i, more ? all * LOAD(ds + i) : (V){ 0 });
-		ID(scale_rows)(x->eg, k->q, dks, tp, dkp, x->rows, dks);
+		ID(scale_rows)(x->eg, x->q, dks, tp, dkp, x->rows, dks);
 		ID(product_ta)(ALL, 0, dkp, dvp, tp, x->rows, dks, x->d_o, dvs, ds, dvs, ADD);
 		ID(product_ta)(ALL, 0, dkp, dvp, tp, x->uw + dvs, w, x->duw, w, ds, dvs, SUB);
 	}
@@ -538,18 +543,17 @@ static void ID(delta_item_backward)(const struct delta_job *j, int sample, int k
 		const int tp = (t + 15) / 16 * 16, row = first + done;
 		const size_t at = (size_t)row * j->channels;
 		const size_t q_at = (size_t)key * (size_t)j->dk, k_at = heads + q_at;
-		struct delta_head k;
-		delta_head_at(&k, j, sample, c, key, key * j->group);
-		ID(chunk_keys)(j, &k, tp, false, &x);
+		ID(chunk_keys)(j, row, done, t, tp, key, false, &x);
 		memset(x.dq, 0, (size_t)tp * j->dkp * sizeof(float));
 		memset(x.dk, 0, (size_t)tp * j->dkp * sizeof(float));
 		for (int v = 0; v < j->group; v++) {
-			struct delta_head next = { 0 };
+			struct delta_head k, next = { 0 };
 			const int head = key * j->group + v;
-			const size_t v_at = 2 * heads + (size_t)head * (size_t)j->dv;
-			delta_head_at(&k, j, sample, c, key, head);
+			const size_t v_at = ID(value_at)(j, head);
+			delta_head_at(&k, j, sample, c, head);
 			if (c + 1 < chunks)
-				delta_head_at(&next, j, sample, c + 1, key, head);
+				delta_head_at(&next, j, sample, c + 1, head);
+			ID(chunk_v)(j, row, done, t, tp, head, &x);
 			ID(backward_chunk)
 			(j, &k, row, t, tp, c + 1 < chunks, x.ds + (size_t)v * j->dkp * j->dvp,
 			 next.s, part.norm, part.gate + 2 * v, &x);
@@ -560,8 +564,8 @@ static void ID(delta_item_backward)(const struct delta_job *j, int sample, int k
 		}
 		for (int i = 0; i < t; i++) {
 			const size_t r = (size_t)i * j->dkp;
-			ID(unit_back)(x.dq + r, k.q + r, (int)j->dkp, j->q_scale, k.q_inv[i]);
-			ID(unit_back)(x.dk + r, k.k + r, (int)j->dkp, 1.0f, k.k_inv[i]);
+			ID(unit_back)(x.dq + r, x.q + r, (int)j->dkp, j->q_scale, x.q_inv[i]);
+			ID(unit_back)(x.dk + r, x.k + r, (int)j->dkp, 1.0f, x.k_inv[i]);
 		}
 		ID(conv_back)
 		(j->u + at + q_at, j->channels, done, t, j->dk, j->conv + q_at, j->conv_row, j->K,
