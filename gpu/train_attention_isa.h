@@ -91,10 +91,9 @@ INLINE float ID(row_exp)(float *s, int valid, int n, float top)
 		sum += p;
 	}
 	if (c < valid) {
-		STORE(s + c, ID(exp)(LOAD(s + c) - SPLAT(top)));
-		for (int rest = valid; rest < c + LANES; rest++)
-			s[rest] = 0;
-		sum += LOAD(s + c);
+		V p = ID(first)(ID(exp)(LOAD(s + c) - SPLAT(top)), valid - c);
+		STORE(s + c, p);
+		sum += p;
 		c += LANES;
 	}
 	for (; c < n; c += LANES)
@@ -227,9 +226,8 @@ static void ID(attention_item_backward)(const struct attention_job *j, int sampl
 			V less = SPLAT(x.factor[i]);
 			int c = 0;
 			for (; c < valid; c += LANES)
-				STORE(dp + c, LOAD(p + c) * (LOAD(dp + c) - less));
-			for (int rest = valid; rest < c; rest++)
-				dp[rest] = 0; /* was perhaps no number */
+				STORE(dp + c,
+				      ID(first)(LOAD(p + c) * (LOAD(dp + c) - less), valid - c));
 			for (; c < keys; c += LANES)
 				STORE(dp + c, (V){ 0 });
 		}

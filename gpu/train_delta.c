@@ -82,6 +82,7 @@ struct delta_work {
 	float eg[DELTA_CHUNK], bg[DELTA_CHUNK], h[DELTA_CHUNK]; /* e^G, beta e^G, e^(G_C - G) */
 	float dg[DELTA_CHUNK], dbeta[DELTA_CHUNK];
 	float q_inv[DELTA_CHUNK], k_inv[DELTA_CHUNK];
+	float sum[DELTA_CHUNK], slope[DELTA_CHUNK]; /* a + dt_bias; then g, and d g / d a */
 	float *q, *k, *v; /* as convolved, q and k normed: [64][dkp] twice, [64][dvp] */
 	float *kk, *qk, *decay, *a, *p;     /* [64][64] */
 	float *right, *uw, *duw, *dx, *tmp; /* [64][w_pad]; tmp also [w_pad][64], [dvp][dkp] */
@@ -130,16 +131,6 @@ static size_t delta_work_in(struct delta_work *x, const struct delta_job *j, flo
 		at += part[i].n;
 	}
 	return at;
-}
-
-static float delta_softplus(float x)
-{
-	return x > 20.0f ? x : log1pf(expf(x));
-}
-
-static float delta_sigmoid(float x)
-{
-	return 1.0f / (1.0f + expf(-x));
 }
 
 /* Row i of the identity begins at delta_unit + 15 - i. */

@@ -182,28 +182,28 @@ INLINE void ID(gated_norm_back)(const float *o, const float *z, const float *w, 
 INLINE void ID(decays)(const float *G, int t, int tp, float *D)
 {
 	for (int i = 0; i < tp; i++, D += DELTA_CHUNK) {
+		const int valid = i < t ? i + 1 : 0;
 		int j = 0;
-		for (; i < t && j <= i; j += LANES)
-			STORE(D + j, ID(exp)(SPLAT(G[i]) - LOAD(G + j)));
-		for (int rest = i < t ? i + 1 : 0; rest < tp && rest < j; rest++)
-			D[rest] = 0;
+		for (; j < valid; j += LANES)
+			STORE(D + j, ID(first)(ID(exp)(SPLAT(G[i]) - LOAD(G + j)), valid - j));
 		for (; j < tp; j += LANES)
 			STORE(D + j, (V){ 0 });
 	}
 }
 
-/* x = s[i] x . D in the lower triangle (@strict: below the diagonal), 0 in the rest; s NULL: 1. */
-INLINE void ID(mask)(float *x, const float *D, const float *s, int tp, bool strict)
+/* y = s[i] x . D in the lower triangle (@strict: below the diagonal), 0 in the rest; s NULL: 1. The
+ * product that made x has filled the vectors that the diagonal goes through. */
+INLINE void ID(mask)(const float *x, const float *D, const float *s, int tp, bool strict, float *y)
 {
-	for (int i = 0; i < tp; i++, x += DELTA_CHUNK, D += DELTA_CHUNK) {
+	for (int i = 0; i < tp; i++, x += DELTA_CHUNK, y += DELTA_CHUNK, D += DELTA_CHUNK) {
 		V f = SPLAT(s ? s[i] : 1.0f);
 		int j = 0;
 		for (; j <= i; j += LANES)
-			STORE(x + j, f * LOAD(x + j) * LOAD(D + j));
-		for (int rest = strict ? i : i + 1; rest < j; rest++)
-			x[rest] = 0; /* what the product left there may be no number */
+			STORE(y + j, f * LOAD(x + j) * LOAD(D + j));
 		for (; j < tp; j += LANES)
-			STORE(x + j, (V){ 0 });
+			STORE(y + j, (V){ 0 });
+		if (strict)
+			y[i] = 0;
 	}
 }
 
@@ -244,24 +244,22 @@ APART void ID(inverse)(const float *A, int tp, float *T, float *tmp)
 
 /* ---- a chunk ---- */
 
-/* beta and G of a chunk: beta 0 and G level from t on. */
-INLINE void ID(gates)(const struct delta_job *j, int row, int t, int head, float *G, float *beta)
+/* beta and G of a chunk: beta 0 and G level from t on. x->sum: a + dt_bias. */
+INLINE void ID(gates)(const struct delta_job *j, int row, int t, int head, float *G, float *beta,
+                      struct delta_work *x)
 {
 	const float rate = -expf(j->w->a_log[head]), bias = j->w->dt_bias[head];
-	float sum = 0;
 	for (int i = 0; i < DELTA_CHUNK; i++) {
-		beta[i] = 0;
-		if (i < t) {
-			const size_t at = (size_t)(row + i) * (size_t)j->nv + (size_t)head;
-			beta[i] = j->b[at];
-			sum += rate * delta_softplus(j->a[at] + bias);
-		}
-		G[i] = sum;
+		const size_t at = (size_t)(row + i) * (size_t)j->nv + (size_t)head;
+		beta[i] = i < t ? j->b[at] : 0;
+		x->sum[i] = i < t ? j->a[at] + bias : 0;
 	}
-	for (int i = 0; i < t; i += LANES)
-		STORE(beta + i, ID(sigmoid)(LOAD(beta + i)));
-	for (int i = t; i < DELTA_CHUNK; i++)
-		beta[i] = 0;
+	for (int i = 0; i < DELTA_CHUNK; i += LANES) {
+		STORE(beta + i, ID(first)(ID(sigmoid)(LOAD(beta + i)), t - i));
+		STORE(G + i, ID(first)(SPLAT(rate) * ID(softplus)(LOAD(x->sum + i)), t - i));
+	}
+	for (int i = 1; i < DELTA_CHUNK; i++)
+		G[i] += G[i - 1];
 }
 
 /* The factors of a chunk's rows. */
@@ -301,13 +299,11 @@ APART void ID(forward_chunk)(const struct delta_job *j, const struct delta_head 
 	ID(factors)(k->G, k->beta, t, x);
 	ID(decays)(k->G, t, tp, x->decay);
 	/* A */
-	memcpy(x->a, x->kk, (size_t)tp * DELTA_CHUNK * sizeof(float));
-	ID(mask)(x->a, x->decay, k->beta, tp, true);
+	ID(mask)(x->kk, x->decay, k->beta, tp, true, x->a);
 	ID(inverse)(x->a, tp, k->t, x->tmp);
 	ID(chunk_values)(j, k, tp, x);
 	/* P */
-	memcpy(x->p, x->qk, (size_t)tp * DELTA_CHUNK * sizeof(float));
-	ID(mask)(x->p, x->decay, NULL, tp, false);
+	ID(mask)(x->qk, x->decay, NULL, tp, false, x->p);
 	/* O = e^G Q S + P V' */
 	ID(product)
 	(LEFT_LOWER, 0, tp, dvp, tp, x->p, DELTA_CHUNK, x->values, j->dvp, k->o, j->dvp, SET);
@@ -386,7 +382,7 @@ static void ID(delta_item_forward)(const struct delta_job *j, int sample, int ke
 			if (done + t < len)
 				delta_head_at(&next, j, sample, c + 1, head);
 			ID(chunk_v)(j, row, done, t, tp, head, &x);
-			ID(gates)(j, row, t, head, k.G, k.beta);
+			ID(gates)(j, row, t, head, k.G, k.beta, &x);
 			ID(forward_chunk)(j, &k, row, t, tp, next.s, &x);
 		}
 	}
@@ -407,8 +403,7 @@ APART void ID(backward_chunk)(const struct delta_job *j, const struct delta_head
 	ID(factors)(k->G, k->beta, t, x);
 	ID(decays)(k->G, t, tp, x->decay);
 	ID(chunk_values)(j, k, tp, x);
-	memcpy(x->p, x->qk, (size_t)tp * C * sizeof(float));
-	ID(mask)(x->p, x->decay, NULL, tp, false);
+	ID(mask)(x->qk, x->decay, NULL, tp, false, x->p);
 
 	/* dO */
 	for (int i = 0; i < t; i++) {
@@ -440,11 +435,11 @@ APART void ID(backward_chunk)(const struct delta_job *j, const struct delta_head
 	/* dP . D into p */
 	ID(transpose)(x->values, dvs, tp, dvp, x->tmp, C);
 	ID(product)(OUT_LOWER, 0, tp, tp, dvp, x->d_o, dvs, x->tmp, C, x->p, C, SET);
-	ID(mask)(x->p, x->decay, NULL, tp, false);
+	ID(mask)(x->p, x->decay, NULL, tp, false, x->p);
 	/* E0 = dA . D = -stril(dX [U|W]t) . D into a */
 	ID(transpose)(x->uw, w, tp, (int)w, x->tmp, C);
 	ID(product)(OUT_LOWER, 0, tp, tp, (int)w, x->dx, w, x->tmp, C, x->a, C, NEG);
-	ID(mask)(x->a, x->decay, NULL, tp, true);
+	ID(mask)(x->a, x->decay, NULL, tp, true, x->a);
 
 	/* dQ = e^G dO St + (dP . D) K */
 	if (k->s) {
@@ -507,17 +502,23 @@ APART void ID(backward_chunk)(const struct delta_job *j, const struct delta_head
 
 	/* gates */
 	const float rate = -expf(j->w->a_log[k->head]), bias = j->w->dt_bias[k->head];
+	for (int i = 0; i < DELTA_CHUNK; i++)
+		x->sum[i] = i < t ? j->a[(size_t)(row + i) * (size_t)j->nv + (size_t)k->head] + bias
+		                  : 0;
+	for (int i = 0; i < t; i += LANES) {
+		V a = LOAD(x->sum + i);
+		STORE(x->slope + i, SPLAT(rate) * ID(sigmoid)(a));
+		STORE(x->sum + i, SPLAT(rate) * ID(softplus)(a));
+	}
 	float sum = 0, to_a_log = 0, to_bias = 0;
 	for (int i = t - 1; i >= 0; i--) {
 		const size_t at = (size_t)(row + i) * (size_t)j->nv + (size_t)k->head;
-		const float a = j->a[at] + bias;
-		const float g = rate * delta_softplus(a);
 		sum += x->dg[i];
 		/* dg is e^g of what the state held: of less than that sum's rounding it is better
 		 * taken for nothing, since A_log and a multiply it by up to g */
-		const float dg = g < DELTA_FORGOTTEN ? 0.0f : sum;
-		const float da = dg * rate * delta_sigmoid(a);
-		to_a_log += dg * g;
+		const float dg = x->sum[i] < DELTA_FORGOTTEN ? 0.0f : sum;
+		const float da = dg * x->slope[i];
+		to_a_log += dg * x->sum[i];
 		to_bias += da;
 		j->da[at] = da;
 		j->db[at] = x->dbeta[i] * k->beta[i] * (1.0f - k->beta[i]);

@@ -21,6 +21,8 @@
 #define AHEAD(p)       __builtin_prefetch(p)
 #define AHEAD_WRITE(p) __builtin_prefetch(p, 1)
 
+static const int32_t vector_lanes[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+
 /* What a product does to C, and which part of it is asked for. */
 enum product_how { SET, ADD, SUB, NEG }; /* C = AB, C += AB, C -= AB, C = -AB */
 enum product_part {
@@ -94,6 +96,33 @@ INLINE V ID(sigmoid)(V x)
 {
 	V below = SPLAT(1.0f) + ID(exp)(-x);
 	return (V)RECIPROCAL(below);
+}
+
+/* log(1 + e^x), as max(x, 0) + 2 artanh(y / (2 + y)) with y = e^-|x|: to 3 units in the last place.
+ */
+INLINE V ID(softplus)(V x)
+{
+	V top = MAX(x, SPLAT(0.0f));
+	V y = ID(exp)(x - top - top); /* x - 2 max(x, 0) is -|x| */
+	V below = SPLAT(2.0f) + y;
+	V z = y * (V)RECIPROCAL(below), zz = z * z;
+	V p = SPLAT(1.0f / 15);
+	p = FMA(p, zz, SPLAT(1.0f / 13));
+	p = FMA(p, zz, SPLAT(1.0f / 11));
+	p = FMA(p, zz, SPLAT(1.0f / 9));
+	p = FMA(p, zz, SPLAT(1.0f / 7));
+	p = FMA(p, zz, SPLAT(1.0f / 5));
+	p = FMA(p, zz, SPLAT(1.0f / 3));
+	p = FMA(p, zz, SPLAT(1.0f));
+	return FMA(p, z + z, top);
+}
+
+/* x in lanes below @n, 0 in the others, whatever is there. */
+INLINE V ID(first)(V x, int n)
+{
+	VI lane;
+	memcpy(&lane, vector_lanes, sizeof lane);
+	return (V)((VI)x & (lane < n));
 }
 
 /* sum of x y over n padded floats */
