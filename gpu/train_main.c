@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "gpu/blas.h"
@@ -35,14 +34,15 @@ static const char program[] = "cadforge-train";
 static const enum gpu_backend own = GPU_CPU;
 #endif
 
-enum { DOOR = 3, SETTINGS_MAX = 4 << 20 };
+/* A signal's handler writes to STOPS_IN, whose other end is STOPS. (A signalfd would not do: the
+ * BLAS has threads before main() begins, and a signal may go to any of them.) */
+enum { DOOR = 3, STOPS = 60, STOPS_IN = 61, SETTINGS_MAX = 4 << 20 };
 
 struct train {
 	/* flags */
 	const char *settings_path; /* by hand; NULL: frames */
 	bool resume;
 	/* */
-	int signals; /* signalfd */
 	struct frame_reader in;
 	struct buf out;
 	bool lost; /* the asker */
@@ -199,13 +199,13 @@ static void listen(struct train *t)
 /* Waits at most @ms (-1: for ever) for something from the asker or a signal. */
 static void hear(struct train *t, int ms)
 {
-	struct signalfd_siginfo info;
-	struct pollfd p[2] = { { .fd = t->signals, .events = POLLIN },
+	char byte;
+	struct pollfd p[2] = { { .fd = STOPS, .events = POLLIN },
 		               { .fd = DOOR,
 		                 .events = (short)(POLLIN | (t->out.len ? POLLOUT : 0)) } };
 
 	poll(p, t->settings_path || t->lost ? 1 : 2, ms);
-	while (read(t->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+	while (read(STOPS, &byte, 1) == 1)
 		t->stop = true;
 	if (!t->settings_path) {
 		flush(t, false);
@@ -264,19 +264,21 @@ static int work(struct train *t, struct err *e)
 		                     .open = TRAINER_OPEN,
 		                     .event = on_event,
 		                     .wants = wants };
-	int rc = -1;
+	int rc;
 
 #ifndef TRAIN_CUDA
 	char blas[64];
 	blas_about(blas);
 	snprintf(device, sizeof(device), "CPU, %s", blas);
 #endif
-	if (read_settings(t, e) == 0 && check_backend(t->settings, e) == 0 &&
-	    (r = train_run_open(t->settings, t->resume, &ops, e)))
-		rc = train_run_go(r, e);
-	train_run_close(r);
+	rc = read_settings(t, e);
 	if (e->kind == ERR_CANCELLED)
 		return 0; /* nobody is there to be told */
+	if (rc == 0 && (rc = check_backend(t->settings, e)) == 0) {
+		r = train_run_open(t->settings, t->resume, &ops, e);
+		rc = r ? train_run_go(r, e) : -1;
+	}
+	train_run_close(r);
 	say_ended(t, rc < 0 ? "failed" : rc > 0 ? "stopped" : "done", e);
 	return rc < 0 ? -1 : 0;
 }
@@ -316,11 +318,36 @@ static void first_to_go(void)
 	close(fd);
 }
 
+static void on_signal(int number)
+{
+	int was = errno;
+
+	(void)number;
+	if (write(STOPS_IN, "", 1) < 0)
+		errno = 0; /* full: it is known already */
+	errno = was;
+}
+
+static int take_signals(struct err *e)
+{
+	static const int stops[] = { SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction act = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	int ends[2];
+
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0 || dup3(ends[0], STOPS, O_CLOEXEC) < 0 ||
+	    dup3(ends[1], STOPS_IN, O_CLOEXEC) < 0)
+		return err_errno(e, ERR_IO, "a pipe for signals");
+	close(ends[0]);
+	close(ends[1]);
+	for (size_t i = 0; i < sizeof(stops) / sizeof(*stops); i++)
+		sigaction(stops[i], &act, NULL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	struct train t = { .signals = -1 };
+	struct train t = { .stop = false };
 	struct err e = { 0 };
-	sigset_t set;
 	int rc;
 
 	blas_start(argv);
@@ -334,12 +361,10 @@ int main(int argc, char **argv)
 	prctl(PR_SET_PDEATHSIG, 0);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails like one on a full disk */
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	t.signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (take_signals(&e) < 0) {
+		fprintf(stderr, "%s: %s\n", program, e.text);
+		return 1;
+	}
 	if (!t.settings_path) {
 		fcntl(DOOR, F_SETFL, fcntl(DOOR, F_GETFL) | O_NONBLOCK);
 		t.in.json_max = TRAIN_JSON_MAX;
@@ -349,7 +374,5 @@ int main(int argc, char **argv)
 	cJSON_Delete(t.settings);
 	frame_reader_release(&t.in);
 	buf_release(&t.out);
-	if (t.signals >= 0)
-		close(t.signals);
 	return rc == 0 ? 0 : err_exit_status(&e);
 }

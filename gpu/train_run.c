@@ -144,7 +144,7 @@ static int one_pass(void *ctx, const int32_t *sample, int n, struct err *e)
 
 	if (p->pass > 0 && (r->ops.wants(r->ops.ctx, false) & TRAIN_WANT_STOP)) {
 		p->stopped = true;
-		return err_set(e, ERR_CANCELLED, "stopped");
+		return -1; /* no error */
 	}
 	r->start[0] = 0;
 	for (int i = 0; i < n; i++) {
