@@ -177,12 +177,23 @@ static void draw_y_ticks(struct buf *out, const struct plot *p, const struct axe
 	/* over less than a power of ten, round numbers of the value itself */
 	bool powers = a->log_y && a->y1 - a->y0 >= 1;
 
+	/* few powers: also twice and five times */
+	if (powers && a->y1 - a->y0 < 3) {
+		static const double of[] = { 1, 2, 5 };
+		n = 0;
+		for (int k = (int)floor(a->y0); k <= (int)ceil(a->y1); k++)
+			for (int i = 0; i < 3; i++) {
+				double at = k + log10(of[i]);
+				if (at >= a->y0 && at <= a->y1 && n < TICKS_MAX)
+					tick[n++] = at;
+			}
+	}
 	if (a->log_y && !powers)
 		n = plot_ticks(pow(10, a->y0), pow(10, a->y1), TICKS, tick);
 	for (int i = 0; i < n; i++) {
 		double v = powers ? pow(10, tick[i]) : tick[i];
 		double y = at_y(a, v), step = n > 1 ? tick[1] - tick[0] : 1;
-		if (powers && fabs(tick[i] - round(tick[i])) > 1e-9)
+		if (powers && a->y1 - a->y0 >= 3 && fabs(tick[i] - round(tick[i])) > 1e-9)
 			continue;
 		if (p->share_y)
 			snprintf(text, sizeof(text), "%.0f %%", 100 * v);

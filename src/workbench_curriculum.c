@@ -14,9 +14,10 @@
 #include "src/curriculum_read.h"
 #include "src/packs.h"
 #include "src/workbench.h"
+#include "src/workbench_training.h"
 
 /* A slice of what is read at the start takes 2 ms. */
-enum { NEXT = 16, ROWS_MAX = 180, RATES = 64, SLICE = 1500 };
+enum { ALIVE_S = 2, NEXT = 16, ROWS_MAX = 180, RATES = 64, SLICE = 1500 };
 
 enum order { BY_WEIGHT, BY_COUNT, BY_MASTERY, BY_NAME, N_ORDERS };
 static const char *const orders[] = { "weight", "count", "mastery", "name" };
@@ -32,6 +33,7 @@ struct wb_curriculum {
 	enum build_class row[CLASS_COUNT]; /* as shown */
 	int n_rows;
 	bool reading; /* there is more to be read */
+	struct wb_training *training;
 	char why_not[480];
 	/* the prompt of the selected class's newest failure */
 	struct prompt_set prompts;
@@ -70,6 +72,7 @@ static void close_it(struct workbench *w)
 
 	if (!k)
 		return;
+	wb_training_close(k->training);
 	curriculum_feed_close(&k->feed);
 	tallies_release(&k->tallies);
 	forget_prompts(k);
@@ -134,6 +137,8 @@ static void changed(struct workbench *w)
 	int rc = s ? curriculum_feed_read(&k->feed, &k->tallies, s, SLICE, &e) : -1;
 
 	k->why_not[0] = '\0';
+	if (s && rc >= 0 && !k->reading && wb_training_look(&k->training, s, &e) < 0)
+		rc = -1;
 	if (rc < 0)
 		snprintf(k->why_not, sizeof(k->why_not), "%s", e.text);
 	k->reading = rc > 0;
@@ -146,10 +151,18 @@ static double tick(struct workbench *w, double now_s)
 {
 	struct wb_curriculum *k = w->curriculum_state;
 
+	bool other;
+
 	(void)now_s;
 	if (k->reading)
 		changed(w);
-	return k->reading ? 0 : -1;
+	if (k->reading)
+		return 0;
+	/* that its process was killed is written nowhere */
+	bool works = wb_training_works(k->training, &other);
+	if (other)
+		wb_dirty(w);
+	return works ? ALIVE_S : -1;
 }
 
 static int see_task(void *ctx, const struct store_episode *x)
@@ -276,6 +289,7 @@ static void view(struct workbench *w, struct view *v)
 	out->completions = k->state.completions;
 	if (k->why_not[0])
 		out->why_not = k->why_not;
+	wb_training_view(w, k->training, out);
 	if (k->state.completions == 0) {
 		wb_status(w, k->reading ? "reading what was run ..."
 		                        : "nothing was run in this database yet");
@@ -445,6 +459,7 @@ static void open_class(struct workbench *w, int64_t id)
 static bool intent(struct workbench *w, const struct intent *in, struct err *e)
 {
 	struct wb_curriculum *k = w->curriculum_state;
+	const char *said;
 
 	switch (in->kind) {
 	case INTENT_SELECT:
@@ -474,7 +489,10 @@ static bool intent(struct workbench *w, const struct intent *in, struct err *e)
 		return true;
 	case INTENT_PAUSE:
 	case INTENT_CHECKPOINT:
-		wb_say(w, MESSAGE_SAY, "no training runs in this database");
+		said = wb_training_ask(k->training,
+		                       in->kind == INTENT_PAUSE ? "pause" : "checkpoint", e);
+		if (said)
+			wb_say(w, MESSAGE_SAY, "asked of the training: %s, after this step", said);
 		return true;
 	default:
 		return false;

@@ -220,6 +220,13 @@ static void curriculum_idle_and_training(void **state)
 	sample_training(&v);
 	looks("curriculum-training-80x24", &v, 80, 24, 0, "", false);
 	looks("curriculum-training-80x24-ascii", &v, 80, 24, 1, "", false);
+	struct view sft;
+	sample_sft(&sft);
+	looks("curriculum-sft-80x24", &sft, 80, 24, 0, "", false);
+	looks("curriculum-sft-80x24-ascii", &sft, 80, 24, 1, "", false);
+	looks("curriculum-sft-160x50", &sft, 160, 50, 0, "", false);
+	/* to the curves, and the next of them */
+	looks("curriculum-sft-rate-80x24", &sft, 80, 24, 0, "\t\t\tj", false);
 	v.curriculum.n_rows = 0;
 	v.curriculum.n_next = 0;
 	v.curriculum.n_rate = v.curriculum.n_step = 0;

@@ -484,4 +484,43 @@ static inline void sample_training(struct view *v)
 	u->n_step = 6;
 }
 
+static inline void sample_sft(struct view *v)
+{
+	struct view_curriculum *u = &v->curriculum;
+	static double loss[120], rate[120], norm[120], speed[120];
+	static const struct view_curve curves[] = {
+		{ "Loss", "0.0412", loss, 120, 1, 120 },
+		{ "Learning rate", "7.4e-05", rate, 120, 1, 120 },
+		{ "Gradient norm", "0.31", norm, 120, 1, 120 },
+		{ "Tokens a second", "3120", speed, 120, 1, 120 },
+	};
+	static const struct view_fact facts[] = {
+		{ "loss", "0.0412" },
+		{ "held out", "0.0530" },
+		{ "learning rate", "7.4e-05" },
+		{ "gradient norm", "0.31" },
+		{ "a step", "0.52 s" },
+		{ "checkpoint", "100" },
+		{ "step 100 answers: 3/4 built", NULL },
+		{ "four_leg_chair_700n", "+ 61 0.62" },
+		{ "caster_wheel_fork", "+ 62 0.48" },
+		{ "hinge_leaf_barrel", "x 63" },
+		{ "wall_j_hook_120n", "+ 64 0.71" },
+	};
+
+	for (int i = 0; i < 120; i++) {
+		loss[i] = 0.04 + 2.4 / (1 + i * 0.25) + (i % 7) * 0.004;
+		rate[i] = i < 6 ? 2e-4 * (i + 1) / 6 : 2e-4 * (1 - (i - 6) / 180.0);
+		norm[i] = 0.3 + 1.5 / (1 + i) + (i % 5) * 0.02;
+		speed[i] = i == 40 ? 900 : 3100 + (i % 3) * 20;
+	}
+	sample_curriculum(v);
+	v->running = true;
+	u->run = "sft step 120/360   loss 0.0412   lr 7.4e-05   3120 tok/s   ETA 2m";
+	u->curve = curves;
+	u->n_curve = 4;
+	u->step = facts;
+	u->n_step = 11;
+}
+
 #endif

@@ -405,6 +405,60 @@ void bars_columns(struct canvas *c, struct rect r, const double *v, int n, doubl
 	}
 }
 
+/* The mean of those of @v from @from to before @to; NAN: none is there. */
+static double mean_of(const double *v, int from, int to)
+{
+	double sum = 0;
+	int n = 0;
+
+	for (int i = from; i < to; i++)
+		if (isfinite(v[i])) {
+			sum += v[i];
+			n++;
+		}
+	return n ? sum / n : NAN;
+}
+
+void bars_curve(struct canvas *c, struct rect r, const double *v, int n, int64_t first,
+                int64_t last)
+{
+	const char *v_line = c->ascii ? "|" : "│", *corner = c->ascii ? "+" : "└";
+	int left = 7, x0 = r.x + left + 1, h = r.h - 2, room = r.x + r.w - x0, used;
+	char text[32];
+	double hi = 0;
+
+	if (h < 1 || room < 8 || n < 1)
+		return;
+	used = n < room ? n * (room / n > 3 ? 3 : room / n) : room;
+	for (int x = 0; x < used; x++) {
+		int from = (int)((int64_t)x * n / used), to = (int)((int64_t)(x + 1) * n / used);
+		double m = mean_of(v, from, to > from ? to : from + 1);
+
+		hi = m > hi ? m : hi;
+	}
+	snprintf(text, sizeof text, hi >= 1e4 ? "%.0f" : hi < 0.01 ? "%.2g" : "%.3g", hi);
+	draw_right(c, r.x + left, r.y, left, ROLE_FAINT, text);
+	draw_right(c, r.x + left, r.y + h, left, ROLE_FAINT, "0");
+	for (int i = 0; i < h; i++)
+		draw_str(c, x0 - 1, r.y + i, 1, ROLE_FAINT, v_line);
+	draw_str(c, x0 - 1, r.y + h, 1, ROLE_FAINT, corner);
+	for (int i = 0; i < room; i++)
+		draw_str(c, x0 + i, r.y + h, 1, ROLE_FAINT, c->ascii ? "-" : "─");
+	for (int x = 0; x < used && hi > 0; x++) {
+		int from = (int)((int64_t)x * n / used), to = (int)((int64_t)(x + 1) * n / used);
+		double m = mean_of(v, from, to > from ? to : from + 1);
+
+		if (isfinite(m))
+			column_up(c, x0 + x, r.y + h - 1, 1, h, m / hi, ROLE_BAR);
+	}
+	draw_f(c, x0, r.y + h + 1, room, ROLE_FAINT, "%lld", (long long)first);
+	snprintf(text, sizeof text, "%lld", (long long)last);
+	if (used > 12)
+		draw_right(c, x0 + used, r.y + h + 1, 12, ROLE_FAINT, text);
+	if (used > 30)
+		draw_str(c, x0 + used / 2 - 2, r.y + h + 1, 5, ROLE_FAINT, "step");
+}
+
 void bars_turns(struct canvas *c, struct rect r, const struct view_turn *turns, int n, int shown)
 {
 	/* Above the line at 0 as many cells as below; the mark of the shown turn is its number's

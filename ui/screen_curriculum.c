@@ -266,12 +266,44 @@ static void next_draw(struct screen_state *s, const struct view *v, struct canva
 
 /* ---- a training ---- */
 
-static void rate_draw(const struct view *v, struct canvas *c, struct rect at, bool focused)
+/* What a training's steps gave: the chosen one, and with more room those after it. */
+static void curves_draw(const struct screen_state *s, const struct view *v, struct canvas *c,
+                        struct rect at, bool focused)
+{
+	const struct view_curriculum *u = &v->curriculum;
+	struct rect r = part_padded(at);
+	int chosen = s->column % u->n_curve, fit = r.h / 8;
+	char title[64];
+
+	fit = fit < 1 ? 1 : fit > u->n_curve ? u->n_curve : fit;
+	snprintf(title, sizeof title, "%s%s", u->curve[chosen].name,
+	         focused && fit < u->n_curve ? "  (down: the next)" : "");
+	draw_pane(c, at, title, u->curve[chosen].now, focused);
+	for (int i = 0; i < fit; i++) {
+		const struct view_curve *k = &u->curve[(chosen + i) % u->n_curve];
+		struct rect part = rect_take_top(&r, r.h / (fit - i));
+
+		if (i > 0) {
+			struct rect head = rect_take_top(&part, 1);
+
+			draw_str(c, head.x, head.y, head.w, ROLE_TITLE, k->name);
+			draw_right(c, head.x + head.w, head.y, 12, ROLE_STRONG, k->now);
+		}
+		bars_curve(c, part, k->v, k->n, k->first, k->last);
+	}
+}
+
+static void rate_draw(const struct screen_state *s, const struct view *v, struct canvas *c,
+                      struct rect at, bool focused)
 {
 	const struct view_curriculum *u = &v->curriculum;
 	struct rect r = part_padded(at);
 	char fact[32] = "";
 
+	if (u->n_curve > 0 && u->run) {
+		curves_draw(s, v, c, at, focused);
+		return;
+	}
 	if (u->n_rate > 0 && isfinite(u->rate[u->n_rate - 1]))
 		snprintf(fact, sizeof fact, "%.1f %%", 100 * u->rate[u->n_rate - 1]);
 	draw_pane(c, at, "Build rate per batch", fact, focused);
@@ -342,7 +374,7 @@ static void curriculum_draw(struct screen_state *s, const struct view *v, struct
 			next_draw(s, v, c, at[i], focused);
 			break;
 		case RATE:
-			rate_draw(v, c, at[i], focused);
+			rate_draw(s, v, c, at[i], focused);
 			break;
 		default:
 			step_draw(v, c, at[i], focused);
@@ -379,6 +411,12 @@ static bool curriculum_key(struct screen_state *s, const struct view *v, struct 
 		return text_key(&s->texts[WHY], k, &v->curriculum.repair);
 	case NEXT:
 		return part_scroll(&s->scroll, k);
+	case RATE:
+		if (v->curriculum.n_curve < 1 || (k.code != KEYS_DOWN && k.code != KEYS_UP))
+			return false;
+		s->column += k.code == KEYS_DOWN ? 1 : v->curriculum.n_curve - 1;
+		s->column %= v->curriculum.n_curve;
+		return true;
 	default:
 		return false;
 	}

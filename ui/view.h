@@ -244,6 +244,14 @@ struct view_curriculum {
 	struct view_text repair; /* the prompt it would give for the selected class */
 	double rate[64];         /* build rate per batch of completions, oldest first; 0..1 */
 	int n_rate;
+	/* a training's figures over its steps, in place of the build rate */
+	const struct view_curve {
+		const char *name, *now; /* "Loss"; the newest figure as text */
+		const double *v;        /* oldest first; NAN: none */
+		int n;
+		int64_t first, last; /* the steps at both ends */
+	} * curve;
+	int n_curve;
 	const char *run; /* a training's status row; NULL: none runs */
 	bool paused;
 	const char *why_not;          /* no classes yet: what would fill them; NULL */
