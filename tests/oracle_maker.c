@@ -51,7 +51,7 @@ static int make_model(char **arg, int n, struct err *e)
 	    model_fresh(&m, &c, seed, e) < 0)
 		goto out;
 	stir(&m, seed);
-	v = calloc((size_t)m.tensors.n, sizeof(*v));
+	v = m.tensors.n > 0 ? calloc((size_t)m.tensors.n, sizeof(*v)) : NULL;
 	for (int i = 0; v && i < m.tensors.n; i++) {
 		const struct tensor *t = &m.tensors.item[i];
 		v[i].name = t->name;

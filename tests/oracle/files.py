@@ -209,6 +209,43 @@ for k, (name, scale, kind, dtype) in enumerate([
         return same_beside_and_merged(base, dir, m, some_ids(66, 320, k))
 
 
+@claim("a model with a vision part, as transformers saves it, runs here, with our adapter in its own names, and merged")
+def _():
+    import shutil
+    from peft import PeftModel
+    from safetensors.torch import load_file
+    from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration as Whole
+    text = {**SHAPES["key and value dimensions apart"], "initializer_range": 0.2}
+    del text["architectures"]
+    torch.manual_seed(2)
+    base, dir = os.path.join(work, "vision"), os.path.join(work, "vision-adapter")
+    Whole(Qwen3_5Config(text_config=text, tie_word_embeddings=True, vision_config=dict(
+        depth=1, hidden_size=16, intermediate_size=16, num_heads=2, out_hidden_size=48, patch_size=4,
+        num_position_embeddings=16))).save_pretrained(base)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(os.path.join(models["tied"], name), base)
+    ours("oracle_maker", "adapter", base, dir, 7, 4, "2", "plain", "f32", "multimodal")
+
+    def open_whole(path):
+        return Whole.from_pretrained(path, dtype=torch.float32).eval()
+
+    ids = some_ids(50, 290)
+    out = os.path.join(work, "logits")
+    plain = logits_of(open_whole(base), ids)
+    said = [near(our_logits(base, ids, out), plain)]
+    m = PeftModel.from_pretrained(open_whole(base), dir).eval()
+    assert sum(".lora_A." in n for n, _ in m.named_parameters()) == 31
+    want = logits_of(m, ids)
+    assert (want - plain).abs().max() > 0.1
+    said.append(near(our_logits(base, ids, out, dir), want))
+    ours("cadforge", "model", "merge", base, dir, dir + "-merged")
+    said.append(near(logits_of(open_whole(dir + "-merged"), ids), want))
+    was, now = (load_file(os.path.join(x, "model.safetensors")) for x in (base, dir + "-merged"))
+    seen = [n for n in was if n.startswith("model.visual.")]
+    assert seen and set(was) == set(now) and all(torch.equal(was[n], now[n]) for n in seen)
+    return "alone {}, adapter {}, merged {}".format(*said)
+
+
 @claim("weights that we merge are those that PEFT merges")
 def _():
     base = models["tied"]
