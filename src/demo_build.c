@@ -217,6 +217,7 @@ struct demo_builds *demo_builds_open(const struct app *a, const char *file, stru
 		.profile = "exact",
 		.reference = "none",
 		.rebuilds = 0,
+		.no_blanks = true,
 		.ears = { .ctx = b, .tick = on_tick },
 	};
 
@@ -325,6 +326,8 @@ int demo_builds_run(struct demo_builds *b, struct demo_built *v, int n, int (*ti
 		};
 		b->of_item[items++] = i;
 	}
+	/* documents of the run before may be gone, and these lie in their place */
+	scoring_forget_tasks(b->scoring);
 	if (items && scoring_run_all(b->scoring, in, (size_t)items, on_done, b, e) < 0) {
 		if (b->failed.kind)
 			*e = b->failed;

@@ -20,7 +20,8 @@
 #include "src/demo_build.h"
 
 enum {
-	BATCH = 192,       /* documents built at a time */
+	BATCH = 192,       /* documents built at a time, at most */
+	ROW_BYTES = 1500,  /* of a usual row */
 	HELD_ROWS = 120,   /* of which the loss is watched */
 	ROWS_MAX = 1 << 30 /* bytes of a file of rows */
 };
@@ -289,6 +290,15 @@ out:
 	return rc;
 }
 
+/* As many as are likely to be needed still. */
+static int batch_of(const struct maker *m)
+{
+	double rest = m->part->rows_max ? m->part->rows_max - m->rows
+	                                : (m->part->bytes - m->bytes) / ROW_BYTES;
+
+	return rest < 8 ? 8 : rest < BATCH ? (int)rest : BATCH;
+}
+
 static cJSON *part_figures(const struct maker *m)
 {
 	cJSON *o = cJSON_CreateObject(), *list;
@@ -339,7 +349,7 @@ static int make_part(struct demo *d, struct demo_builds *b, const struct part *p
 			err_set(e, ERR_CANCELLED, "interrupted; what was built is kept");
 			goto out;
 		}
-		if (make_batch(&m, BATCH, e) < 0)
+		if (make_batch(&m, batch_of(&m), e) < 0)
 			goto out;
 		/* a corpus of which nothing is right never ends */
 		if (m.next >= 8 * BATCH && m.rows * 2 < (int)m.next) {
@@ -390,7 +400,8 @@ int demo_make_corpus(struct demo *d, cJSON *figures, struct err *e)
 		  r->base_drills, r->base_repairs, r->base_shuffled, true },
 		{ "sft.jsonl", CORPUS_TRAIN, 1000000000, sft * r->unique * BYTES_PER_TOKEN, 0, 0,
 		  r->sft_repairs, r->sft_shuffled, false },
-		{ "held.jsonl", CORPUS_HELD, 1000000000, 0, HELD_ROWS, 0, 0.2, 0.25, false },
+		{ "held.jsonl", CORPUS_HELD, 1000000000, 0, (int)fmin(HELD_ROWS, ceil(r->held / 2)),
+		  0, 0.2, 0.25, false },
 	};
 	demo_path(d, path, sizeof(path), "builds.jsonl");
 	struct demo_builds *b = demo_builds_open(d->app, path, e);

@@ -392,6 +392,7 @@ static int score_all(struct eval *v, struct judging *j, int n, struct err *e)
 		.profile = "exact",
 		.reference = "none",
 		.rebuilds = 0,
+		.no_blanks = true,
 		.ears = { .tick = on_tick },
 	};
 	struct scoring_input *in = calloc((size_t)n + 1, sizeof(*in));

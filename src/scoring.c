@@ -335,7 +335,7 @@ static int prepare(struct scoring *s, struct ready *r, struct err *e)
 		if (rc < 0)
 			return -1;
 	}
-	if (r->task && r->task->n_checks > 0 &&
+	if (r->task && r->task->n_checks > 0 && !s->o.no_blanks &&
 	    reference_blanks(&r->blanks, s->pipeline, s->o.app, r->exact, r->task->bbox_mm, e) < 0)
 		return err_wrap(e, "task %s", r->task->id);
 	r->prepared = true;
@@ -927,17 +927,23 @@ fail:
 	return NULL;
 }
 
-void scoring_close(struct scoring *s)
+void scoring_forget_tasks(struct scoring *s)
 {
-	if (!s)
-		return;
-	pipeline_close(s->pipeline);
 	for (int i = 0; i < s->n_ready; i++) {
 		cJSON_Delete(s->ready[i]->exact);
 		blanks_release(&s->ready[i]->blanks);
 		reference_release(&s->ready[i]->box);
 		free(s->ready[i]);
 	}
+	s->n_ready = 0;
+}
+
+void scoring_close(struct scoring *s)
+{
+	if (!s)
+		return;
+	pipeline_close(s->pipeline);
+	scoring_forget_tasks(s);
 	free(s->ready);
 	reference_release(&s->set);
 	free(s);

@@ -39,6 +39,9 @@ struct scoring_options {
 	const enum dialect *dialect; /* NULL: open under exact, seed under the seed profiles */
 	int rebuilds;                /* under exact; -1: as many as the profile says */
 	unsigned artifacts;          /* enum scoring_artifact */
+	/* Under exact: checks are not set against what a blank of the box earns, which takes nine
+	 * builds a task; totals are then higher. For programs of many tasks whose facts count. */
+	bool no_blanks;
 	/* who is told; see scoring_listen() */
 	struct scoring_ears {
 		void *ctx;
@@ -125,6 +128,9 @@ double scoring_editability(const struct scoring *s, const cJSON *facts);
 int scoring_warm(struct scoring *s, struct err *e);
 /* Gets a task's reference ready (built, measured, cached); the run does it by itself. */
 int scoring_prepare(struct scoring *s, const struct task *task, struct err *e);
+
+/* The tasks given so far may be gone: what was got ready for them is forgotten. Between runs. */
+void scoring_forget_tasks(struct scoring *s);
 
 /* The mesh of a task's own reference, as binary STL, for a picture. ERR_INPUT: it has none. */
 int scoring_reference_mesh(struct scoring *s, const struct task *task, struct buf *out,
