@@ -577,6 +577,11 @@ struct trainer *train_cpu_open(const struct model *m, const struct train_options
 		err_set(e, ERR_INPUT, "rows of a pass: a number over 0 wanted, got %d", o->rows);
 		goto fail;
 	}
+	if (t->c.conv > MIXER_CONV_MAX) {
+		err_set(e, ERR_INPUT, "a convolution of %d taps: at most %d can be learnt", t->c.conv,
+		        MIXER_CONV_MAX);
+		goto fail;
+	}
 	if (!(o->dropout >= 0 && o->dropout < 1)) {
 		err_set(e, ERR_INPUT, "dropout: a number from 0 to under 1 wanted, got %g",
 		        (double)o->dropout);

@@ -15,7 +15,7 @@
 #include "gpu/train_kernels.h"
 
 enum {
-	BLOCK = 128,           /* rows of an item, when there are many */
+	BLOCK = 192,           /* rows of an item, when there are many */
 	BLOCKS = 16,           /* items that are wanted where there are few rows */
 	HEAD_FLOATS = 1 << 21, /* of logits held at once, but ... */
 	HEAD_ROWS_MIN = 128,   /* ... never fewer rows than that */
