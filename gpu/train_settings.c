@@ -106,7 +106,7 @@ static bool is_word(const char *words, const char *w)
 
 	for (const char *p = words; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
 		if (strncmp(p, w, n) == 0 && (p[n] == '|' || p[n] == '\0'))
-			return n > 0;
+			return n > 0 && !strchr(w, '|');
 	return false;
 }
 

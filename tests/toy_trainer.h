@@ -35,7 +35,9 @@ static inline void toy_close(struct trainer *t)
 	free(y);
 }
 
-/* log p = -(value - wanted)^2 of a value that id, label and seed choose. */
+/* log p = -(value - wanted)^2 of a value that id and label choose, a little more or less by the
+ * seed.
+ */
 static inline int toy_pass(struct trainer *t, const struct train_batch *b, const float *coef,
                            float *logp, struct err *e)
 {
@@ -47,16 +49,16 @@ static inline int toy_pass(struct trainer *t, const struct train_batch *b, const
 		logp[i] = 0;
 		if (b->label[i] < 0)
 			continue;
-		uint64_t key = random_weight_key(coef ? b->seed : 0,
-		                                 (uint64_t)(b->id[i] * 1000 + b->label[i]));
-		uint64_t k = key % y->base.values;
+		uint64_t k = random_weight_key(1, (uint64_t)(b->id[i] * 1000 + b->label[i])) %
+		             y->base.values;
 		float off = y->slot[PARAM_VALUE][k] - (float)(b->label[i] % 7) / 7;
-		logp[i] = -off * off;
+		float much = coef ? 1 + 0.01f * (float)(b->seed % 8) : 1;
+		logp[i] = -off * off * much;
 		if (toy_faults.nan_id && b->id[i] == toy_faults.nan_id)
 			logp[i] = NAN;
 		y->infinite |= toy_faults.infinite_id && b->id[i] == toy_faults.infinite_id;
 		if (coef)
-			y->slot[PARAM_GRADIENT][k] += coef[i] * -2 * off;
+			y->slot[PARAM_GRADIENT][k] += coef[i] * -2 * off * much;
 	}
 	return 0;
 }
