@@ -106,7 +106,7 @@ static int see_run(void *ctx, const struct store_run *x)
 		cJSON_Delete(o);
 	} else {
 		store_local_time(when, sizeof(when), x->started_us);
-		printf("%4" PRId64 "  %-10s %s  %-11s", x->id, x->kind, when, state);
+		printf("%-4" PRId64 "  %-10s %s  %-11s", x->id, x->kind, when, state);
 		if (out && l->steps)
 			printf("  step %" PRId64 "/%" PRId64, l->step, l->steps);
 		if (isfinite(l->loss))
