@@ -3,7 +3,7 @@
  * against token-by-token twins in double, those against finite differences; and the promises on
  * samples and threads.
  */
-#include "tests/lib.h"
+#include "tests/model.h"
 
 #include "gpu/train_mixers.h"
 
@@ -268,6 +268,7 @@ struct delta_rig {
 	struct model_config c;
 	struct delta_sizes z;
 	float *in[D_ARRAYS], *d[D_ARRAYS], *y, *dy;
+	bool no_weights; /* gradients of none */
 };
 
 static void delta_make(struct delta_rig *g, const struct delta_case *t)
@@ -287,6 +288,7 @@ static void delta_make(struct delta_rig *g, const struct delta_case *t)
 			float *u = g->in[D_U] + r * g->z.channels + m;
 			*u = (float)(t->same * g->in[D_U][m] + (1 - t->same) * *u);
 		}
+	g->no_weights = false;
 	g->y = zeros(g->z.count[D_Z]);
 	g->dy = noises(g->z.count[D_Z], 1, 99);
 }
@@ -325,7 +327,8 @@ static void delta_run(struct delta_rig *g, int samples, struct pool *p, enum mix
 	assert_memory_equal(again, g->y, g->z.count[D_Z] * sizeof *again);
 	free(again);
 	delta_backward(&g->c, &r, &w, g->in[D_U], g->in[D_Z], g->in[D_A], g->in[D_B], kept, g->dy,
-	               g->d[D_U], g->d[D_Z], g->d[D_A], g->d[D_B], &d, scratch);
+	               g->d[D_U], g->d[D_Z], g->d[D_A], g->d[D_B], g->no_weights ? NULL : &d,
+	               scratch);
 	free(kept), free(scratch);
 }
 
@@ -539,6 +542,7 @@ struct attention_rig {
 	int32_t start[16];
 	size_t count[A_ARRAYS], outputs;
 	float *in[A_ARRAYS], *d[A_ARRAYS], *y, *dy;
+	bool no_weights;
 };
 
 static void attention_make(struct attention_rig *g, const struct attention_case *t)
@@ -567,6 +571,7 @@ static void attention_make(struct attention_rig *g, const struct attention_case 
 		g->in[A_QNORM][i] += (float)(t->size - 1);
 		g->in[A_KNORM][i] += (float)(t->size - 1);
 	}
+	g->no_weights = false;
 	g->y = zeros(g->outputs);
 	g->dy = noises(g->outputs, 1, 98);
 }
@@ -716,7 +721,7 @@ static void attention_run(struct attention_rig *g, int samples, struct pool *p, 
 	free(again);
 	memset(scratch, 0xff, room * sizeof *scratch);
 	attention_backward(&g->c, &r, &w, g->in[A_Q], g->in[A_K], g->in[A_V], kept, g->dy,
-	                   g->d[A_Q], g->d[A_K], g->d[A_V], &d, scratch);
+	                   g->d[A_Q], g->d[A_K], g->d[A_V], g->no_weights ? NULL : &d, scratch);
 	free(kept), free(scratch);
 }
 
@@ -841,6 +846,116 @@ static void attention_bits_do_not_depend_on_threads_or_neighbours(void **state)
 	pool_close(many);
 }
 
+/* ---- what both promise ---- */
+
+static void gradients_of_weights_may_be_left_out(void **state)
+{
+	(void)state;
+	struct pool *p = threads(2);
+	struct delta_rig d;
+	struct attention_rig a;
+	delta_make(&d, &delta_cases[1]);
+	attention_make(&a, &attention_cases[1]);
+	delta_run(&d, delta_cases[1].samples, p, MIXER_BEST);
+	attention_run(&a, attention_cases[1].samples, p, MIXER_BEST);
+	float *du = noises(d.z.count[D_U], 1, 1), *dq = noises(a.count[A_Q], 1, 1);
+	memcpy(du, d.d[D_U], d.z.count[D_U] * sizeof *du);
+	memcpy(dq, a.d[A_Q], a.count[A_Q] * sizeof *dq);
+	d.no_weights = a.no_weights = true;
+	delta_run(&d, delta_cases[1].samples, p, MIXER_BEST);
+	attention_run(&a, attention_cases[1].samples, p, MIXER_BEST);
+	bits_equal("DeltaNet", "du", du, d.d[D_U], d.z.count[D_U]);
+	bits_equal("attention", "dq", dq, a.d[A_Q], a.count[A_Q]);
+	free(du), free(dq);
+	delta_free(&d), attention_free(&a);
+	pool_close(p);
+}
+
+static void long_samples_need_no_square_of_memory(void **state)
+{
+	(void)state;
+	struct model_config c;
+	config_named(&c, "9b");
+	size_t short_ones = attention_scratch_floats(&c, 8192, 64, 128, 2);
+	size_t long_one = attention_scratch_floats(&c, 8192, 1, 8192, 2);
+	assert_true(long_one < short_ones + (size_t)8192 * 500);
+}
+
+static float *read_tensor(const struct tensor *t)
+{
+	assert_non_null(t);
+	float *x = malloc((size_t)t->n * sizeof *x);
+	tensor_read(t, 0, t->n, x);
+	return x;
+}
+
+static float *traced(const struct tensors *t, const char *name)
+{
+	return read_tensor(tensors_find(t, name));
+}
+
+/* Within 1e-4 + 1e-4 of the largest (the oracle's README). */
+static void trace_equal(const struct tensors *t, const char *name, const float *got)
+{
+	const struct tensor *want = tensors_find(t, name);
+	float *x = traced(t, name), top = 0;
+	for (uint64_t i = 0; i < want->n; i++)
+		top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+	for (uint64_t i = 0; i < want->n; i++)
+		if (!(fabsf(got[i] - x[i]) <= 1e-4f * (1 + top)))
+			fail_msg("%s[%d]: %g, the oracle has %g", name, (int)i, got[i], x[i]);
+	free(x);
+}
+
+static void the_oracle_s_trace_is_met(void **state)
+{
+	(void)state;
+	char path[4096];
+	struct tensors trace = { 0 };
+	struct model m = { 0 };
+	struct err e;
+	if (tensors_open_file(&trace, oracle(path, "expected/trace_base_L65.safetensors"), &e) <
+	            0 ||
+	    model_open(&m, oracle(path, "tiny-f32"), &e) < 0)
+		fail_msg("%s", e.text);
+	struct pool *p = threads(2);
+	const int32_t start[] = { 0, 65 };
+	const struct model_config *c = &m.config;
+	const struct layer *linear = &m.layer[0], *full = &m.layer[3];
+	float *weight[] = { read_tensor(linear->conv),    read_tensor(linear->a_log),
+		            read_tensor(linear->dt_bias), read_tensor(linear->norm),
+		            read_tensor(full->q_norm),    read_tensor(full->k_norm) };
+	float *in[] = { traced(&trace, "layers.0.linear_attn.in_proj_qkv"),
+		        traced(&trace, "layers.0.linear_attn.in_proj_z"),
+		        traced(&trace, "layers.0.linear_attn.in_proj_a"),
+		        traced(&trace, "layers.0.linear_attn.in_proj_b"),
+		        traced(&trace, "layers.3.self_attn.q_proj"),
+		        traced(&trace, "layers.3.self_attn.k_proj"),
+		        traced(&trace, "layers.3.self_attn.v_proj") };
+	struct delta_weights dw = { weight[0], weight[1], weight[2], weight[3] };
+	struct attention_weights aw = { weight[4], weight[5] };
+	float *y = zeros(65 * 128);
+	float *ds = zeros(delta_scratch_floats(c, 65, 1, 2));
+	float *as = zeros(attention_scratch_floats(c, 65, 1, 65, 2));
+	for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
+		if (!runs_here(versions[v]))
+			continue;
+		struct mixer_rows r = { 65, 1, start, p, versions[v] };
+		delta_forward(c, &r, &dw, in[0], in[1], in[2], in[3], y, NULL, ds);
+		trace_equal(&trace, "layers.0.linear_attn.gated_norm_out", y);
+		attention_forward(c, &r, &aw, in[4], in[5], in[6], y, NULL, as);
+		trace_equal(&trace, "layers.3.self_attn.gated_attn_out", y);
+	}
+	for (size_t i = 0; i < sizeof weight / sizeof *weight; i++)
+		free(weight[i]);
+	for (size_t i = 0; i < sizeof in / sizeof *in; i++)
+		free(in[i]);
+	free(y), free(ds), free(as);
+	pool_close(p);
+	model_close(&m);
+	tensors_close(&trace);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -850,6 +965,9 @@ int main(void)
 		cmocka_unit_test(attention_and_its_gradients_equal_the_plain_sums),
 		cmocka_unit_test(the_attention_twin_s_gradients_equal_finite_differences),
 		cmocka_unit_test(attention_bits_do_not_depend_on_threads_or_neighbours),
+		cmocka_unit_test(gradients_of_weights_may_be_left_out),
+		cmocka_unit_test(long_samples_need_no_square_of_memory),
+		cmocka_unit_test(the_oracle_s_trace_is_met),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
