@@ -23,7 +23,8 @@ static inline void fuzz_folder_remove(void)
 		                             "b.st",
 		                             "tokenizer.json",
 		                             "tokenizer_config.json",
-		                             "chat_template.jinja" };
+		                             "chat_template.jinja",
+		                             "rows.jsonl" };
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

@@ -6,7 +6,7 @@
 # From the environment: srcdir CC CXX CPPFLAGS LIBS OCCT_CPPFLAGS OCCT_LIBS FUZZ_SECONDS FUZZ_SEED FUZZ_TARGETS
 set -eu
 : "${srcdir:=.}" "${CC:=cc}" "${CXX:=c++}" "${FUZZ_SECONDS:=60}" "${FUZZ_SEED:=1}"
-: "${FUZZ_TARGETS:=stl glb frame json task jsonl reference safetensors config adapter tokenizer chat sse brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8 -lutf8proc -lpthread}" "${PNG_LIBS:=-lpng}"
+: "${FUZZ_TARGETS:=stl glb frame json task jsonl reference safetensors config adapter tokenizer chat sse dataset settings brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8 -lutf8proc -lpthread}" "${PNG_LIBS:=-lpng}"
 : "${OCCT_CPPFLAGS:=}" "${OCCT_LIBS:=}" "${CLANG:=clang}"
 out=fuzz-build
 mkdir -p "$out"
@@ -37,6 +37,16 @@ sources() {
 		for m in tokenizer tokenizer_read bpe pretokenize unicode; do echo "$srcdir/gpu/$m.c"; done
 		echo "$srcdir/src/base/clock.c"
 		[ "$1" = tokenizer ] || echo "$srcdir/gpu/chat.c" "$srcdir/gpu/chat_default.c"
+		;;
+	dataset)
+		for m in dataset tokenizer tokenizer_read bpe pretokenize unicode chat chat_default; do
+			echo "$srcdir/gpu/$m.c"
+		done
+		echo "$srcdir/src/base/clock.c" "$srcdir/src/base/sha256.c"
+		;;
+	settings)
+		echo "$srcdir/gpu/train_settings.c" "$srcdir/gpu/optimizer.c" "$srcdir/gpu/config.c" \
+			"$srcdir/src/base/sha256.c"
 		;;
 	config) echo "$srcdir/gpu/config.c" ;;
 	adapter)
