@@ -47,20 +47,20 @@ void plot_number(char *out, size_t size, double v, double step)
 
 	if (a != 0 && (a < 1e-3 || a >= 1e7)) {
 		char text[32], *exp;
-		snprintf(text, sizeof(text), "%.2g", v);
-		exp = strstr(text, "e");
-		if (exp)
-			snprintf(out, size, "%.*se%d", (int)(exp - text), text, atoi(exp + 1));
-		else
-			snprintf(out, size, "%s", text);
+		snprintf(text, sizeof(text), "%.1e", v);
+		exp = strchr(text, 'e');
+		int digits_to = (int)(exp - text);
+		if (digits_to > 2 && strncmp(exp - 2, ".0", 2) == 0)
+			digits_to -= 2;
+		snprintf(out, size, "%.*se%d", digits_to, text, atoi(exp + 1));
 		return;
 	}
 	if (a >= 1000 && digits == 0) {
 		long long n = llround(a);
-		char tail[24] = "";
+		char tail[40] = "";
 		while (n >= 1000) {
-			char next[24];
-			snprintf(next, sizeof(next), ",%03lld%s", n % 1000, tail);
+			char next[40];
+			snprintf(next, sizeof(next), ",%03lld%.30s", n % 1000, tail);
 			snprintf(tail, sizeof(tail), "%s", next);
 			n /= 1000;
 		}
