@@ -15,35 +15,24 @@ const struct family family_vise = {
 		{ "spindle_diameter", "spindle diameter|diameter of the screw", "along X", 18, 28, 1, 22 },
 		{ "rail_diameter", "rail diameter|diameter of the guide rails", "two, 68 apart", 14, 24, 1, 20 },
 		{ "mounting_hole_diameter", "mounting hole diameter|diameter of the mounting holes", "four", 7, 14, 0.5, 11 },
-		{ "jaw_length", .otherwise = "50" },
-		{ "handle_diameter", .otherwise = "14" },
-		{ "base_length", .otherwise = "vise_length * 0.7" },
-		{ "base_x", .otherwise = "(vise_length - base_length) / 2" },
-		{ "handle_x", .otherwise = "(handle_diameter - vise_length) / 2" },
-		{ "spindle_z", .otherwise = "vise_height * 0.57" },
+		{ "screw_x", .otherwise = "spindle_diameter / 4 - vise_length / 2" },
+		{ "screw_z", .otherwise = "vise_height * 0.57" },
 	},
 	.part = {
-		{ "base", "union", "cq.Workplane('XY', origin=(base_x, 0, 0)).rect(base_length, vise_width).extrude(base_thickness)" },
-		{ "fixed_jaw", "union",
-		  "jaw = cq.Workplane('XY', origin=((vise_length - jaw_length) / 2, 0, 0))\n"
-		  "jaw.rect(jaw_length, jaw_width).extrude(vise_height)" },
-		{ "moving_jaw", "union",
-		  "jaw_x = vise_length / 2 - jaw_opening - jaw_length * 1.5\n"
-		  "jaw = cq.Workplane('XY', origin=(jaw_x, 0, vise_height)).rect(jaw_length, jaw_width)\n"
-		  "jaw.extrude(-vise_height * 0.55)" },
-		{ "spindle", "union",
-		  "spindle = cq.Workplane('YZ', origin=(handle_x, 0, spindle_z)).circle(spindle_diameter / 2)\n"
-		  "spindle.extrude(vise_length - jaw_length)" },
-		{ "handle", "union",
-		  "handle = cq.Workplane('XZ', origin=(handle_x, 0, spindle_z)).circle(handle_diameter / 2)\n"
-		  "handle.extrude(vise_width / 2, both=True)" },
-		{ "rails", "union",
-		  "rails = cq.Workplane('YZ', origin=(base_x, 0, vise_height * 0.28)).rarray(68, 1, 2, 1)\n"
-		  "rails.circle(rail_diameter / 2).extrude(base_length / 2, both=True)" },
-		{ "holes", "cut",
-		  "spots = cq.Workplane('XY', origin=(base_x, 0, 0))\n"
-		  "spots = spots.rarray(base_length * 0.8, (vise_width + jaw_width) / 2, 2, 2)\n"
-		  "spots.circle(mounting_hole_diameter / 2).extrude(base_thickness)" },
+		{ "base", "union",
+		  "base = cq.Workplane('XY', origin=(vise_length * 0.15, 0, 0)).rect(vise_length * 0.7, vise_width)\n"
+		  "base = base.extrude(base_thickness).faces('>Z').workplane()\n"
+		  "base = base.rarray(vise_length * 0.55, (vise_width + jaw_width) / 2, 2, 2).hole(mounting_hole_diameter)\n"
+		  "rails = cq.Workplane('YZ', origin=(0, 0, 44)).rarray(68, 1, 2, 1).circle(rail_diameter / 2)\n"
+		  "base.union(rails.extrude(vise_length * 0.35, both=True))" },
+		{ "jaws", "union",
+		  "jaw = cq.Workplane('XY', origin=(vise_length / 2 - 25, 0, vise_height)).rect(50, jaw_width).extrude(-vise_height)\n"
+		  "moving_jaw = cq.Workplane('XY', origin=(vise_length / 2 - 75 - jaw_opening, 0, vise_height))\n"
+		  "jaw.union(moving_jaw.rect(50, jaw_width).extrude(-vise_height * 0.55))" },
+		{ "screw", "union",
+		  "screw = cq.Workplane('YZ', origin=(screw_x, 0, screw_z)).circle(spindle_diameter / 2).extrude(vise_length - 50)\n"
+		  "handle = cq.Workplane('XZ', origin=(screw_x, 0, screw_z)).circle(spindle_diameter / 4)\n"
+		  "screw.union(handle.extrude(vise_width / 2, both=True))" },
 	},
 	.says = {
 		"Model a simplified bench vise in editable CadQuery: fixed jaw, moving jaw, screw spindle, handle bar, base with mounting holes, guide rails, and an evident sliding direction.",
@@ -55,8 +44,8 @@ const struct family family_vise = {
 		"a plain vise with jaws, rails, spindle and handle bar",
 	},
 	.limits = "jaw_width + 2 * mounting_hole_diameter + 6 <= vise_width;jaw_width >= 68 + 8;"
-		  "vise_height * 0.28 - rail_diameter / 2 >= base_thickness + 2;"
-		  "vise_length * 0.7 >= jaw_opening + 2 * jaw_length + 10",
+		  "44 - rail_diameter / 2 >= base_thickness + 1;44 + rail_diameter / 2 + 2 <= vise_height * 0.45;"
+		  "vise_length * 0.7 >= jaw_opening + 110;vise_length * 0.15 >= 26;vise_length * 0.35 >= jaw_opening + 60",
 };
 
 const struct family family_pipe_clamp = {
@@ -77,22 +66,20 @@ const struct family family_pipe_clamp = {
 		{ "pipe_z", .otherwise = "clamp_height - arch_radius - rib_height" },
 	},
 	.part = {
-		{ "flange", "union", "cq.Workplane('XY').rect(clamp_length, clamp_width).extrude(flange_thickness)" },
+		{ "flange", "union",
+		  "flange = cq.Workplane('XY').rect(clamp_length, clamp_width).extrude(flange_thickness).faces('>Z').workplane()\n"
+		  "flange.rarray(clamp_length / 2 + arch_radius + rib_height, clamp_width / 2, 2, 2).hole(bolt_hole_diameter)" },
 		{ "arch", "union",
-		  "arch = cq.Workplane('XZ', origin=(0, 0, pipe_z)).circle(arch_radius)\n"
-		  "legs = cq.Workplane('XY').rect(2 * arch_radius, clamp_width).extrude(pipe_z)\n"
-		  "arch.extrude(clamp_width / 2, both=True).union(legs)" },
+		  "arch = cq.Workplane('XZ', origin=(0, 0, pipe_z)).circle(arch_radius).extrude(clamp_width / 2, both=True)\n"
+		  "arch.union(cq.Workplane('XY').rect(2 * arch_radius, clamp_width).extrude(pipe_z))" },
 		{ "rib", "union",
 		  "rib = cq.Workplane('XZ', origin=(0, 0, pipe_z)).circle(arch_radius + rib_height)\n"
 		  "rib.extrude(rib_width / 2, both=True)" },
-		{ "below", "cut", "cq.Workplane('XY').rect(clamp_length, clamp_width).extrude(-clamp_height)" },
 		{ "pipe", "cut",
-		  "pipe = cq.Workplane('XZ', origin=(0, 0, pipe_z)).circle(pipe_diameter / 2)\n"
-		  "room = cq.Workplane('XY').rect(pipe_diameter, clamp_width).extrude(pipe_z)\n"
-		  "pipe.extrude(clamp_width / 2, both=True).union(room)" },
-		{ "holes", "cut",
-		  "spots = cq.Workplane('XY').rarray(clamp_length / 2 + arch_radius + rib_height, clamp_width / 2, 2, 2)\n"
-		  "spots.circle(bolt_hole_diameter / 2).extrude(flange_thickness)" },
+		  "pipe = cq.Workplane('XZ', origin=(0, 0, pipe_z)).circle(pipe_diameter / 2).extrude(clamp_width, both=True)\n"
+		  "pipe.union(cq.Workplane('XY').rect(pipe_diameter, clamp_width).extrude(pipe_z))" },
+		{ "below", "cut",
+		  "cq.Workplane('XY').rect(clamp_length, clamp_width).extrude(-clamp_height)" },
 	},
 	.says = {
 		"Model a saddle clamp for a pipe in editable CadQuery: half-round saddle, a flange at each side, bolt holes, rounded ribs, and a surface where the pipe plainly bears.",
@@ -216,36 +203,26 @@ const struct family family_gripper = {
 		{ "link_reach", "link reach|reach of the links", "X, from pivot to pivot", 40, 65, 5, 50 },
 		{ "mounting_hole_diameter", "mounting hole diameter|diameter of the mounting holes", "four, 102 x 38 apart", 4, 9, 0.1, 6.6 },
 		{ "jaw_opening", "jaw opening|gap between the pads", "Y, between the pads", 25, 50, 1, 38 },
-		{ "finger_thickness", .otherwise = "28" },
-		{ "pad_depth", .otherwise = "5" },
-		{ "palm_length", .otherwise = "gripper_length / 5" },
-		{ "palm_x", .otherwise = "flange_thickness - gripper_length / 2" },
-		{ "pivot_x", .otherwise = "palm_x + palm_length - pin_diameter" },
+		{ "pivot_x", .otherwise = "flange_thickness - gripper_length * 0.35" },
 		{ "finger_x", .otherwise = "pivot_x + link_reach" },
-		{ "finger_y", .otherwise = "jaw_opening / 2 + pad_depth + finger_thickness / 2" },
+		{ "finger_y", .otherwise = "jaw_opening / 2 + 19" },
 	},
 	.part = {
-		{ "flange", "union",
-		  "face = cq.Workplane('YZ', origin=(-gripper_length / 2, 0, gripper_height / 2))\n"
-		  "flange = face.rect(gripper_width, gripper_height).extrude(flange_thickness)\n"
-		  "holes = face.rarray(gripper_width * 0.85, gripper_height * 0.64, 2, 2)\n"
-		  "flange.cut(holes.circle(mounting_hole_diameter / 2).extrude(flange_thickness))" },
 		{ "palm", "union",
-		  "palm = cq.Workplane('YZ', origin=(palm_x, 0, gripper_height / 2))\n"
-		  "palm.rect(gripper_width * 0.85, gripper_height * 0.5).extrude(palm_length)" },
-		{ "finger", NULL,
-		  "tip_x = gripper_length / 2 - finger_x + pin_diameter\n"
-		  "side = cq.Workplane('YZ', origin=(finger_x - pin_diameter, finger_y, gripper_height / 2))\n"
-		  "finger = side.rect(finger_thickness, gripper_height * 0.5).extrude(tip_x)\n"
-		  "pad = cq.Workplane('YZ', origin=(gripper_length / 2, finger_y - pad_depth, gripper_height / 2))\n"
-		  "finger.union(pad.rect(finger_thickness, gripper_height * 0.4).extrude(-gripper_length / 8))" },
-		{ "links", NULL,
-		  "spots = cq.Workplane('XY', origin=(pivot_x + link_reach / 2, finger_y, gripper_height / 2))\n"
-		  "bars = spots.rarray(1, pin_diameter * 2, 1, 2).rect(link_reach, pin_diameter)\n"
-		  "pins = spots.rarray(link_reach, pin_diameter * 2, 2, 2).circle(pin_diameter / 2)\n"
-		  "bars.extrude(4, both=True).union(pins.extrude(gripper_height * 0.4, both=True))" },
-		{ "side", "union", "@finger.union(@links)" },
-		{ "other_side", "union", "@side.mirror('XZ')" },
+		  "flange = cq.Workplane('YZ', origin=(-gripper_length / 2, 0, 0)).rect(gripper_width, gripper_height)\n"
+		  "flange = flange.extrude(flange_thickness).faces('<X').workplane()\n"
+		  "flange = flange.rarray(gripper_width * 0.85, gripper_height * 0.64, 2, 2).hole(mounting_hole_diameter)\n"
+		  "palm = cq.Workplane('YZ', origin=(pivot_x + 8, 0, 0)).rect(gripper_width * 0.85, 30)\n"
+		  "flange.union(palm.extrude(-gripper_length / 5))" },
+		{ "side", "union",
+		  "links = cq.Workplane('XY', origin=(pivot_x + link_reach / 2, finger_y, 0))\n"
+		  "pins = links.rarray(link_reach, 16, 2, 2).circle(pin_diameter / 2).extrude(20, both=True)\n"
+		  "bars = links.rarray(1, 16, 1, 2).rect(link_reach, 8).extrude(4, both=True)\n"
+		  "tip = cq.Workplane('YZ', origin=(gripper_length / 2, finger_y, 0))\n"
+		  "pad = tip.center(-5, 0).rect(28, 20).extrude(-20)\n"
+		  "pins.union(bars).union(pad).union(tip.rect(28, 30).extrude(finger_x - 8 - gripper_length / 2))" },
+		{ "other_side", "union",
+		  "@side.mirror('XZ')" },
 	},
 	.says = {
 		"Model a simple robot gripper with two fingers in editable CadQuery: palm block, two parallel fingers, pivot bosses, linkage bars, pads at the fingertips and mounting holes.",
@@ -256,9 +233,8 @@ const struct family family_gripper = {
 		"a gripper with palm, pins, links and two fingers",
 		"a robot's hand with two fingers and pads",
 	},
-	.limits = "finger_y + finger_thickness / 2 <= gripper_width / 2;"
-		  "finger_y + pin_diameter * 1.5 <= gripper_width * 0.425;finger_x + 30 <= gripper_length / 2;"
-		  "mounting_hole_diameter + 6 <= gripper_width * 0.15;mounting_hole_diameter < gripper_height * 0.14",
+	.limits = "finger_y + 14 <= gripper_width / 2;finger_y + 13 <= gripper_width * 0.425;finger_x + 30 <= gripper_length / 2;"
+		  "mounting_hole_diameter + 6 <= gripper_width * 0.15;gripper_height * 0.32 - mounting_hole_diameter / 2 > 15.5",
 };
 
 const struct family family_shaft_clamp = {
@@ -273,32 +249,26 @@ const struct family family_shaft_clamp = {
 		{ "root_thickness", "root thickness|thickness of the root", NULL, 10, 18, 1, 0, "14" },
 		{ "bolt_diameter", "bolt diameter|diameter of the root's holes", NULL, 8, 14, 1, 0, "13" },
 		{ "web_thickness", "web thickness|thickness of the web", NULL, 10, 20, 1, 0, "14" },
-		{ "pinch_diameter", .otherwise = "8" },
-		{ "root_length", .otherwise = "fixture_length / 4" },
 		{ "boss_radius", .otherwise = "fixture_height / 2" },
-		{ "boss_width", .otherwise = "fixture_width * 0.7" },
 		{ "boss_x", .otherwise = "fixture_length / 2 - boss_radius" },
-		{ "root_x", .otherwise = "(root_length - fixture_length) / 2" },
+		{ "root_x", .otherwise = "-fixture_length * 0.37" },
 	},
 	.part = {
-		{ "root", "union", "cq.Workplane('XY', origin=(root_x, 0, 0)).rect(root_length, fixture_width).extrude(root_thickness)" },
+		{ "root", "union",
+		  "root = cq.Workplane('XY', origin=(root_x, 0, 0)).rect(fixture_length * 0.26, fixture_width).extrude(root_thickness)\n"
+		  "root.faces('>Z').workplane().rarray(1, fixture_width * 0.65, 1, 2).hole(bolt_diameter)" },
+		{ "web", "union",
+		  "web = cq.Workplane('XZ').polyline([(root_x, 0), (boss_x, 0), (boss_x, fixture_height), (root_x, boss_radius)])\n"
+		  "web.close().extrude(web_thickness / 2, both=True)" },
 		{ "boss", "union",
 		  "boss = cq.Workplane('XZ', origin=(boss_x, 0, boss_radius)).circle(boss_radius)\n"
-		  "boss.extrude(boss_width / 2, both=True)" },
-		{ "web", "union",
-		  "web = cq.Workplane('XZ').polyline(\n"
-		  "    [(root_x, 0), (boss_x, 0), (boss_x, fixture_height), (root_x, fixture_height * 0.6)]\n"
-		  ")\n"
-		  "web.close().extrude(web_thickness / 2, both=True)" },
+		  "boss.extrude(fixture_width * 0.35, both=True)" },
 		{ "bore", "cut",
 		  "bore = cq.Workplane('XZ', origin=(boss_x, 0, boss_radius)).circle(shaft_diameter / 2)\n"
 		  "bore.extrude(fixture_width, both=True)" },
-		{ "root_bolts", "cut",
-		  "spots = cq.Workplane('XY', origin=(root_x, 0, 0)).rarray(1, fixture_width * 0.65, 1, 2)\n"
-		  "spots.circle(bolt_diameter / 2).extrude(fixture_height)" },
 		{ "pinch_bolts", "cut",
-		  "spots = cq.Workplane('XY', origin=(boss_x + boss_radius * 0.7, 0, 0)).rarray(1, boss_width / 2, 1, 2)\n"
-		  "spots.circle(pinch_diameter / 2).extrude(fixture_height)" },
+		  "spots = cq.Workplane('XY', origin=(boss_x + boss_radius * 0.7, 0, 0)).rarray(1, fixture_width / 3, 1, 2)\n"
+		  "spots.circle(4).extrude(fixture_height)" },
 	},
 	.says = {
 		"Model a compact 6061 aluminium clamp fixture that holds a stand-in shaft against 120 Nm of torque: root fixed by two bolts at the left, shaft boss near the free right end, a clear load path, safety factor over 2.0, as little mass as possible.",
@@ -310,6 +280,6 @@ const struct family family_shaft_clamp = {
 		"a shaft clamp with a boss and a bolted root",
 	},
 	.limits = "shaft_diameter + 20 <= fixture_height;bolt_diameter + 8 <= fixture_width * 0.35;"
-		  "boss_radius * 0.7 - pinch_diameter / 2 >= shaft_diameter / 2 + 3;"
-		  "web_thickness + bolt_diameter + 4 <= fixture_width * 0.65;web_thickness + pinch_diameter + 4 <= boss_width",
+		  "boss_radius * 0.7 - 4 >= shaft_diameter / 2 + 3;"
+		  "web_thickness + bolt_diameter + 4 <= fixture_width * 0.65;web_thickness + 12 <= fixture_width / 3",
 };

@@ -56,37 +56,28 @@ const struct family family_lamp_joint = {
 		{ "pin_diameter", "pin diameter|diameter of the pins", "M8, along Y", 5, 12, 0.5, 8 },
 		{ "knob_diameter", "knob diameter|diameter of the knobs", "two knobs", 28, 50, 1, 40 },
 		{ "tip_height", "tip height|height of the tip", "Z, of the pivot of the mount", 70, 110, 2, 84 },
-		{ "mount_radius", .otherwise = "16" },
-		{ "arm_width", .otherwise = "joint_width * 0.4" },
 		{ "foot_x", .otherwise = "hub_radius - joint_length / 2" },
 		{ "elbow_z", .otherwise = "joint_height - hub_radius" },
-		{ "tip_x", .otherwise = "joint_length / 2 - mount_radius" },
+		{ "tip_x", .otherwise = "joint_length / 2 - 16" },
 	},
 	.part = {
+		{ "pivots", NULL,
+		  "cq.Workplane('XZ').pushPoints([(foot_x, hub_radius), (0, elbow_z)])" },
 		{ "hubs", "union",
-		  "hubs = cq.Workplane('XZ').pushPoints([(foot_x, hub_radius), (0, elbow_z)])\n"
-		  "hubs = hubs.circle(hub_radius).extrude(arm_width * 0.7, both=True)\n"
-		  "knobs = cq.Workplane('XZ').pushPoints([(foot_x, hub_radius), (0, elbow_z)])\n"
-		  "hubs.union(knobs.circle(knob_diameter / 2).extrude(joint_width / 2, both=True))" },
-		{ "left_arm", "union",
-		  "arm = cq.Workplane('XZ').polyline(\n"
-		  "    [(foot_x, hub_radius), (foot_x + arm_depth, hub_radius), (arm_depth, elbow_z), (0, elbow_z)]\n"
-		  ")\n"
-		  "window = cq.Workplane('XZ', origin=(foot_x / 2 + arm_depth / 2, 0, joint_height / 2))\n"
-		  "window = window.rect(arm_depth / 3, arm_depth).extrude(arm_width, both=True)\n"
-		  "arm.close().extrude(arm_width / 2, both=True).cut(window)" },
-		{ "right_arm", "union",
-		  "arm = cq.Workplane('XZ').polyline(\n"
-		  "    [(0, elbow_z), (arm_depth, elbow_z), (tip_x, tip_height), (tip_x, tip_height - arm_depth)]\n"
-		  ")\n"
-		  "arm.close().extrude(arm_width / 2, both=True)" },
+		  "knobs = @pivots.circle(knob_diameter / 2).extrude(joint_width / 2, both=True)\n"
+		  "knobs.union(@pivots.circle(hub_radius).extrude(joint_width / 4, both=True))" },
+		{ "arms", "union",
+		  "arms = cq.Workplane('XZ').moveTo(foot_x, hub_radius).lineTo(foot_x + arm_depth, hub_radius)\n"
+		  "arms = arms.lineTo(arm_depth, elbow_z - arm_depth).lineTo(tip_x, tip_height - arm_depth)\n"
+		  "arms = arms.lineTo(tip_x, tip_height).lineTo(0, elbow_z).close()\n"
+		  "arms.extrude(joint_width / 5, both=True)" },
 		{ "mount", "union",
-		  "mount = cq.Workplane('XY', origin=(tip_x, 0, tip_height)).circle(mount_radius)\n"
+		  "mount = cq.Workplane('XY', origin=(tip_x, 0, tip_height)).circle(16).circle(6)\n"
 		  "mount.extrude(-tip_height * 0.7)" },
-		{ "pins", "cut",
-		  "pins = cq.Workplane('XZ').pushPoints([(foot_x, hub_radius), (0, elbow_z)])\n"
-		  "pins.circle(pin_diameter / 2).extrude(joint_width, both=True)" },
-		{ "socket", "cut", "cq.Workplane('XY', origin=(tip_x, 0, 0)).circle(mount_radius / 2).extrude(tip_height * 0.8)" },
+		{ "openings", "cut",
+		  "window = cq.Workplane('XZ', origin=((foot_x + arm_depth) / 2, 0, joint_height / 2))\n"
+		  "window = window.rect(10, 14).extrude(joint_width, both=True)\n"
+		  "window.union(@pivots.circle(pin_diameter / 2).extrude(joint_width, both=True))" },
 	},
 	.says = {
 		"Model an adjustable joint of a desk lamp's arms in editable CadQuery: two linked arms, pivot bosses, holes for hinge pins, friction knobs, openings for the cable, and a small mount for the lamp head.",
@@ -162,34 +153,26 @@ const struct family family_phone_stand = {
 		{ "support_thickness", "support thickness|thickness of the support", NULL, 8, 14, 1, 0, "10" },
 		{ "barrel_diameter", "barrel diameter|diameter of the barrel", NULL, 14, 24, 1, 0, "18" },
 		{ "screw_diameter", "screw hole diameter|diameter of the screw holes", NULL, 3, 6, 0.5, 0, "5" },
-		{ "barrel_z", .otherwise = "barrel_diameter / 2 + 2" },
 		{ "lip_z", .otherwise = "stand_height / 4" },
+		{ "barrel_z", .otherwise = "barrel_diameter / 2 + 2" },
 		{ "top_y", .otherwise = "stand_depth / 2" },
 	},
 	.part = {
-		{ "base", "union", "cq.Workplane('XY').rect(stand_width, stand_depth).extrude(base_thickness)" },
-		{ "bosses", "union",
-		  "spots = cq.Workplane('XY').rarray(stand_width * 0.75, stand_depth * 0.75, 2, 2)\n"
-		  "spots.circle(screw_diameter + 2).extrude(2 * base_thickness)" },
+		{ "base", "union",
+		  "base = cq.Workplane('XY').rect(stand_width, stand_depth).extrude(base_thickness)\n"
+		  "bosses = cq.Workplane('XY').rarray(stand_width * 0.75, stand_depth * 0.75, 2, 2).circle(screw_diameter + 2)\n"
+		  "base.union(bosses.circle(screw_diameter / 2).extrude(2 * base_thickness))" },
 		{ "barrel", "union",
 		  "barrel = cq.Workplane('YZ', origin=(0, 0, barrel_z)).circle(barrel_diameter / 2)\n"
-		  "barrel.extrude(stand_width * 0.45, both=True)" },
+		  "barrel.circle(barrel_diameter / 5).extrude(stand_width * 0.45, both=True)" },
 		{ "support", "union",
-		  "side = cq.Workplane('YZ').polyline(\n"
-		  "    [(0, barrel_z), (support_thickness, barrel_z), (top_y, stand_height), (top_y - support_thickness, stand_height)]\n"
-		  ")\n"
-		  "side.close().extrude(stand_width * 0.4, both=True)" },
+		  "support = cq.Workplane('YZ').moveTo(0, barrel_z).lineTo(support_thickness, barrel_z)\n"
+		  "support = support.lineTo(top_y, stand_height).lineTo(top_y - support_thickness, stand_height)\n"
+		  "support.close().extrude(stand_width * 0.4, both=True)" },
 		{ "lip", "union",
-		  "lip = cq.Workplane('XY', origin=(0, 0, lip_z)).rect(stand_width * 0.8, stand_depth * 0.4)\n"
-		  "lip.extrude(support_thickness)" },
-		{ "stops", "union",
-		  "spots = cq.Workplane('XY', origin=(0, 0, lip_z)).rarray(stand_width * 0.7, 1, 2, 1)\n"
-		  "spots.rect(support_thickness, stand_depth * 0.4).extrude(lip_z)" },
-		{ "screws", "cut",
-		  "spots = cq.Workplane('XY').rarray(stand_width * 0.75, stand_depth * 0.75, 2, 2)\n"
-		  "spots.circle(screw_diameter / 2).extrude(lip_z)" },
-		{ "pin_hole", "cut",
-		  "cq.Workplane('YZ', origin=(0, 0, barrel_z)).circle(barrel_diameter / 5).extrude(stand_width, both=True)" },
+		  "lip = cq.Workplane('XY', origin=(0, 0, lip_z)).rect(stand_width * 0.8, stand_depth * 0.4).extrude(support_thickness)\n"
+		  "stops = cq.Workplane('XY', origin=(0, 0, lip_z)).rarray(stand_width * 0.7, 1, 2, 1)\n"
+		  "lip.union(stops.rect(support_thickness, stand_depth * 0.4).extrude(lip_z))" },
 	},
 	.says = {
 		"Model an adjustable stand for a phone in editable CadQuery: base plate, leaning back support, lip at the bottom, stops at both sides, a hinge barrel and screw bosses that can be seen.",

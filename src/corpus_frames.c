@@ -54,36 +54,26 @@ const struct family family_truss = {
 		{ "side_thickness", "side thickness|thickness of the sides", NULL, 5, 10, 1, 0, "6" },
 		{ "boss_diameter", "boss diameter|diameter of the load boss", NULL, 36, 56, 2, 0, "50" },
 		{ "hole_diameter", "hole diameter|diameter of the fixing holes", NULL, 7, 13, 1, 0, "11" },
-		{ "root_thickness", .otherwise = "8" },
-		{ "rod_diameter", .otherwise = "10" },
 		{ "window", .otherwise = "truss_height * 0.38" },
 		{ "bay", .otherwise = "truss_length * 0.19" },
 		{ "root_x", .otherwise = "-truss_length / 2" },
 		{ "boss_x", .otherwise = "(truss_length - boss_diameter) / 2" },
-		{ "mid_z", .otherwise = "truss_height / 2" },
 	},
 	.part = {
 		{ "root", "union",
-		  "root = cq.Workplane('YZ', origin=(root_x, 0, mid_z)).rect(truss_width, truss_height)\n"
-		  "root.extrude(root_thickness)" },
-		{ "side", NULL,
-		  "half = boss_diameter / 2\n"
-		  "side = cq.Workplane('XZ', origin=(0, truss_width / 2, 0)).polyline(\n"
-		  "    [(root_x, 0), (boss_x, mid_z - half), (boss_x, mid_z + half), (root_x, truss_height)]\n"
-		  ")\n"
-		  "windows = cq.Workplane('XZ', origin=(root_x + bay * 2.1, truss_width / 2, mid_z))\n"
-		  "windows = windows.rarray(bay, 1, 4, 1).polygon(3, window).extrude(side_thickness)\n"
-		  "side.close().extrude(side_thickness).cut(windows)" },
-		{ "sides", "union", "@side.union(@side.mirror('XZ'))" },
-		{ "rods", "union",
-		  "spots = cq.Workplane('XZ', origin=(root_x + bay * 2.22, 0, mid_z)).rarray(bay, 1, 3, 1)\n"
-		  "spots.circle(rod_diameter / 2).extrude(truss_width / 2 - 1, both=True)" },
-		{ "boss", "union",
-		  "boss = cq.Workplane('XZ', origin=(boss_x, 0, mid_z)).circle(boss_diameter / 2)\n"
-		  "boss.extrude(truss_width / 2, both=True)" },
-		{ "holes", "cut",
-		  "spots = cq.Workplane('YZ', origin=(root_x, 0, mid_z)).rarray(1, truss_height * 0.7, 1, 2)\n"
-		  "spots.circle(hole_diameter / 2).extrude(root_thickness)" },
+		  "root = cq.Workplane('YZ', origin=(root_x, 0, 0)).rect(truss_width, truss_height).extrude(8)\n"
+		  "root.faces('>X').workplane().rarray(1, truss_height * 0.7, 1, 2).hole(hole_diameter)" },
+		{ "cross", "union",
+		  "boss = cq.Workplane('XZ', origin=(boss_x, 0, 0)).circle(boss_diameter / 2).extrude(truss_width / 2, both=True)\n"
+		  "rods = cq.Workplane('XZ', origin=(root_x + bay * 2.22, 0, 0)).rarray(bay, 1, 3, 1)\n"
+		  "boss.union(rods.circle(5).extrude(truss_width / 2, both=True))" },
+		{ "side", "union",
+		  "side = cq.Workplane('XZ', origin=(0, truss_width / 2, 0)).moveTo(root_x, -truss_height / 2)\n"
+		  "side = side.lineTo(boss_x, -18).lineTo(boss_x, 18).lineTo(root_x, truss_height / 2).close().extrude(side_thickness)\n"
+		  "windows = cq.Workplane('XZ', origin=(root_x + bay * 2.1, truss_width / 2, 0)).rarray(bay, 1, 4, 1)\n"
+		  "side.cut(windows.polygon(3, window).extrude(side_thickness))" },
+		{ "other_side", "union",
+		  "@side.mirror('XZ')" },
 	},
 	.says = {
 		"Model a light truss support in CadQuery: connected triangular load paths, two holes for fixing at the left, a round load boss at the right, and enough ribs and cross members for 250 N downwards with a safety factor over 2.0.",
@@ -115,20 +105,15 @@ const struct family family_servo_bracket = {
 	.part = {
 		{ "cradle", "union",
 		  "cradle = cq.Workplane('XY').rect(cradle_length, bracket_width).extrude(bracket_height)\n"
-		  "room = cq.Workplane('XY', origin=(0, 0, wall_thickness))\n"
-		  "cradle.cut(room.rect(cradle_length - 2 * wall_thickness, bracket_width).extrude(bracket_height))" },
-		{ "ear", NULL,
-		  "ear_x = (bracket_length - ear_length) / 2\n"
-		  "ear = cq.Workplane('XY', origin=(ear_x, 0, ear_z)).rect(ear_length, bracket_width)\n"
-		  "holes = cq.Workplane('XY', origin=(ear_x, 0, ear_z)).rarray(1, bracket_width * 0.65, 1, 2)\n"
-		  "ear.extrude(wall_thickness).cut(holes.circle(screw_diameter / 2).extrude(wall_thickness))" },
-		{ "rib", NULL,
-		  "rib = cq.Workplane('XZ', origin=(cradle_length / 2 - 1, 0, ear_z)).polyline(\n"
-		  "    [(0, 0), (ear_length, 0), (0, -bracket_height / 2)]\n"
-		  ")\n"
-		  "rib.close().extrude(rib_thickness / 2, both=True)" },
-		{ "side", "union", "@ear.union(@rib)" },
-		{ "other_side", "union", "@side.mirror('YZ')" },
+		  "room = cq.Workplane('XY', origin=(0, 0, wall_thickness)).rect(cradle_length - 2 * wall_thickness, bracket_width)\n"
+		  "cradle.cut(room.extrude(bracket_height))" },
+		{ "side", "union",
+		  "ear = cq.Workplane('XY', origin=((bracket_length - ear_length) / 2, 0, ear_z)).rect(ear_length, bracket_width)\n"
+		  "ear = ear.extrude(wall_thickness).faces('>Z').workplane().rarray(1, bracket_width * 0.65, 1, 2).hole(screw_diameter)\n"
+		  "rib = cq.Workplane('XZ', origin=(cradle_length / 2 - 1, 0, ear_z)).lineTo(ear_length, 0)\n"
+		  "ear.union(rib.lineTo(0, -bracket_height / 2).close().extrude(rib_thickness / 2, both=True))" },
+		{ "other_side", "union",
+		  "@side.mirror('YZ')" },
 		{ "notch", "cut",
 		  "notch = cq.Workplane('YZ', origin=(cradle_length / 4, -bracket_width / 2, bracket_height / 3))\n"
 		  "notch.rect(bracket_width / 4, bracket_height / 5).extrude(cradle_length / 3)" },
@@ -162,27 +147,23 @@ const struct family family_bike_mount = {
 		{ "clamp_length", .otherwise = "bar_diameter * 2" },
 		{ "clamp_width", .otherwise = "mount_width * 0.6" },
 		{ "clamp_x", .otherwise = "(clamp_length - mount_length) / 2" },
+		{ "end_x", .otherwise = "mount_length / 2" },
 	},
 	.part = {
-		{ "clamp", "union", "cq.Workplane('XY', origin=(clamp_x, 0, 0)).rect(clamp_length, clamp_width).extrude(mount_height)" },
+		{ "clamp", "union",
+		  "clamp = cq.Workplane('XY', origin=(clamp_x, 0, 0)).rect(clamp_length, clamp_width).extrude(mount_height)\n"
+		  "clamp = clamp.faces('>Z').workplane().center(clamp_length / 3, 0)\n"
+		  "clamp.rarray(1, clamp_width * 0.65, 1, 2).hole(bolt_diameter)" },
 		{ "arm", "union",
-		  "end_x, top = mount_length / 2, mount_height\n"
-		  "arm = cq.Workplane('XZ').polyline(\n"
-		  "    [(clamp_x, 0), (0, 0), (end_x, top - seat_thickness), (end_x, top), (clamp_x, top)]\n"
-		  ")\n"
-		  "arm.close().extrude(arm_thickness / 2, both=True)" },
+		  "arm = cq.Workplane('XZ').moveTo(clamp_x, 0).lineTo(0, 0).lineTo(end_x, mount_height - seat_thickness)\n"
+		  "arm = arm.lineTo(end_x, mount_height).lineTo(clamp_x, mount_height).close()\n"
+		  "arm.extrude(arm_thickness / 2, both=True)" },
 		{ "seat", "union",
-		  "seat = cq.Workplane('XY', origin=(mount_length / 3, 0, mount_height))\n"
-		  "seat.rect(mount_length / 3, mount_width).extrude(-seat_thickness)" },
+		  "seat = cq.Workplane('XY', origin=(end_x * 0.7, 0, mount_height)).rect(end_x * 0.6, mount_width)\n"
+		  "seat.extrude(-seat_thickness).faces('>Z').workplane().rarray(1, mount_width * 0.6, 1, 2).hole(bolt_diameter)" },
 		{ "bore", "cut",
 		  "bore = cq.Workplane('XZ', origin=(clamp_x - clamp_length / 10, 0, mount_height / 2))\n"
 		  "bore.circle(bar_diameter / 2).extrude(mount_width, both=True)" },
-		{ "bolts", "cut",
-		  "spots = cq.Workplane('XY', origin=(clamp_x + clamp_length / 3, 0, 0)).rarray(1, clamp_width * 0.65, 1, 2)\n"
-		  "spots.circle(bolt_diameter / 2).extrude(mount_height)" },
-		{ "seat_holes", "cut",
-		  "spots = cq.Workplane('XY', origin=(mount_length / 3, 0, 0)).rarray(1, mount_width * 0.6, 1, 2)\n"
-		  "spots.circle(bolt_diameter / 2).extrude(mount_height)" },
 	},
 	.says = {
 		"Model a compact bicycle accessory mount in 6061 aluminium: a clamp for the bar and a short, supported arm, for 120 N downwards with a safety factor over 2.0.",
@@ -210,34 +191,25 @@ const struct family family_bottle_cage = {
 		{ "bolt_spacing", "bolt spacing|distance of the bolts", "Z, between the holes to the frame", 50, 80, 2, 64 },
 		{ "bolt_hole_diameter", "bolt hole diameter|diameter of the bolt holes", "M5", 4.2, 6.6, 0.2, 5.4 },
 		{ "spine_width", "spine width|width of the spine", "X", 20, 32, 1, 26 },
-		{ "spine_thickness", .otherwise = "4" },
-		{ "arm_height", .otherwise = "12" },
+		{ "thickness", .otherwise = "4" },
 		{ "back_y", .otherwise = "-cage_depth / 2" },
 		{ "bottle_y", .otherwise = "(cage_depth - cage_width) / 2" },
-		{ "side_x", .otherwise = "(cage_width + bottle_diameter) / 4" },
 	},
 	.part = {
 		{ "spine", "union",
-		  "spine = cq.Workplane('XY', origin=(0, back_y + spine_thickness / 2, 0))\n"
-		  "spine.rect(spine_width, spine_thickness).extrude(cage_height)" },
-		{ "arms", "union",
-		  "ring = cq.Workplane('XY', origin=(0, bottle_y, 0)).circle(cage_width / 2)\n"
-		  "ring = ring.circle(bottle_diameter / 2).extrude(arm_height)\n"
-		  "ring = ring.intersect(cq.Workplane('XY').box(cage_width, cage_depth, cage_height))\n"
-		  "low = ring.translate((0, 0, cage_height * 0.22))\n"
-		  "low.union(ring.translate((0, 0, cage_height * 0.76)))" },
+		  "spine = cq.Workplane('XZ', origin=(0, back_y, cage_height / 2)).rect(spine_width, cage_height)\n"
+		  "spine = spine.extrude(-thickness).faces('<Y').workplane().rarray(1, bolt_spacing, 1, 2).hole(bolt_hole_diameter)\n"
+		  "stop = cq.Workplane('XY', origin=(0, back_y / 2, 0)).rect(spine_width, -back_y).extrude(2 * thickness)\n"
+		  "lip = cq.Workplane('XY', origin=(0, back_y + 6, cage_height)).rect(spine_width, 12).extrude(-thickness)\n"
+		  "spine.union(stop).union(lip)" },
+		{ "rings", "union",
+		  "ring = cq.Workplane('XY', origin=(0, bottle_y, cage_height * 0.22)).circle(cage_width / 2)\n"
+		  "ring = ring.circle(bottle_diameter / 2).extrude(12)\n"
+		  "ring = ring.union(ring.translate((0, 0, cage_height * 0.54)))\n"
+		  "ring.intersect(cq.Workplane('XY').box(cage_width, cage_depth, 2 * cage_height))" },
 		{ "ribs", "union",
-		  "spots = cq.Workplane('XY', origin=(0, bottle_y, cage_height * 0.25)).rarray(side_x * 2, 1, 2, 1)\n"
-		  "spots.rect(spine_thickness, arm_height).extrude(cage_height * 0.55)" },
-		{ "stop", "union",
-		  "stop = cq.Workplane('XY', origin=(0, back_y / 2, 0)).rect(spine_width, -back_y)\n"
-		  "stop.extrude(spine_thickness)" },
-		{ "lip", "union",
-		  "lip = cq.Workplane('XY', origin=(0, back_y + arm_height / 2, cage_height))\n"
-		  "lip.rect(spine_width, arm_height).extrude(-spine_thickness)" },
-		{ "holes", "cut",
-		  "spots = cq.Workplane('XZ', origin=(0, back_y, cage_height * 0.55)).rarray(1, bolt_spacing, 1, 2)\n"
-		  "spots.circle(bolt_hole_diameter / 2).extrude(-spine_thickness)" },
+		  "ribs = cq.Workplane('XY', origin=(0, bottle_y, cage_height / 4))\n"
+		  "ribs.rarray((cage_width + bottle_diameter) / 2, 1, 2, 1).rect(thickness, 12).extrude(cage_height * 0.55)" },
 	},
 	.says = {
 		"Model a light bottle cage for a bicycle in editable CadQuery: two holes to the frame, curved arms round both sides, a stop at the bottom, a retaining lip, and ribs with as little material as possible.",
@@ -266,28 +238,28 @@ const struct family family_drone = {
 		{ "arm_width", "arm width|width of the arms", "across each arm", 10, 18, 1, 13 },
 		{ "motor_screw_circle", "motor screw circle|circle of the motor screws", "diameter, four M2 screws", 9, 16, 1, 12 },
 		{ "stack_pitch", "stack pitch|pitch of the stack", "X and Y, four M2 screws of the electronics", 20, 31, 0.5, 25.5 },
-		{ "screw_diameter", .otherwise = "2.2" },
-		{ "guard_thickness", .otherwise = "2.5" },
 		{ "guard_radius", .otherwise = "propeller_diameter / 2 + 2" },
+		{ "guard_thickness", .otherwise = "2.5" },
 		{ "motor_pitch", .otherwise = "frame_length - 2 * guard_radius - 2 * guard_thickness" },
 	},
 	.part = {
-		{ "motors", NULL, "cq.Workplane('XY').rarray(motor_pitch, motor_pitch, 2, 2)" },
-		{ "plate", "union", "cq.Workplane('XY').rect(2 * stack_pitch, 2 * stack_pitch).extrude(plate_thickness)" },
-		{ "arm", NULL,
+		{ "motors", NULL,
+		  "cq.Workplane('XY').rarray(motor_pitch, motor_pitch, 2, 2)" },
+		{ "guards", "union",
+		  "@motors.circle(guard_radius + guard_thickness).circle(guard_radius).extrude(frame_height)" },
+		{ "bosses", "union",
+		  "@motors.circle(motor_screw_circle / 2 + 4).extrude(2 * plate_thickness)" },
+		{ "plate", "union",
+		  "cq.Workplane('XY').rect(2 * stack_pitch, 2 * stack_pitch).extrude(plate_thickness)" },
+		{ "arm", "union",
 		  "arm = cq.Workplane('XY').rect(motor_pitch * 1.4, arm_width).extrude(plate_thickness)\n"
-		  "channel = cq.Workplane('XY', origin=(0, 0, plate_thickness)).rect(motor_pitch, arm_width / 3)\n"
-		  "arm.cut(channel.extrude(-plate_thickness / 2)).rotate((0, 0, 0), (0, 0, 1), 45)" },
-		{ "arms", "union", "@arm.union(@arm.mirror('YZ'))" },
-		{ "bosses", "union", "@motors.circle(motor_screw_circle / 2 + 4).extrude(2 * plate_thickness)" },
-		{ "guards", "union", "@motors.circle(guard_radius + guard_thickness).circle(guard_radius).extrude(frame_height)" },
-		{ "screws", "cut",
-		  "spots = cq.Workplane('XY').rarray(motor_pitch + motor_screw_circle, motor_pitch, 2, 2)\n"
-		  "screws = spots.circle(screw_diameter / 2).extrude(frame_height)\n"
-		  "spots = cq.Workplane('XY').rarray(motor_pitch - motor_screw_circle, motor_pitch, 2, 2)\n"
-		  "screws = screws.union(spots.circle(screw_diameter / 2).extrude(frame_height))\n"
-		  "stack = cq.Workplane('XY').rarray(stack_pitch, stack_pitch, 2, 2)\n"
-		  "screws.union(stack.circle(screw_diameter / 2).extrude(frame_height))" },
+		  "channel = cq.Workplane('XY').rect(motor_pitch, arm_width / 3).extrude(plate_thickness)\n"
+		  "arm.cut(channel.translate((0, 0, plate_thickness / 2))).rotate((0, 0, 0), (0, 0, 1), 45)" },
+		{ "other_arm", "union",
+		  "@arm.mirror('YZ')" },
+		{ "holes", "cut",
+		  "stack = cq.Workplane('XY').rarray(stack_pitch, stack_pitch, 2, 2).circle(1.1).extrude(frame_height)\n"
+		  "stack.union(@motors.circle(motor_screw_circle / 4).extrude(frame_height))" },
 	},
 	.says = {
 		"Model a light micro-drone frame in editable CadQuery: central plate for electronics, four arms, four motor bosses, screw holes, channels for wires, and curved guards.",

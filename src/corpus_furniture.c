@@ -102,36 +102,25 @@ const struct family family_curvy_chair = {
 		{ "backrest_width", "backrest width|width of the backrest", "X", 360, 440, 10, 400 },
 		{ "headrest_height", "headrest height|height of the headrest", "Z, up to the top of the chair", 100, 160, 10, 140 },
 		{ "leg_size", .otherwise = "45" },
-		{ "bar_z", .otherwise = "seat_height / 3" },
+		{ "back_y", .otherwise = "chair_depth / 4" },
 	},
 	.part = {
 		{ "legs", "union",
-		  "leg = cq.Workplane('XY', origin=((chair_width - leg_size) / 2, (chair_depth - leg_size) / 2, 0))\n"
-		  "leg = leg.rect(leg_size, leg_size).workplane(offset=seat_height - leg_size)\n"
-		  "leg = leg.center(-chair_width / 5, -chair_depth / 5).rect(leg_size, leg_size).loft()\n"
-		  "pair = leg.union(leg.mirror('YZ'))\n"
-		  "pair.union(pair.mirror('XZ'))" },
-		{ "bars", "union",
-		  "bars = cq.Workplane('XY', origin=(0, 0, bar_z)).rect(chair_width * 0.84, chair_depth * 0.84)\n"
-		  "bars.rect(chair_width * 0.74, chair_depth * 0.74).extrude(leg_size)" },
+		  "legs = cq.Workplane('XY').rarray(seat_width - leg_size, chair_depth - leg_size, 2, 2).rect(leg_size, leg_size)\n"
+		  "bars = cq.Workplane('XY', origin=(0, 0, seat_height / 3)).rect(seat_width, chair_depth)\n"
+		  "legs.extrude(armrest_height).union(bars.rect(seat_width - 90, chair_depth - 90).extrude(leg_size))" },
 		{ "seat", "union",
-		  "seat = cq.Workplane('XY', origin=(0, -chair_depth / 20, seat_height)).rect(seat_width, seat_depth)\n"
-		  "dish = cq.Workplane('XZ', origin=(0, 0, seat_height + seat_width - leg_size / 3))\n"
-		  "seat.extrude(-leg_size * 1.4).cut(dish.circle(seat_width).extrude(chair_depth, both=True))" },
+		  "seat = cq.Workplane('XY', origin=(0, (seat_depth - chair_depth) / 2, seat_height))\n"
+		  "seat.rect(seat_width, seat_depth).extrude(-leg_size)" },
 		{ "back", "union",
-		  "back = cq.Workplane('XY', origin=(0, chair_depth / 4, seat_height - leg_size))\n"
-		  "back = back.moveTo(-backrest_width / 2, -leg_size).threePointArc((0, 0), (backrest_width / 2, -leg_size))\n"
-		  "back = back.lineTo(backrest_width / 2, 0).threePointArc((0, leg_size), (-backrest_width / 2, 0))\n"
-		  "back.close().extrude(chair_height - headrest_height / 2 - seat_height)" },
-		{ "head", "union",
-		  "head = cq.Workplane('XY', origin=(0, chair_depth / 4, chair_height))\n"
-		  "head.rect(backrest_width * 0.7, 2 * leg_size).extrude(-headrest_height)" },
+		  "back = cq.Workplane('XY', origin=(0, back_y, chair_height)).moveTo(-backrest_width / 2, -leg_size)\n"
+		  "back = back.threePointArc((0, leg_size), (backrest_width / 2, -leg_size)).close()\n"
+		  "back.extrude(seat_height - chair_height - leg_size)" },
+		{ "headrest", "union",
+		  "cq.Workplane('XY', origin=(0, back_y, chair_height)).rect(260, 90).extrude(-headrest_height)" },
 		{ "armrests", "union",
-		  "arm = cq.Workplane('XY', origin=(chair_width / 2 - leg_size, 0, armrest_height))\n"
-		  "pads = arm.rect(2 * leg_size, chair_depth / 2).extrude(-leg_size)\n"
-		  "post = cq.Workplane('XY', origin=(seat_width / 2, 0, seat_height - leg_size))\n"
-		  "pads = pads.union(post.rect(leg_size, leg_size).extrude(armrest_height - seat_height))\n"
-		  "pads.union(pads.mirror('YZ'))" },
+		  "arms = cq.Workplane('XY', origin=(0, 0, armrest_height)).rarray(chair_width - 80, 1, 2, 1)\n"
+		  "arms.rect(80, chair_depth).extrude(-leg_size)" },
 	},
 	.says = {
 		"Model a curvy ergonomic chair in editable CadQuery: curved seat, four splayed legs joined by crossbars, armrests, curved backrest and headrest. It carries 1000 N on the seat and 100 N on the back and is one connected, watertight body.",
@@ -143,7 +132,7 @@ const struct family family_curvy_chair = {
 		"an ergonomic armchair with a curved seat and back",
 	},
 	.limits = "seat_width <= chair_width - leg_size * 2;armrest_height >= seat_height + 3 * leg_size;"
-		  "chair_width / 2 - 2 * leg_size <= seat_width / 2 + leg_size / 2 - 5;seat_depth <= chair_depth - 120",
+		  "chair_width / 2 - 80 <= seat_width / 2 - 10;seat_depth <= chair_depth - 120;seat_depth - chair_depth / 2 >= chair_depth / 4 - 30",
 };
 
 const struct family family_step_stool = {
@@ -159,34 +148,26 @@ const struct family family_step_stool = {
 		{ "lower_step_height", "lower step height|height of the lower step", "Z, its top", 210, 270, 2, 236 },
 		{ "pivot_diameter", "pivot diameter|diameter of the pivots", "where the frames cross", 10, 20, 1, 14 },
 		{ "bar_depth", "bar depth|depth of the bars", "of the side bars, 15 thick", 28, 40, 1, 34 },
-		{ "bar_thickness", .otherwise = "15" },
-		{ "side_x", .otherwise = "stool_width / 2 - bar_thickness" },
+		{ "side_x", .otherwise = "stool_width / 2 - 15" },
 		{ "top_z", .otherwise = "stool_height - step_thickness" },
-		{ "foot_y", .otherwise = "(stool_depth - bar_depth) / 2" },
-		{ "head_y", .otherwise = "(upper_step_depth - bar_depth) / 2" },
-		{ "pivot_z", .otherwise = "top_z * foot_y / (foot_y + head_y)" },
+		{ "foot_y", .otherwise = "stool_depth / 2" },
+		{ "head_y", .otherwise = "upper_step_depth / 2" },
 	},
 	.part = {
-		{ "upper_step", "union",
-		  "top = cq.Workplane('XY', origin=(0, 0, stool_height))\n"
-		  "step = top.rect(stool_width, upper_step_depth).extrude(-step_thickness)\n"
-		  "step.cut(top.rarray(1, upper_step_depth / 6, 1, 5).rect(stool_width, 6).extrude(-2))" },
-		{ "lower_step", "union",
-		  "step = cq.Workplane('XY', origin=(0, -stool_depth / 5, lower_step_height))\n"
-		  "step.rect(2 * side_x, upper_step_depth / 2).extrude(-step_thickness)" },
-		{ "bar", NULL,
-		  "half = bar_depth / 2\n"
-		  "bar = cq.Workplane('YZ', origin=(side_x, 0, 0)).polyline(\n"
-		  "    [(-foot_y - half, 0), (half - foot_y, 0), (head_y + half, top_z), (head_y - half, top_z)]\n"
-		  ")\n"
-		  "bar.close().extrude(bar_thickness / 2, both=True)" },
-		{ "pivot", NULL,
-		  "pivot = cq.Workplane('YZ', origin=(side_x, 0, pivot_z)).circle(pivot_diameter / 2)\n"
-		  "pivot.extrude(bar_thickness, both=True)" },
-		{ "frame", "union", "@bar.union(@bar.mirror('XZ')).union(@pivot)" },
-		{ "other_frame", "union", "@frame.mirror('YZ')" },
+		{ "steps", "union",
+		  "top = cq.Workplane('XY', origin=(0, 0, stool_height)).rect(stool_width, upper_step_depth).extrude(-step_thickness)\n"
+		  "grooves = cq.Workplane('XY', origin=(0, 0, stool_height)).rarray(1, 40, 1, 5).rect(stool_width, 6)\n"
+		  "lower = cq.Workplane('XY', origin=(0, -foot_y / 2, lower_step_height)).rect(2 * side_x, head_y)\n"
+		  "top.cut(grooves.extrude(-2)).union(lower.extrude(-step_thickness))" },
+		{ "frame", "union",
+		  "bar = cq.Workplane('YZ', origin=(side_x, 0, 0)).moveTo(-foot_y, 0).lineTo(bar_depth - foot_y, 0)\n"
+		  "bar = bar.lineTo(head_y, top_z).lineTo(head_y - bar_depth, top_z).close().extrude(8, both=True)\n"
+		  "pivot = cq.Workplane('YZ', origin=(side_x, 0, top_z * 0.6)).circle(pivot_diameter / 2).extrude(15, both=True)\n"
+		  "bar.union(bar.mirror('XZ')).union(pivot)" },
+		{ "other_frame", "union",
+		  "@frame.mirror('YZ')" },
 		{ "barrel", "union",
-		  "cq.Workplane('YZ', origin=(0, head_y, top_z)).circle(bar_thickness / 2).extrude(side_x, both=True)" },
+		  "cq.Workplane('YZ', origin=(0, 0, top_z)).circle(9).extrude(side_x, both=True)" },
 	},
 	.says = {
 		"Model a compact folding step stool in editable CadQuery: upper step, lower step, side frames that cross, hinge barrels, anti-slip grooves, and pivots that are visible and connected.",
@@ -197,7 +178,8 @@ const struct family family_step_stool = {
 		"a kitchen step stool with two steps",
 		"a two-step stool on crossed frames",
 	},
-	.limits = "lower_step_height <= pivot_z - 5;foot_y > head_y + 20",
+	.limits = "lower_step_height <= top_z * 0.53;foot_y > head_y + 20;"
+		  "(foot_y - bar_depth / 2) / (foot_y + head_y - bar_depth) >= 0.59;(foot_y - bar_depth / 2) / (foot_y + head_y - bar_depth) <= 0.63",
 };
 
 const struct family family_office_chair = {
@@ -211,33 +193,27 @@ const struct family family_office_chair = {
 		{ "seat_height", "seat height|height of the seat", NULL, 450, 530, 10, 0, "510" },
 		{ "seat_size", "seat size|side of the seat", NULL, 480, 540, 10, 0, "500" },
 		{ "armrest_height", "armrest height|height of the armrests", NULL, 680, 760, 10, 0, "740" },
-		{ "caster_radius", .otherwise = "25" },
-		{ "base_radius", .otherwise = "chair_depth / 2 - caster_radius" },
-		{ "pad", .otherwise = "80" },
-		{ "back_y", .otherwise = "(seat_size - chair_depth / 2) + pad / 4" },
+		{ "base_radius", .otherwise = "chair_depth / 2 - 25" },
+		{ "back_y", .otherwise = "seat_size - chair_depth / 2 + 20" },
 	},
 	.part = {
-		{ "casters", "union", "cq.Workplane('XY').polarArray(base_radius, 90, 360, 5).circle(caster_radius).extrude(pad)" },
 		{ "base", "union",
-		  "arms = cq.Workplane('XY', origin=(0, 0, pad)).polarArray(base_radius / 2, 90, 360, 5)\n"
-		  "arms.rect(base_radius, 2 * caster_radius).extrude(pad).translate((0, 0, -caster_radius))" },
-		{ "cylinder", "union", "cq.Workplane('XY', origin=(0, 0, pad)).circle(caster_radius).extrude(seat_height - 2 * pad)" },
-		{ "mechanism", "union", "cq.Workplane('XY', origin=(0, 0, seat_height - pad)).rect(2 * pad, 2 * pad).extrude(-pad)" },
+		  "casters = cq.Workplane('XY').polarArray(base_radius, 90, 360, 5).circle(25).extrude(80)\n"
+		  "arms = cq.Workplane('XY', origin=(0, 0, 60)).polarArray(base_radius / 2, 90, 360, 5)\n"
+		  "casters.union(arms.rect(base_radius, 50).extrude(80))" },
+		{ "column", "union",
+		  "column = cq.Workplane('XY', origin=(0, 0, 100)).circle(25).extrude(seat_height - 150)\n"
+		  "column.union(cq.Workplane('XY', origin=(0, 0, seat_height - 150)).rect(160, 160).extrude(100))" },
 		{ "seat", "union",
 		  "seat = cq.Workplane('XY', origin=(0, (seat_size - chair_depth) / 2, seat_height))\n"
-		  "seat.rect(seat_size, seat_size).extrude(-pad)" },
+		  "seat.rect(seat_size, seat_size).extrude(-80)" },
 		{ "back", "union",
-		  "back = cq.Workplane('XY', origin=(0, back_y, seat_height - pad))\n"
-		  "back = back.rect(seat_size - pad, pad / 2 + 20).extrude(chair_height - pad - seat_height)\n"
-		  "lumbar = cq.Workplane('YZ', origin=(0, back_y, seat_height * 1.3)).circle(pad / 2)\n"
-		  "back.union(lumbar.extrude(2 * pad, both=True))" },
-		{ "head", "union",
-		  "cq.Workplane('XY', origin=(0, back_y, chair_height)).rect(3 * pad, pad).extrude(-2 * pad)" },
+		  "back = cq.Workplane('XY', origin=(0, back_y, seat_height - 80)).rect(seat_size - 80, 60)\n"
+		  "head = cq.Workplane('XY', origin=(0, back_y, chair_height)).rect(240, 80).extrude(-160)\n"
+		  "back.extrude(chair_height - seat_height).union(head)" },
 		{ "armrests", "union",
-		  "arms = cq.Workplane('XY', origin=(0, -pad / 2, armrest_height)).rarray(chair_width - pad, 1, 2, 1)\n"
-		  "posts = cq.Workplane('XY', origin=(0, 0, seat_height - pad)).rarray(seat_size, 1, 2, 1)\n"
-		  "posts = posts.rect(pad, pad).extrude(armrest_height - seat_height + pad / 2)\n"
-		  "posts.union(arms.rect(pad, 4 * pad).extrude(-pad / 2))" },
+		  "arms = cq.Workplane('XY', origin=(0, -40, armrest_height)).rarray(chair_width - 110, 1, 2, 1)\n"
+		  "arms.rect(110, 300).extrude(seat_height - armrest_height - 40)" },
 	},
 	.says = {
 		"Model a complete office chair in editable CadQuery: a cushioned seat at sitting height, a backrest with a lumbar support that bulges forward, a headrest above it, an armrest at each side, a mechanism box under the seat, a gas cylinder below that, and a star base of five equal arms with a twin or single caster wheel under each tip, on which alone it stands. Everything is joined; nothing floats.",
@@ -248,8 +224,8 @@ const struct family family_office_chair = {
 		"a swivel chair with a high back",
 		"a desk chair on casters with a tall back and armrests",
 	},
-	.limits = "chair_width - 2 * pad <= seat_size + pad - 10;chair_width / 2 >= base_radius * 0.951 + caster_radius;"
-		  "chair_depth / 2 - seat_size <= -140;back_y + 40 <= chair_depth / 2",
+	.limits = "chair_width <= seat_size + 210;chair_width / 2 >= base_radius * 0.951 + 26;"
+		  "chair_depth / 2 - seat_size <= -140;back_y + 45 <= chair_depth / 2",
 };
 
 const struct family family_bench = {

@@ -15,36 +15,26 @@ const struct family family_gearbox = {
 		{ "large_bore_diameter", "large bore diameter|diameter of the large bore", "along Y", 52, 80, 1, 68 },
 		{ "small_bore_diameter", "small bore diameter|diameter of the small bore", "along Y", 32, 55, 1, 47 },
 		{ "bore_distance", "bore distance|distance of the bores", "X, between the bores", 80, 130, 5, 110 },
-		{ "margin", .otherwise = "20" },
-		{ "body_length", .otherwise = "housing_length - 2 * margin" },
-		{ "body_width", .otherwise = "housing_width - 2 * margin" },
-		{ "drain_z", .otherwise = "30" },
+		{ "body_length", .otherwise = "housing_length - 40" },
+		{ "body_width", .otherwise = "housing_width - 40" },
 	},
 	.part = {
 		{ "body", "union",
-		  "body = cq.Workplane('XY').rect(body_length, body_width).extrude(housing_height)\n"
-		  "body.edges('|Z').fillet(wall_thickness)" },
+		  "body = cq.Workplane('XY').rect(body_length, body_width).extrude(housing_height).edges('|Z').fillet(10)\n"
+		  "ribs = cq.Workplane('XY').rect(wall_thickness, housing_width - 20).extrude(housing_height)\n"
+		  "drain = cq.Workplane('YZ', origin=(0, 0, 30)).circle(14).circle(6).extrude(housing_length / 2 - 10)\n"
+		  "body.union(ribs).union(drain)" },
 		{ "flange", "union",
-		  "flange = cq.Workplane('XY', origin=(0, 0, split_height - flange_thickness / 2))\n"
-		  "flange.rect(housing_length, housing_width).extrude(flange_thickness)" },
-		{ "ribs", "union", "cq.Workplane('XY').rect(wall_thickness, housing_width - margin).extrude(housing_height)" },
-		{ "boss", "union",
-		  "cq.Workplane('YZ', origin=(0, 0, drain_z)).circle(14).extrude(housing_length / 2 - margin / 2)" },
-		{ "cavity", "cut",
-		  "cavity = cq.Workplane('XY', origin=(0, 0, wall_thickness))\n"
-		  "cavity = cavity.rect(body_length - 2 * wall_thickness, body_width - 2 * wall_thickness)\n"
-		  "cavity.extrude(housing_height - 2 * wall_thickness)" },
+		  "flange = cq.Workplane('XY', origin=(0, 0, split_height)).rect(housing_length, housing_width)\n"
+		  "flange = flange.extrude(flange_thickness / 2, both=True).faces('>Z').workplane()\n"
+		  "flange.rarray(housing_length - 20, housing_width - 20, 2, 2).hole(10)" },
+		{ "room", "cut",
+		  "room = cq.Workplane('XY', origin=(0, 0, wall_thickness)).rect(body_length - 20, body_width - 20)\n"
+		  "room.extrude(housing_height - 2 * wall_thickness)" },
 		{ "bores", "cut",
-		  "large = cq.Workplane('XZ', origin=(-bore_distance / 2, 0, split_height)).circle(large_bore_diameter / 2)\n"
-		  "small = cq.Workplane('XZ', origin=(bore_distance / 2, 0, split_height)).circle(small_bore_diameter / 2)\n"
-		  "large.extrude(housing_width, both=True).union(small.extrude(housing_width, both=True))" },
-		{ "holes", "cut",
-		  "spots = cq.Workplane('XY').rarray(housing_length - margin, housing_width - margin, 2, 2)\n"
-		  "spots.circle(margin / 4).extrude(housing_height)" },
-		{ "seam", "cut",
-		  "seam = cq.Workplane('XY', origin=(0, 0, split_height)).rect(housing_length, housing_width)\n"
-		  "seam.rect(housing_length - 4, housing_width - 4).extrude(2)" },
-		{ "drain", "cut", "cq.Workplane('YZ', origin=(0, 0, drain_z)).circle(6).extrude(housing_length)" },
+		  "bores = cq.Workplane('XZ', origin=(-bore_distance / 2, 0, split_height))\n"
+		  "large = bores.circle(large_bore_diameter / 2).extrude(housing_width, both=True)\n"
+		  "large.union(bores.center(bore_distance, 0).circle(small_bore_diameter / 2).extrude(housing_width, both=True))" },
 	},
 	.says = {
 		"Model a compact split gearbox housing in editable CadQuery: two bearing bores, flanges with bolts, ribs, a seam for a removable cover, an oil drain boss and rounded outer edges.",
@@ -118,32 +108,25 @@ const struct family family_caster = {
 		{ "wheel_width", "wheel width|width of the wheel", NULL, 18, 30, 1, 0, "24" },
 		{ "hole_diameter", "hole diameter|diameter of the holes", NULL, 5, 10, 0.5, 0, "8" },
 		{ "wheel_radius", .otherwise = "overall_height * 0.31" },
-		{ "fork_thickness", .otherwise = "6" },
-		{ "axle_diameter", .otherwise = "10" },
-		{ "fork_y", .otherwise = "wheel_width / 2 + fork_thickness" },
+		{ "axle_radius", .otherwise = "5" },
+		{ "fork_y", .otherwise = "wheel_width / 2 + 6" },
 		{ "fork_z", .otherwise = "overall_height * 0.72" },
 	},
 	.part = {
 		{ "plate", "union",
-		  "plate = cq.Workplane('XY', origin=(0, 0, overall_height)).rect(plate_length, plate_width)\n"
-		  "plate.extrude(-plate_thickness)" },
-		{ "stem", "union", "cq.Workplane('XY', origin=(0, 0, fork_z)).circle(fork_y / 2).extrude(overall_height - fork_z)" },
+		  "plate = cq.Workplane('XY', origin=(0, 0, overall_height)).rect(plate_length, plate_width).extrude(-plate_thickness)\n"
+		  "plate.faces('>Z').workplane().rarray(plate_length * 0.75, plate_width * 0.75, 2, 2).hole(hole_diameter)" },
+		{ "stem", "union",
+		  "stem = cq.Workplane('XY', origin=(0, 0, overall_height)).circle(fork_y / 2).extrude(fork_z - overall_height)\n"
+		  "bridge = cq.Workplane('XY', origin=(0, 0, fork_z)).rect(20, 2 * fork_y + 6)\n"
+		  "stem.union(bridge.extrude(6))" },
 		{ "fork", "union",
-		  "legs = cq.Workplane('XY', origin=(0, 0, wheel_radius - axle_diameter))\n"
-		  "legs = legs.rarray(1, 2 * fork_y, 1, 2).rect(2 * axle_diameter, fork_thickness)\n"
-		  "legs = legs.extrude(fork_z - wheel_radius + axle_diameter)\n"
-		  "bridge = cq.Workplane('XY', origin=(0, 0, fork_z)).rect(2 * axle_diameter, 2 * fork_y + fork_thickness)\n"
-		  "legs.union(bridge.extrude(fork_thickness))" },
+		  "fork = cq.Workplane('XY', origin=(0, 0, fork_z + 1)).rarray(1, 2 * fork_y, 1, 2).rect(20, 6)\n"
+		  "fork.extrude(wheel_radius - fork_z - 2 * axle_radius)" },
 		{ "wheel", "union",
-		  "wheel = cq.Workplane('XZ', origin=(0, 0, wheel_radius)).circle(wheel_radius)\n"
-		  "wheel.extrude(wheel_width / 2, both=True)" },
-		{ "axle", "union",
-		  "axle = cq.Workplane('XZ', origin=(0, 0, wheel_radius)).circle(axle_diameter / 2)\n"
-		  "axle.extrude(fork_y + fork_thickness, both=True)" },
-		{ "holes", "cut",
-		  "spots = cq.Workplane('XY', origin=(0, 0, overall_height))\n"
-		  "spots = spots.rarray(plate_length * 0.75, plate_width * 0.75, 2, 2)\n"
-		  "spots.circle(hole_diameter / 2).extrude(-plate_thickness)" },
+		  "wheel = cq.Workplane('XZ', origin=(0, 0, wheel_radius))\n"
+		  "axle = wheel.circle(axle_radius).extrude(fork_y + 6, both=True)\n"
+		  "wheel.circle(wheel_radius).extrude(wheel_width / 2, both=True).union(axle)" },
 	},
 	.says = {
 		"Model a small swivel caster in editable CadQuery: wheel, axle, U-shaped fork, stem that swivels, and a top plate with four mounting holes.",
@@ -155,5 +138,5 @@ const struct family family_caster = {
 		"a caster wheel with a fork and a plate",
 	},
 	.limits = "2 * wheel_radius <= plate_length;hole_diameter + 4 <= plate_width * 0.25;hole_diameter + 4 <= plate_length * 0.25;"
-		  "2 * wheel_radius + 4 <= fork_z;2 * fork_y + 2 * fork_thickness + 4 <= plate_width;fork_z + 12 + plate_thickness <= overall_height",
+		  "2 * wheel_radius + 4 <= fork_z;2 * fork_y + 16 <= plate_width;fork_z + 12 + plate_thickness <= overall_height",
 };
