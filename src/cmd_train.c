@@ -387,7 +387,7 @@ static bool folder_is_empty(const char *path)
 	bool empty = true;
 
 	if (!d)
-		return errno == ENOENT;
+		return errno == ENOENT || errno == ENOTDIR; /* the latter is told by mkdir() */
 	for (struct dirent *x; empty && (x = readdir(d));)
 		empty = strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0;
 	closedir(d);
@@ -447,6 +447,19 @@ static int make_out(struct work *w, struct err *e)
 	return 0;
 }
 
+/* A run that never began leaves nothing behind, so that the same command can be tried again. */
+static void forget_out(const struct work *w)
+{
+	static const char *const ours[] = { "train.jsonl", "eval.jsonl", "settings.json", "lock" };
+	char path[PATH_MAX + 32];
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
+		snprintf(path, sizeof(path), "%s/%s", w->out, ours[i]);
+		unlink(path);
+	}
+	rmdir(w->out);
+}
+
 /* What to do next, for a person. */
 static void tell_end(const struct work *w, const struct training_result *r)
 {
@@ -486,6 +499,8 @@ static int train(struct work *w, int64_t run, const cJSON *about, struct err *e)
 	struct training_result r;
 
 	if (training_run(&o, &r, e) < 0) {
+		if (!run && r.steps == 0)
+			forget_out(w);
 		if (r.checkpoint[0] && !w->f.app.quiet)
 			app_tell(
 				"the last good checkpoint is %s; 'cadforge train resume %lld' goes on "
