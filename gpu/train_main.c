@@ -17,7 +17,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#ifndef TRAIN_CUDA
 #include "gpu/blas.h"
+#endif
 #include "gpu/train_grad.h"
 #include "gpu/train_run.h"
 #include "gpu/train_wire.h"
@@ -350,7 +352,9 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int rc;
 
+#ifndef TRAIN_CUDA
 	blas_start(argv);
+#endif
 	if (argc > 1 && strcmp(argv[1], "--grad") == 0)
 		return train_grad_main(argc - 1, argv + 1, TRAINER_OPEN);
 	if (flags(&t, argc, argv) < 0) {

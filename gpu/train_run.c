@@ -249,7 +249,7 @@ static int save(struct train_run *r, struct err *e)
 	const struct checkpoint_options o = {
 		.run_dir = r->out,
 		.tokenizer_dir = r->s.tokenizer,
-		.base_name = r->s.model,
+		.base_name = r->s.base_name,
 		.dtype = r->s.dtype,
 		.keep = r->s.keep,
 	};

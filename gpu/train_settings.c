@@ -36,6 +36,7 @@ static const struct key keys[] = {
 	{ "data", TEXT, FREE, .def = 0 },
 	{ "eval_data", TEXT, FREE, .def = 0 },
 	{ "out", TEXT, FREE, .def = 0 },
+	{ "base_name", TEXT, FREE, .def = 0 },
 	{ "method", CHOICE, SHAPES, .words = "lora|full" },
 	{ "adapter", TEXT, FREE, .def = 0 },
 	{ "rank", WHOLE, SHAPES, .def = 16, .min = 1, .max = 1024 },
@@ -334,6 +335,7 @@ static void fill_in(struct train_settings *s)
 	s->eval_data = json_string_or(o, "eval_data", NULL);
 	s->adapter = json_string_or(o, "adapter", NULL);
 	s->out = json_string_or(o, "out", NULL);
+	s->base_name = json_string_or(o, "base_name", s->model);
 	s->full = is(o, "method", "full");
 	s->muon = is(o, "optimizer", "muon");
 	s->rank = (int)number(o, "rank");

@@ -10,6 +10,7 @@
  *   eval_data        the same, never learnt from; may be absent
  *   out              the run's folder, made when it is not there
  *   method           "lora" | "full" (fresh models are trained in full)
+ *   base_name        what an adapter says its base is (base_model_name_or_path); @model
  *   adapter          folder of an adapter to go on from; its ranks, scales and targets are kept
  *   rank 16 (1..1024), alpha 32, dropout 0 (0..0.9), rslora false
  *   targets          names of gpu/model.h ("q_proj", ...); the published seven
@@ -49,7 +50,7 @@ struct train_settings {
 	bool fresh;
 	const char *tokenizer;                  /* folder */
 	const char *data, *eval_data, *adapter; /* NULL: none */
-	const char *out;
+	const char *out, *base_name;
 	bool full, muon;
 	int rank;
 	double alpha, dropout;

@@ -532,9 +532,15 @@ static void an_adapter_is_learnt_on_a_base_and_gone_on_from(void **state)
 	double before = w.eval[8];
 	set(o, "adapter", cJSON_CreateString(w.saved_dir));
 	set(o, "out", cJSON_CreateString(in(p, "lora2")));
+	set(o, "base_name", cJSON_CreateString("somebody/base"));
 	run_out(o, false, &w);
 	expect(&w, "done");
 	assert_close(w.eval[0], before, 1e-6);
+	assert_int_equal(model_open(&m, whole->saved_dir, &e), 0);
+	assert_int_equal(adapter_open(&a, w.saved_dir, &m.config, &e), 0);
+	assert_string_equal(a.base_model, "somebody/base");
+	adapter_close(&a);
+	model_close(&m);
 	cJSON_Delete(o);
 }
 
