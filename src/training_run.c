@@ -42,7 +42,7 @@ struct work {
 	double flushed;
 	bool store_told; /* that it cannot be written */
 	/* the end */
-	bool over, interrupted, paused;
+	bool began, over, interrupted, paused; /* began: the run's row knows of it */
 	struct err failure;
 	/* what is shown */
 	bool bar;
@@ -223,6 +223,7 @@ static void begin_run(struct work *w)
 	struct buf text = { 0 };
 	struct err e = { 0 };
 
+	w->began = true;
 	cJSON_AddStringToObject(about, "version", PACKAGE_VERSION);
 	cJSON_AddItemToObject(about, "settings", cJSON_Duplicate(o->settings, true));
 	cJSON_AddNumberToObject(about, "samples", o->samples);
@@ -559,8 +560,7 @@ int training_run(const struct training_run_options *o, struct training_result *o
 			        "the training's process ended without a word");
 	}
 	out->seconds = clock_now_s() - w->begun;
-	/* a run that never began has no row to end */
-	if (out->run && (out->steps > 0 || o->run))
+	if (w->began)
 		end_run(w);
 	if (w->interrupted || strcmp(out->outcome, "done") != 0)
 		stop_sampler(w);
