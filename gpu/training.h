@@ -20,7 +20,7 @@
 
 struct training_ops {
 	void *ctx;
-	/* One JSON object each, borrowed:
+	/* One JSON object each, borrowed (@kind is a literal):
 	 * ready       {program, pid, backend, device, out, parameters, trainable, samples,
 	 *             eval_samples, tokens (of the whole run), steps, resumed_from: step | null,
 	 *             data, eval_data: dataset_describe(), memory_bytes}
