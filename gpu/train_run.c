@@ -171,30 +171,19 @@ static int one_pass(void *ctx, const int32_t *sample, int n, struct err *e)
 	return 0;
 }
 
-/* What could be asked for instead, when memory does not do. */
+/* The trainer says how many rows would do; here, which settings they are. */
 static void advise(const struct train_run *r, struct err *e)
 {
-	const struct train_settings *s = &r->s;
 	int longest = r->data.longest > r->eval.longest ? r->data.longest : r->eval.longest;
-	int half = r->rows / 2 > longest ? r->rows / 2 : longest;
 	char text[sizeof(e->text)];
 
 	if (e->kind != ERR_MEM)
 		return;
 	snprintf(text, sizeof(text), "%s", e->text);
-	if (half < r->rows)
-		err_set(e, ERR_MEM,
-		        "%.260s; lower setting pass_rows to %d (passes have up to %d tokens now)%s",
-		        text, half, r->rows, s->recompute ? "" : ", or set recompute to true");
-	else if (!s->recompute)
-		err_set(e, ERR_MEM,
-		        "%.260s; set recompute to true, or lower longest below %d, the longest "
-		        "sample",
-		        text, longest);
-	else
-		err_set(e, ERR_MEM,
-		        "%.260s; lower setting longest to %d (the longest sample has %d tokens)",
-		        text, longest / 2, longest);
+	err_set(e, ERR_MEM,
+	        "%.300s. Settings: pass_rows (a pass has up to %d tokens now), %slongest (now %d "
+	        "in the data; a pass has no less)",
+	        text, r->rows, r->s.recompute ? "" : "recompute (now false), ", longest);
 }
 
 /* ---- evaluation ---- */
