@@ -35,6 +35,7 @@ struct merging {
 	uint64_t bytes;
 	int first; /* item that the shard being written begins with */
 	float *row;
+	uint64_t shard_bytes;
 	bool (*stop)(void);
 };
 
@@ -117,7 +118,7 @@ static int plan(struct merging *g, struct err *e)
 			t->bytes = t->n * dtype_bytes(t->dtype);
 		}
 		t->data = NULL;
-		if (in_shard > 0 && in_shard + t->bytes > SHARD_BYTES) {
+		if (in_shard > 0 && in_shard + t->bytes > g->shard_bytes) {
 			g->shards++;
 			in_shard = 0;
 		}
@@ -317,13 +318,15 @@ static int put_others(const struct merging *g, const struct new_folder *f, struc
 }
 
 int model_merge(const char *base_dir, const char *adapter_dir, const char *out_dir,
-                enum dtype dtype, bool (*stop)(void), struct err *e)
+                const struct merge_options *o, struct err *e)
 {
-	struct merging g = { .dtype = dtype, .stop = stop };
+	struct merging g = { .dtype = o->dtype,
+		             .shard_bytes = o->shard_bytes ? o->shard_bytes : SHARD_BYTES,
+		             .stop = o->stop };
 	struct new_folder f = { 0 };
 	int rc = -1;
 
-	if (dtype != DTYPE_F32 && dtype != DTYPE_BF16 && dtype != DTYPE_OTHER)
+	if (g.dtype != DTYPE_F32 && g.dtype != DTYPE_BF16 && g.dtype != DTYPE_OTHER)
 		return err_set(e, ERR_USAGE, "a model is merged as F32, BF16 or as its base is");
 	if (model_open(&g.base, base_dir, e) < 0)
 		return -1;

@@ -25,14 +25,19 @@ struct model_values {
 int model_write(const char *dir, const struct model_config *c, const struct model_values *v, int n,
                 enum dtype dtype, const char *tokenizer_dir, struct err *e);
 
-/* Base + s B A of the adapter, summed in f32 and written in the base's own dtypes, or, when it is
- * not DTYPE_OTHER, in @dtype (F32 or BF16; A_log and the plain norm F32, vision and MTP as they
- * are); in shards of at most 5 GB. The base's other files go along: config (saying the dtype),
- * tokenizer, template, licence. @out_dir must not exist or be empty, and nothing is there when an
- * error ends it; little memory is needed. ERR_INPUT: the adapter does not fit, a sum does not fit
- * the dtype. */
+struct merge_options {
+	enum dtype dtype;     /* F32 or BF16 (A_log and the plain norm F32, vision and MTP as they
+	                       * are); DTYPE_OTHER: as the base has them */
+	uint64_t shard_bytes; /* largest file of weights, one tensor aside; 0: 5 GB */
+	bool (*stop)(void);   /* asked now and then: true ends it with ERR_CANCELLED; NULL: never */
+};
+
+/* Base + s B A of the adapter, summed in f32, as a model of its own. The base's other files go
+ * along: config (saying the dtype), tokenizer, template, licence. @out_dir must not exist or be
+ * empty, and nothing is there when an error ends it; little memory is needed. ERR_INPUT: the
+ * adapter does not fit, a sum does not fit the dtype; ERR_IO: no room, no permission. */
 int model_merge(const char *base_dir, const char *adapter_dir, const char *out_dir,
-                enum dtype dtype, bool (*stop)(void), struct err *e);
+                const struct merge_options *o, struct err *e);
 
 /* First values of a model to be trained from nothing (demo-model.md): matrices normal with
  * 1/sqrt(fan-in), those that write to the residual divided by sqrt(2 layers); embedding normal with

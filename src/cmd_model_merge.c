@@ -97,21 +97,22 @@ int model_merge_word(const struct cmd *self, int argc, char **argv)
 		return app_usage(self, "three folders are expected: model merge BASE ADAPTER OUT");
 	const char *out = argv[optind + 2];
 	app_catch_interrupt();
-	if (model_merge(argv[optind], argv[optind + 1], out, k.dtype, app_interrupted, &e) < 0 ||
+	const struct merge_options o = { .dtype = k.dtype, .stop = app_interrupted };
+	if (model_merge(argv[optind], argv[optind + 1], out, &o, &e) < 0 ||
 	    model_open(&m, out, &e) < 0)
 		return app_fail(&e);
 	uint64_t bytes = 0;
 	for (int i = 0; i < m.tensors.n_files; i++)
 		bytes += m.tensors.file[i].bytes;
 	if (k.app.json) {
-		cJSON *o = cJSON_CreateObject();
-		show_add_path(o, "dir", out);
-		cJSON_AddNumberToObject(o, "parameters", (double)config_parameters(&m.config));
-		cJSON_AddNumberToObject(o, "files", m.tensors.n_files);
-		cJSON_AddNumberToObject(o, "bytes", (double)bytes);
-		add_hash(o, "hash", m.hash);
-		show_json_line(o);
-		cJSON_Delete(o);
+		cJSON *said = cJSON_CreateObject();
+		show_add_path(said, "dir", out);
+		cJSON_AddNumberToObject(said, "parameters", (double)config_parameters(&m.config));
+		cJSON_AddNumberToObject(said, "files", m.tensors.n_files);
+		cJSON_AddNumberToObject(said, "bytes", (double)bytes);
+		add_hash(said, "hash", m.hash);
+		show_json_line(said);
+		cJSON_Delete(said);
 	} else if (!k.app.quiet) {
 		print_clean(out);
 		printf(": %" PRIu64 " parameters, %.1f MB in %d %s\n", config_parameters(&m.config),

@@ -330,6 +330,178 @@ static void the_tokenizer_comes_along_and_must_fit(void **state)
 	model_close(&m);
 }
 
+/* ---- merging ---- */
+
+/* A base in DIR/base, stored as @dtype, and an adapter of it in DIR/tuned. */
+static void make_pair(const struct place *p, enum dtype dtype, struct adapter *a, char base[100],
+                      char tuned[100])
+{
+	const struct adapter_save_options o = { .dtype = DTYPE_F32, .base_model = "base" };
+	struct err e = { 0 };
+
+	snprintf(base, 100, "%s/base", p->dir);
+	snprintf(tuned, 100, "%s/tuned", p->dir);
+	if (dtype == DTYPE_F16) { /* as strangers write them */
+		struct tensor *item = calloc((size_t)p->n, sizeof(*item));
+		mkdir(base, 0777);
+		put_model(base, &p->config, DTYPE_F32, 3);
+		for (int i = 0; i < p->n; i++) {
+			item[i] = p->model.tensors.item[i];
+			uint16_t *narrow = malloc(item[i].n * 2);
+			assert_true(tensor_narrow(DTYPE_F16, item[i].data, item[i].n, narrow));
+			item[i].dtype = DTYPE_F16;
+			item[i].bytes = item[i].n * 2;
+			item[i].data = narrow;
+		}
+		put_tensors(base, "model.safetensors", item, p->n, "model.language_model.");
+		for (int i = 0; i < p->n; i++)
+			free((void *)(uintptr_t)item[i].data);
+		free(item);
+	} else if (model_write(base, &p->config, p->value, p->n, dtype, NULL, &e) < 0) {
+		fail_msg("%s", e.text);
+	}
+	make_adapter(a, &p->config, 3, 0.5f, 11, NULL);
+	if (adapter_save(a, tuned, &p->config, &o, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+/* That @dir holds base + s B A, as far as its dtype goes. */
+static void assert_merged(const struct place *p, const char *base_dir, const struct adapter *a,
+                          enum dtype dtype)
+{
+	struct model base, m;
+	struct err e = { 0 };
+	int out, in;
+
+	if (model_open(&base, base_dir, &e) < 0 || model_open(&m, p->out, &e) < 0)
+		fail_msg("%s", e.text);
+	for (int l = 0; l < p->config.layers; l++)
+		for (enum module k = 0; k < MODULE_COUNT; k++) {
+			const struct lora_part *x = &a->part[l][k];
+			const struct tensor *t = m.layer[l].linear[k];
+			if (!module_shape(&p->config, l, k, &out, &in))
+				continue;
+			assert_int_equal(t->dtype, dtype);
+			for (int r = 0; r < out; r++)
+				for (int c = 0; c < in; c++) {
+					float got, want;
+					double sum = 0;
+					uint64_t at = (uint64_t)r * (uint64_t)in + (uint64_t)c;
+					tensor_read(t, at, 1, &got);
+					tensor_read(base.layer[l].linear[k], at, 1, &want);
+					for (int i = 0; i < x->rank; i++)
+						sum += (double)x->b[r * x->rank + i] *
+						       x->a[i * in + c];
+					sum = want + x->scale * sum;
+					assert_close(got, sum,
+					             fabs(sum) * (dtype == DTYPE_BF16  ? 0x1p-8
+					                          : dtype == DTYPE_F16 ? 0x1p-11
+					                                               : 1e-6) +
+					                     1e-6);
+				}
+		}
+	assert_memory_equal(m.embedding->data, base.embedding->data,
+	                    dtype == base.embedding->dtype ? base.embedding->bytes : 0);
+	model_close(&base);
+	model_close(&m);
+}
+
+static void a_merged_model_holds_base_and_adapter_in_the_bases_dtype(void **state)
+{
+	static const enum dtype dtypes[] = { DTYPE_F32, DTYPE_BF16, DTYPE_F16 };
+	struct place *p = *state;
+
+	for (size_t i = 0; i < 3; i++) {
+		const struct merge_options o = { .dtype = DTYPE_OTHER };
+		struct adapter a;
+		struct err e = { 0 };
+		char base[100], tuned[100];
+		make_pair(p, dtypes[i], &a, base, tuned);
+		if (model_merge(base, tuned, p->out, &o, &e) < 0)
+			fail_msg("%s", e.text);
+		assert_merged(p, base, &a, dtypes[i]);
+		assert_int_equal(entries(p->out), dtypes[i] == DTYPE_F16 ? 2 : 3);
+		adapter_close(&a);
+		folder_remove(p->out);
+		folder_remove(base);
+		folder_remove(tuned);
+	}
+}
+
+static void large_models_are_merged_in_several_files(void **state)
+{
+	const struct merge_options o = { .dtype = DTYPE_F32, .shard_bytes = 20000 };
+	struct place *p = *state;
+	struct adapter a;
+	struct model m;
+	struct err e = { 0 };
+	char base[100], tuned[100], text[200];
+
+	make_pair(p, DTYPE_BF16, &a, base, tuned);
+	if (model_merge(base, tuned, p->out, &o, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_merged(p, base, &a, DTYPE_F32);
+	if (model_open(&m, p->out, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_in_range(m.tensors.n_files, 5, 12);
+	for (int i = 0; i < m.tensors.n_files; i++)
+		assert_true(m.tensors.file[i].bytes < 20000 + 4096); /* and its header */
+	model_close(&m);
+	snprintf(text, sizeof(text), "%s/model.safetensors", p->out);
+	assert_int_equal(access(text, F_OK), -1);
+	adapter_close(&a);
+}
+
+static bool always(void)
+{
+	return true;
+}
+
+static void a_merge_that_is_stopped_or_does_not_fit_leaves_nothing(void **state)
+{
+	struct merge_options o = { .dtype = DTYPE_OTHER, .stop = always };
+	struct place *p = *state;
+	struct adapter a;
+	struct err e = { 0 };
+	char base[100], tuned[100];
+
+	make_pair(p, DTYPE_F32, &a, base, tuned);
+	assert_int_equal(model_merge(base, tuned, p->out, &o, &e), -1);
+	assert_int_equal(e.kind, ERR_CANCELLED);
+	assert_int_equal(entries(p->dir), 2);
+	o = (struct merge_options){ .dtype = DTYPE_I32 };
+	assert_int_equal(model_merge(base, tuned, p->out, &o, &e), -1);
+	assert_int_equal(e.kind, ERR_USAGE);
+	o.dtype = DTYPE_OTHER;
+	assert_int_equal(model_merge(base, base, p->out, &o, &e), -1);
+	assert_int_equal(e.kind, ERR_INPUT);
+	assert_int_equal(model_merge(base, tuned, base, &o, &e), -1);
+	assert_int_equal(e.kind, ERR_INPUT);
+	assert_int_equal(entries(p->dir), 2);
+	adapter_close(&a);
+}
+
+static void a_sum_that_does_not_fit_is_refused_by_name(void **state)
+{
+	const struct merge_options o = { .dtype = DTYPE_BF16 };
+	struct place *p = *state;
+	struct adapter a;
+	struct err e = { 0 };
+	char base[100], tuned[100];
+
+	make_pair(p, DTYPE_F32, &a, base, tuned);
+	folder_remove(tuned);
+	for (uint64_t i = 0; i < a.parameters; i++)
+		((float *)a.own)[i] *= 1e20f;
+	const struct adapter_save_options s = { .dtype = DTYPE_F32, .base_model = "base" };
+	assert_int_equal(adapter_save(&a, tuned, &p->config, &s, &e), 0);
+	assert_int_equal(model_merge(base, tuned, p->out, &o, &e), -1);
+	assert_int_equal(e.kind, ERR_INPUT);
+	assert_contains(e.text, "in_proj_a.weight': a sum is");
+	assert_int_equal(entries(p->dir), 2);
+	adapter_close(&a);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_place, drop_place)
@@ -344,6 +516,10 @@ int main(void)
 		T(a_folder_without_permission_is_said_in_words),
 		T(fresh_values_are_those_of_the_recipe),
 		T(the_tokenizer_comes_along_and_must_fit),
+		T(a_merged_model_holds_base_and_adapter_in_the_bases_dtype),
+		T(large_models_are_merged_in_several_files),
+		T(a_merge_that_is_stopped_or_does_not_fit_leaves_nothing),
+		T(a_sum_that_does_not_fit_is_refused_by_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
