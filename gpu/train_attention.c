@@ -8,7 +8,7 @@
  * logarithm of each row's sum; probabilities are made again. Scores above the diagonal are not
  * computed but where a tile of eight rows straddles it.
  */
-#include "gpu/train_mixers.h"
+#include "gpu/train_mixers_inside.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,6 +17,7 @@ enum { ATTENTION_BLOCK = 64 };
 
 struct attention_job {
 	const struct mixer_rows *r;
+	const uint64_t *order; /* mixers_order()'s */
 	const struct attention_weights *w;
 	int hd, heads, kv, group, rotary, longest;
 	size_t hdp, strip; /* hd padded; from row to row of a strip */
@@ -166,8 +167,9 @@ size_t attention_scratch_floats(const struct model_config *c, int rows, int samp
 	const size_t side = j.rows * j.hdp, kept = attention_kept_floats(c, rows, samples);
 	const size_t back = 2 * side * (size_t)(j.kv + j.heads) +
 	                    (size_t)samples * (size_t)(j.heads + j.kv) * j.hdp;
-	return pad_16((size_t)longest * (size_t)j.rotary) + (size_t)threads * j.per_thread +
-	       2 * side * (size_t)j.kv + (back > kept ? back : kept);
+	return mixers_order_floats(samples) + pad_16((size_t)longest * (size_t)j.rotary) +
+	       (size_t)threads * j.per_thread + 2 * side * (size_t)j.kv +
+	       (back > kept ? back : kept);
 }
 
 /* Lays out what both directions need; returns what is left. */
@@ -183,6 +185,7 @@ static float *job_begin(struct attention_job *j, const struct model_config *c,
 	j->r = r;
 	j->w = w;
 	const size_t side = j->rows * j->hdp * (size_t)j->kv;
+	j->order = mixers_order(r, &scratch);
 	j->turns = scratch;
 	j->scratch = j->turns + pad_16((size_t)longest * (size_t)j->rotary);
 	j->keys = j->scratch + (size_t)pool_threads(r->pool) * j->per_thread;
@@ -210,7 +213,8 @@ static void keys_item(void *arg, int item, int thread)
 	const struct attention_job *j = arg;
 	(void)thread;
 	const unsigned was = tiny_numbers_off();
-	MIXER_PICK(j->r->isa, attention_keys)(j, item / j->kv, item % j->kv);
+	MIXER_PICK(j->r->isa, attention_keys)
+	(j, mixers_sample(j->order, item / j->kv), item % j->kv);
 	tiny_numbers_restore(was);
 }
 
@@ -219,7 +223,8 @@ static void keys_back_item(void *arg, int item, int thread)
 	const struct attention_job *j = arg;
 	(void)thread;
 	const unsigned was = tiny_numbers_off();
-	MIXER_PICK(j->r->isa, attention_keys_back)(j, item / j->kv, item % j->kv);
+	MIXER_PICK(j->r->isa, attention_keys_back)
+	(j, mixers_sample(j->order, item / j->kv), item % j->kv);
 	tiny_numbers_restore(was);
 }
 
@@ -228,7 +233,8 @@ static void forward_item(void *arg, int item, int thread)
 	const struct attention_job *j = arg;
 	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, attention_item_forward)
-	(j, item / j->heads, item % j->heads, j->scratch + (size_t)thread * j->per_thread);
+	(j, mixers_sample(j->order, item / j->heads), item % j->heads,
+	 j->scratch + (size_t)thread * j->per_thread);
 	tiny_numbers_restore(was);
 }
 
@@ -237,7 +243,8 @@ static void backward_item(void *arg, int item, int thread)
 	const struct attention_job *j = arg;
 	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, attention_item_backward)
-	(j, item / j->heads, item % j->heads, j->scratch + (size_t)thread * j->per_thread);
+	(j, mixers_sample(j->order, item / j->heads), item % j->heads,
+	 j->scratch + (size_t)thread * j->per_thread);
 	tiny_numbers_restore(was);
 }
 

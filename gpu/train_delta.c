@@ -10,7 +10,7 @@
  * came in, G and beta. A sample's first slot is start / 64 + its number, so that slots need no
  * table. All the rest, the convolution too, costs less to compute again than to store and load.
  */
-#include "gpu/train_mixers.h"
+#include "gpu/train_mixers_inside.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,6 +26,7 @@ static inline size_t delta_pad(int n)
 
 struct delta_job {
 	const struct mixer_rows *r;
+	const uint64_t *order; /* mixers_order()'s */
 	const struct delta_weights *w;
 	int dk, dv, nk, nv, group, K;
 	size_t dkp, dvp, w_pad; /* padded: dk, dv, both together */
@@ -141,22 +142,6 @@ static const float delta_unit[31] = { [15] = 1 };
 
 /* ---- the frame ---- */
 
-enum mixer_isa mixer_version(enum mixer_isa isa, bool *runs)
-{
-	enum mixer_isa best = MIXER_PLAIN;
-#if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-		best = MIXER_AVX2;
-	if (best == MIXER_AVX2 && __builtin_cpu_supports("avx512f") &&
-	    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-	    __builtin_cpu_supports("avx512vl"))
-		best = MIXER_AVX512;
-#endif
-	if (runs)
-		*runs = isa <= best;
-	return isa == MIXER_BEST || isa > best ? best : isa;
-}
-
 static void job_shape(struct delta_job *j, const struct model_config *c)
 {
 	*j = (struct delta_job){
@@ -193,8 +178,8 @@ size_t delta_scratch_floats(const struct model_config *c, int rows, int samples,
 	struct delta_job j;
 	job_shape(&j, c);
 	const size_t back = (size_t)samples * j.part, kept = delta_kept_floats(c, rows, samples);
-	return (size_t)j.K * j.conv_row + (size_t)threads * j.per_thread +
-	       (back > kept ? back : kept);
+	return mixers_order_floats(samples) + (size_t)j.K * j.conv_row +
+	       (size_t)threads * j.per_thread + (back > kept ? back : kept);
 }
 
 /* Lays the scratch out; returns what is left of it. */
@@ -204,6 +189,7 @@ static float *job_begin(struct delta_job *j, const struct model_config *c,
 	job_shape(j, c);
 	j->r = r;
 	j->w = w;
+	j->order = mixers_order(r, &scratch);
 	for (size_t n = 0; n < j->channels; n++)
 		for (size_t k = 0; k < (size_t)j->K; k++)
 			scratch[k * j->conv_row + n] = w->conv[n * (size_t)j->K + k];
@@ -217,7 +203,8 @@ static void forward_item(void *arg, int item, int thread)
 	const struct delta_job *j = arg;
 	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, delta_item_forward)
-	(j, item / j->nk, item % j->nk, j->scratch + (size_t)thread * j->per_thread);
+	(j, mixers_sample(j->order, item / j->nk), item % j->nk,
+	 j->scratch + (size_t)thread * j->per_thread);
 	tiny_numbers_restore(was);
 }
 
@@ -226,7 +213,8 @@ static void backward_item(void *arg, int item, int thread)
 	const struct delta_job *j = arg;
 	const unsigned was = tiny_numbers_off();
 	MIXER_PICK(j->r->isa, delta_item_backward)
-	(j, item / j->nk, item % j->nk, j->scratch + (size_t)thread * j->per_thread);
+	(j, mixers_sample(j->order, item / j->nk), item % j->nk,
+	 j->scratch + (size_t)thread * j->per_thread);
 	tiny_numbers_restore(was);
 }
 
