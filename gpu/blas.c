@@ -7,9 +7,12 @@
 #include <unistd.h>
 
 enum {
-	ITEM_MFLOP = 64, /* of an item at most: half a millisecond of a core, so that the last one's
-	                  * wait is short */
-	BLOCK_MIN = 48,  /* rows or columns of an item: below that packing shows */
+	/* Every item packs its own parts of both factors, so large ones lose less; small ones share
+	 * out more evenly. */
+	ITEMS = 12, /* that a region is cut into, as far as these allow: */
+	ITEM_MFLOP_MIN = 32,
+	ITEM_MFLOP_MAX = 320,
+	BLOCK_MIN = 48, /* rows or columns of an item: below that packing shows */
 	PRODUCTS_MAX = 16
 };
 
@@ -57,17 +60,22 @@ static void multiply(const struct product_of *p, int row, int rows, int column, 
 	            p->c + (size_t)row * p->ldc + column, (blasint)p->ldc);
 }
 
-/* Blocks of the output: a function of the product's shape alone. */
+static double mflop(const struct product_of *p)
+{
+	return 2e-6 * p->m * p->n * p->k;
+}
+
+/* Blocks of the output: a function of the products' shapes alone. */
 struct cut {
 	int row_parts, column_parts;
 };
 
-static struct cut cut_of(const struct product_of *p)
+static struct cut cut_of(const struct product_of *p, double item_mflop)
 {
 	struct cut c = { 1, 1 };
 	for (;;) {
 		double rows = (double)p->m / c.row_parts, columns = (double)p->n / c.column_parts;
-		if (2e-6 * rows * columns * p->k <= ITEM_MFLOP)
+		if (2e-6 * rows * columns * p->k <= item_mflop)
 			return c;
 		if (rows >= columns && rows >= 2 * BLOCK_MIN)
 			c.row_parts++;
@@ -112,8 +120,13 @@ void blas_products(struct pool *pool, const struct product_of *p, int n)
 {
 	while (n > 0) {
 		struct many w = { .p = p, .n = n < PRODUCTS_MAX ? n : PRODUCTS_MAX };
+		double share = 0;
+		for (int i = 0; i < w.n; i++)
+			share += mflop(p + i) / ITEMS;
+		share = share < ITEM_MFLOP_MIN ? ITEM_MFLOP_MIN : share;
+		share = share > ITEM_MFLOP_MAX ? ITEM_MFLOP_MAX : share;
 		for (int i = 0; i < w.n; i++) {
-			w.cut[i] = pool ? cut_of(p + i) : (struct cut){ 1, 1 };
+			w.cut[i] = pool ? cut_of(p + i, share) : (struct cut){ 1, 1 };
 			bool empty = p[i].m <= 0 || p[i].n <= 0;
 			w.first[i + 1] = w.first[i] +
 			                 (empty ? 0 : w.cut[i].row_parts * w.cut[i].column_parts);
