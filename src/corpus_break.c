@@ -137,10 +137,10 @@ static int unname(struct buf *out, const struct buf *b, const struct family *f,
 static int mistake_value(struct buf *out, const struct buf *b, struct dice *dice)
 {
 	static const char *const planes[][2] = {
-		{ "\"XY\"", "\"XYZ\"" },
-		{ "\"XZ\"", "\"ZZ\"" },
-		{ "\"YZ\"", "\"side\"" },
-		{ "\"XY\"", "\"TOP\"" },
+		{ "Workplane(\"XY\"", "Workplane(\"XYZ\"" },
+		{ "Workplane(\"XZ\"", "Workplane(\"ZZ\"" },
+		{ "Workplane(\"YZ\"", "Workplane(\"side\"" },
+		{ "Workplane(\"XY\"", "Workplane(\"TOP\"" },
 	};
 	/* a call whose argument is left out, or is no number */
 	static const char *const calls[] = { ".extrude(", ".circle(", ".rect(", ".union(",
@@ -162,7 +162,8 @@ static int mistake_value(struct buf *out, const struct buf *b, struct dice *dice
 			char c = buf_str(b)[end++];
 			depth += (c == '(') - (c == ')');
 		}
-		bool text = dice_percent(dice, 40);
+		/* union() without one is no mistake */
+		bool text = dice_percent(dice, 40) || strcmp(call, ".union(") == 0;
 		replace_at(out, b, begin, (size_t)(end - 1 - begin), text ? "\"10\"" : "");
 		return 0;
 	}
@@ -192,7 +193,7 @@ static int lose_fixture(struct buf *out, const struct buf *b, struct dice *dice)
 /* The piece that is joined last is somewhere else. */
 static int move_away(struct buf *out, const struct buf *b, struct dice *dice)
 {
-	long at = place_of(b, ".union(", 0), line = place_of(b, "fixture = ", 0);
+	long at, line = place_of(b, "fixture = ", 0);
 	int first = 0, n = places(b, ".union(");
 
 	while (first < n && place_of(b, ".union(", first) < line)
@@ -225,7 +226,7 @@ static int missize(struct buf *out, const struct family *f, const struct number_
 	for (int at = dice_below(dice, n), i = 0; i < n; i++, at++)
 		for (int a = 0; a < 3; a++)
 			if (v[at % n].asked && strcmp(f->bbox[a], f->number[at % n].name) == 0) {
-				other[at % n].value = v[at % n].value * 2;
+				other[at % n].value = v[at % n].value * 1.2;
 				corpus_program(out, f, other, options,
 				               (struct program_style){ .flat = flat });
 				return 0;

@@ -195,7 +195,7 @@ const struct family family_gripper = {
 	.task = "robot_gripper_two_finger",
 	.bbox = { "gripper_length", "gripper_width", "gripper_height" },
 	.number = {
-		{ "gripper_length", "gripper length|overall length", "X, palm to fingertips", 140, 220, 5, 160 },
+		{ "gripper_length", "gripper length|overall length", "X, palm to fingertips", 160, 220, 5, 160 },
 		{ "gripper_width", "gripper width|overall width", "Y, across both fingers", 110, 170, 5, 120 },
 		{ "gripper_height", "gripper height|overall height", "Z", 50, 80, 2, 60 },
 		{ "flange_thickness", "flange thickness|thickness of the flange", "X, bolted to the robot", 8, 16, 1, 12 },

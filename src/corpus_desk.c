@@ -115,7 +115,7 @@ const struct family family_laptop_riser = {
 		  "    [(front_y, low), (front_y, front_height), (back_y, riser_height), (back_y, high)]\n"
 		  ")\n"
 		  "side.close().extrude(riser_width / 2, both=True)" },
-		{ "slots", "cut",
+		{ "vents", "cut",
 		  "spots = cq.Workplane('XY').rarray(riser_width * 0.8 / slots, 1, slots, 1)\n"
 		  "spots.rect(riser_width * 0.3 / slots, riser_depth * 0.6).extrude(riser_height)" },
 		{ "rail", NULL,
