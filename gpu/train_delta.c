@@ -87,8 +87,8 @@ struct delta_work {
 	float *q, *k, *v; /* as convolved, q and k normed: [64][dkp] twice, [64][dvp] */
 	float *kk, *qk, *decay, *a, *p;     /* [64][64] */
 	float *right, *uw, *duw, *dx, *tmp; /* [64][w_pad]; tmp also [w_pad][64], [dvp][dkp] */
-	float *kt, *rows, *values, *d_o,
-		*st;                      /* [dkp][64], [64][dkp], [64][dvp] twice, [dvp][dkp] */
+	float *kt, *rows;                   /* [dkp][64], [64][dkp] */
+	float *values, *d_o, *st;           /* [64][dvp] twice, [dvp][dkp] */
 	float *dq, *dk, *dv, *ds, *ahead; /* gradients: [64][dkp] twice, [64][dvp], states, conv */
 };
 

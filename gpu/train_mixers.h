@@ -3,9 +3,10 @@
  * trainer: everything that stands between a layer's in-projections and its out-projection. f32.
  *
  * Rows are the tokens of a packed batch (gpu/train.h): nothing crosses a sample's start. Work is
- * cut into items (sample x head, or finer) that do not depend on the number of threads, and sums
- * over rows or samples (gradients of norms, convolutions, A_log) are taken in a fixed order: equal
- * bits. All matrices row-major, rows ld floats apart where an ld is given, else close together.
+ * cut into items (sample x head) that do not depend on the number of threads, and sums over rows or
+ * samples (gradients of norms, convolutions, A_log) are taken in a fixed order: equal bits, and a
+ * sample's outputs are the same with any neighbours. Numbers below 1.2e-38 count as 0. All matrices
+ * row-major and close together; kept and scratch 8-byte aligned, of any content.
  * Formulas: qwen35.md section 4; backward of the chunked rule: cuda.md section 10.
  */
 #ifndef GPU_TRAIN_MIXERS_H
