@@ -45,7 +45,7 @@ if command -v nvidia-smi >/dev/null 2>&1; then
 fi
 
 # 2. is it right? First differences are in the logs.
-for t in t_prefill_device t_k_decode_device t_cuda_device; do
+for t in t_prefill_device t_k_decode_device t_cuda_device t_k_train_device t_train_cuda_device; do
 	step "$t" 300 "$bin/$t"
 	case $? in
 	0) grep -c '\[       OK \]' "$OUT/$t.log" | sed "s/^/$t passed /"
@@ -70,8 +70,10 @@ if [ "$failed" != 0 ]; then
 fi
 if command -v compute-sanitizer >/dev/null 2>&1 && [ -z "$check" ]; then
 	for tool in memcheck racecheck; do
-		step "$tool" 120 compute-sanitizer --tool "$tool" "$bin/t_prefill_device"
-		grep 'ERROR SUMMARY\|RACECHECK SUMMARY' "$OUT/$tool.log"
+		for t in t_prefill_device t_k_train_device; do
+			step "$tool-$t" 120 compute-sanitizer --tool "$tool" "$bin/$t"
+			grep 'ERROR SUMMARY\|RACECHECK SUMMARY' "$OUT/$tool-$t.log"
+		done
 	done
 fi
 [ -n "$check" ] && exit 0
@@ -83,6 +85,11 @@ cat "$OUT/bench_kernels.log"
 for model in 2b 9b; do
 	step "bench_$model" 400 "$bin/bench_cuda_device" $model
 	cat "$OUT/bench_$model.log"
+done
+# 5. training: passes, updates, a layer of each kind and its products alone
+for model in 2b 9b; do
+	step "bench_train_$model" 300 "$bin/bench_train_cuda_device" $model
+	cat "$OUT/bench_train_$model.log"
 done
 # 6. profiles, where the tools are
 if command -v nsys >/dev/null 2>&1; then
