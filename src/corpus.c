@@ -52,7 +52,8 @@ struct draft {
 	int n; /* numbers that the family has */
 	unsigned options;
 	double bbox[3];
-	bool task; /* the task as it is: its numbers, its words */
+	bool task;     /* the family's task: its numbers, its words */
+	bool as_it_is; /* that, to the letter: as the workbench sends it */
 	bool plain, flat;
 	int says;
 };
@@ -158,6 +159,7 @@ static int draw(struct draft *d, struct err *e)
 	while (d->n < FAMILY_NUMBERS && d->f->number[d->n].name)
 		d->n++;
 	d->task = d->stream == CORPUS_TRAIN && d->f->task && dice_percent(&d->dice, 9);
+	d->as_it_is = d->task && dice_percent(&d->dice, 40);
 	d->says = d->stream == CORPUS_HELD     ? says - 1
 	          : d->task                    ? 0
 	          : d->stream == CORPUS_UNSEEN ? dice_below(&d->dice, says)
@@ -308,7 +310,7 @@ static void draw_order(struct draft *d, int order[FAMILY_NUMBERS])
 {
 	for (int i = 0; i < d->n; i++)
 		order[i] = i;
-	for (int i = d->n - 1; i > 0 && !d->plain && !d->task; i--) {
+	for (int i = d->n - 1; i > 0 && !d->plain && !d->as_it_is; i--) {
 		int k = dice_below(&d->dice, i + 1), other = order[i];
 		order[i] = order[k];
 		order[k] = other;
@@ -380,7 +382,7 @@ static void say_prompt(struct buf *out, struct draft *d, const int order[FAMILY_
 	add_facts(out, d, order, &tellings[telling], doc);
 	if (out->len == before)
 		buf_addc(out, '.');
-	if (d->task)
+	if (d->as_it_is)
 		return;
 	if (dice_percent(&d->dice, 15))
 		buf_printf(out, " %s", pick(&d->dice, remarks, sizeof(remarks) / sizeof(*remarks)));

@@ -6,7 +6,7 @@ const struct family family_vise = {
 	.task = "bench_vise_simplified",
 	.bbox = { "vise_length", "vise_width", "vise_height" },
 	.number = {
-		{ "vise_length", "vise length|overall length", "X, along the slide, with spindle and handle", 240, 340, 10, 280 },
+		{ "vise_length", "vise length|overall length", "X, along the slide, with spindle and handle", 240, 320, 10, 280 },
 		{ "vise_width", "vise width|overall width", "Y", 120, 180, 5, 140 },
 		{ "vise_height", "vise height|overall height", "Z", 130, 180, 5, 150 },
 		{ "base_thickness", "base thickness|thickness of the base", "Z", 14, 24, 1, 18 },

@@ -89,7 +89,8 @@ const struct family family_lamp_joint = {
 		"a lamp's double arm with knobs on its pivots",
 	},
 	.limits = "knob_diameter <= 2 * hub_radius;pin_diameter + 8 <= knob_diameter;tip_height + 20 <= elbow_z;"
-		  "tip_height * 0.3 + 10 <= tip_height - arm_depth;foot_x + arm_depth + 40 <= 0;elbow_z >= 2.4 * hub_radius + arm_depth * 1.2",
+		  "tip_height * 0.3 + 10 <= tip_height - arm_depth;foot_x + arm_depth + 40 <= 0;elbow_z >= 2.4 * hub_radius + arm_depth * 1.2;"
+		  "elbow_z - tip_height <= tip_x * 0.85",
 };
 
 const struct family family_laptop_riser = {
