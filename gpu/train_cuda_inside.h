@@ -16,9 +16,10 @@
 #include "gpu/train.h"
 
 enum {
-	TRAIN_HEAD_ROWS = 512, /* rows of logits at once */
-	TRAIN_STRIP = 512,     /* query tokens of attention at once */
-	TRAIN_ROUND = 64,      /* what strips, keys and rows of logits are rounded up to */
+	TRAIN_HEAD_ROWS = 512,   /* rows of logits at once */
+	TRAIN_STRIP = 512,       /* query tokens of attention at once */
+	TRAIN_ROUND = 64,        /* what strips, keys and rows of logits are rounded up to */
+	TRAIN_ROWS_MOST = 65024, /* a grid's second side ends at 65,535 */
 	TRAIN_STAGING_BYTES = 32 << 20
 };
 /* Marks of a pass, for benches: begin, head done, all done. */

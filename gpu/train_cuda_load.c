@@ -546,8 +546,8 @@ int train_cuda_load(struct train_cuda *t, struct err *e)
 		return lacks(e, "linear_key_head_dim", c->key_dim, TRAIN_KEY_MAX);
 	if (c->n_delta && c->value_dim > TRAIN_VALUE_MAX)
 		return lacks(e, "linear_value_head_dim", c->value_dim, TRAIN_VALUE_MAX);
-	if (t->base.options.rows < 1 || t->base.options.rows > 1 << 20)
-		return err_set(e, ERR_USAGE, "rows of a batch: 1 to %d, got %d", 1 << 20,
+	if (t->base.options.rows < 1 || t->base.options.rows > TRAIN_ROWS_MOST)
+		return err_set(e, ERR_USAGE, "rows of a batch: 1 to %d, got %d", TRAIN_ROWS_MOST,
 		               t->base.options.rows);
 	t->h = c->hidden;
 	t->hp = (int)round_up((uint64_t)c->hidden, 8);
