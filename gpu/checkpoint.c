@@ -233,6 +233,12 @@ static int give_rows(void *ctx, int i, int64_t from, int64_t n, void *out, struc
 		g->tensor = -1;
 		if (b->ops->read(g->t, i / SLOTS, slots[i % SLOTS], g->value, e) < 0)
 			return -1;
+		for (int64_t k = 0; k < p->rows * p->cols; k++)
+			if (!isfinite(g->value[k]))
+				return err_set(e, ERR_INPUT,
+				               "%s.%s holds what is no number: the run has gone "
+				               "astray (a lower lr may help)",
+				               slot_name[i % SLOTS], p->name);
 		g->tensor = i;
 	}
 	memcpy(out, g->value + (size_t)from * (size_t)p->cols,

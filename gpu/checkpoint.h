@@ -31,7 +31,8 @@ struct checkpoint_written {
 };
 
 /* @state: what goes into state.json beside format and step; borrowed. -1 leaves RUN as it was but
- * for what a crash had left (ERR_IO: the disk is full, ...; ERR_MEM). */
+ * for what a crash had left (ERR_IO: the disk is full, ...; ERR_MEM; ERR_INPUT: a value or moment
+ * is no finite number, from which nothing can go on). */
 int checkpoint_write(struct trainer *t, const struct checkpoint_options *o, int64_t step,
                      const cJSON *state, struct checkpoint_written *out, struct err *e);
 

@@ -294,8 +294,9 @@ static void save_on_the_way(struct train_run *r)
 	where_it_stands(r, stands, sizeof(stands));
 	note(r,
 	     "the checkpoint of step %" PRId64 " could not be written: %s; %s, the run goes on and "
-	     "tries again at the next; make room under %s",
-	     r->step, e.text, stands, r->out);
+	     "tries again at the next%s%s",
+	     r->step, e.text, stands, e.kind == ERR_IO ? "; make room under " : "",
+	     e.kind == ERR_IO ? r->out : "");
 }
 
 /* The last one, without which what was learnt is lost. */
@@ -307,10 +308,13 @@ static int save_at_the_end(struct train_run *r, struct err *e)
 	if (r->saved == r->step || save(r, &why) == 0)
 		return 0;
 	where_it_stands(r, stands, sizeof(stands));
-	return err_set(e, why.kind,
-	               "the checkpoint of step %" PRId64
-	               " could not be written: %.200s; %s: make room under %.100s and resume",
-	               r->step, why.text, stands, r->out);
+	err_set(e, why.kind, "the checkpoint of step %" PRId64 " could not be written: %.220s; %s",
+	        r->step, why.text, stands);
+	if (why.kind == ERR_IO) {
+		struct err full = *e;
+		err_set(e, ERR_IO, "%.340s: make room under %.100s and resume", full.text, r->out);
+	}
+	return -1;
 }
 
 /* ---- a step ---- */
