@@ -2,9 +2,11 @@
  * t_train_cuda.c - the CUDA trainer, whole: on the host through the kernels' emulation (make
  * check), or on a device (make check-gpu; the same source, linked with device_cuda.o). Its products
  * have bf16 operands, so it is compared as the oracle's README says of bf16 compute:
- * log-probabilities and losses by mean difference, gradients by direction and length. Limits:
- * cosine over 0.999 of all gradients together and over 0.99 of each tensor's, norms within 2 %.
- * What does not depend on rounding (recomputation, packing, masks) is compared bit for bit.
+ * log-probabilities and losses by mean difference, gradients by direction and length: against the
+ * CPU trainer on a random model cosine over 0.999 and norms within 2 %. The oracle has tokens whose
+ * delta rule gives almost nothing (token 24, head 0 of layer 0: a fifteenth of the median, and 10 %
+ * off when its operands are rounded to bf16), which the gated norm then blows up: there 0.995 and
+ * 5 %. What does not depend on rounding (recomputation, packing, masks) is compared bit for bit.
  */
 #include "tests/model.h"
 
