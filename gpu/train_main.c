@@ -19,6 +19,7 @@
 
 #ifndef TRAIN_CUDA
 #include "gpu/blas.h"
+#include "gpu/train_bench.h"
 #endif
 #include "gpu/train_grad.h"
 #include "gpu/train_run.h"
@@ -354,6 +355,8 @@ int main(int argc, char **argv)
 
 #ifndef TRAIN_CUDA
 	blas_start(argv);
+	if (argc > 1 && strcmp(argv[1], "--bench") == 0)
+		return train_bench_main(argc - 1, argv + 1);
 #endif
 	if (argc > 1 && strcmp(argv[1], "--grad") == 0)
 		return train_grad_main(argc - 1, argv + 1, TRAINER_OPEN);

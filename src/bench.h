@@ -18,7 +18,8 @@ enum { BENCH_SETS_MAX = 8, BENCH_FILES_MAX = 512 };
 	X(STORE, "store")                                                                          \
 	X(UI, "ui")                                                                                \
 	X(INFERENCE, "inference")                                                                  \
-	X(GPU, "gpu")
+	X(GPU, "gpu")                                                                              \
+	X(TRAIN, "train")
 enum bench_kind {
 #define X(constant, word) BENCH_##constant,
 	BENCH_KINDS(X)
@@ -87,5 +88,7 @@ int bench_ui(struct bench *b, struct err *e);
  * (src/bench_inference.c). */
 int bench_inference(struct bench *b, struct err *e);
 int bench_gpu(struct bench *b, struct err *e);
+/* Steps of training on the CPU (src/bench_train.c). */
+int bench_train(struct bench *b, struct err *e);
 
 #endif

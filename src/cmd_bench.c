@@ -778,14 +778,17 @@ static int run(const struct cmd *self, int argc, char **argv)
 			kind++;
 		if (kind == BENCH_KINDS_COUNT)
 			return app_usage(self, "'%s' cannot be measured; what can: %s",
-			                 argv[optind], "build, score, store, ui, inference, gpu");
+			                 argv[optind],
+			                 "build, score, store, ui, inference, gpu, train");
 		b.kinds |= 1u << kind;
 	}
 	if (!b.kinds)
 		b.kinds = (1u << BENCH_KINDS_COUNT) - 1;
 	app_find(&b.app);
 	/* these build no program */
-	bool without_python = !b.only && !(b.kinds & ~(1u << BENCH_INFERENCE | 1u << BENCH_GPU));
+	bool without_python =
+		!b.only &&
+		!(b.kinds & ~(1u << BENCH_INFERENCE | 1u << BENCH_GPU | 1u << BENCH_TRAIN));
 	if (!b.app.python_env[0] && !without_python) {
 		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
 		return EXIT_LACKS;
@@ -841,6 +844,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_inference(&b, &e);
 	if (!e.kind && wanted(&b, "gpu"))
 		bench_gpu(&b, &e);
+	if (!e.kind && wanted(&b, "train"))
+		bench_train(&b, &e);
 out:
 	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
@@ -856,13 +861,14 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [store] [ui] [inference] [gpu] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
+		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
 	.summary =
-		"measure build, score, store, workbench, inference, GPU beside what bounds them and a peer",
+		"measure build, score, store, workbench, inference, GPU, training beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's);\n"
-		"                    of inference: one with numpy, gguf and llama-cpp-python\n"
+		"                    of inference: one with numpy, gguf and llama-cpp-python;\n"
+		"                    of train: one with torch, transformers and peft\n"
 		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store\n"
 		"                    alone (watch: a program that is executed while it is written);\n"
 		"                    million: the store with a million episodes, which takes minutes\n"
