@@ -10,7 +10,7 @@
 
 /* One of so many classes of numbers, and of openings and ways to say numbers, is for prompts that
  * training does not see. */
-enum { HELD_CLASSES = 8, DRAWS = 4000 };
+enum { HELD_CLASSES = 8, DRAWS = 100000 };
 
 const char *corpus_kind_name(enum corpus_kind k)
 {

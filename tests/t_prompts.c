@@ -313,11 +313,12 @@ static void the_first_folder_s_set_counts_and_names_come_once(void **state)
 	put_set(&p, "default");
 	put_set(&p, "mine");
 	const char *dirs[] = { p.dir, ours, "/nowhere/at/all" };
-	assert_int_equal(prompt_set_names(&names, dirs, 3, &e), 2);
+	assert_int_equal(prompt_set_names(&names, dirs, 3, &e), 3);
 	assert_string_equal(names[0], "default");
-	assert_string_equal(names[1], "mine");
-	free(names[0]);
-	free(names[1]);
+	assert_string_equal(names[1], "demo");
+	assert_string_equal(names[2], "mine");
+	for (int i = 0; i < 3; i++)
+		free(names[i]);
 	free(names);
 	assert_int_equal(prompt_set_load(&s, dirs, 3, "default", &e), 0);
 	assert_string_equal(s.text[PROMPT_SYSTEM], "word");

@@ -143,7 +143,7 @@ expect 0 out "default " "$cadforge" prompts
 claim $? "the prompt sets are listed"
 "$cadforge" prompts show default > out && [ "$(grep -c '^==== repair/' out)" -eq 10 ]
 claim $? "a set has a text for each of nine classes and one for checks"
-expect 2 err "there is default" "$cadforge" prompts show other
+expect 2 err "there are default, demo" "$cadforge" prompts show other
 claim $? "an unknown set names those there are"
 mkdir -p data/cadforge/tasks/prompts/terse
 echo '{"format": "cadforge-prompts-1", "name": "terse", "about": "short", "base": "default"}' \
