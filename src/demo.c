@@ -29,7 +29,7 @@ const struct demo_setting demo_settings[] = {
 	{ R(sft_tokens), 2.5e6, 1e3, 1e10, true, DEMO_CORPUS, "tokens fed to the adapter" },
 	{ R(sft_repairs), 0.25, 0, 0.9, false, DEMO_CORPUS, "share of the adapter's documents that are repairs" },
 	{ R(sft_shuffled), 0.35, 0, 1, false, DEMO_CORPUS, "share whose prompt has the numbers in another order" },
-	{ R(unique), 0.8, 0.01, 1, false, DEMO_CORPUS, "share of the tokens fed that is there to be fed; the rest is met again" },
+	{ R(unique), 0.5, 0.01, 1, false, DEMO_CORPUS, "share of the tokens fed that is there to be fed; the rest is met again" },
 	{ R(vocabulary), 2048, 300, 65536, true, DEMO_TOKENIZER, "entries of the tokenizer" },
 	{ R(hidden), 192, 16, 8192, true, DEMO_BASE, "width" },
 	{ R(layers), 6, 1, 128, true, DEMO_BASE, "layers" },
@@ -54,7 +54,7 @@ const struct demo_setting demo_settings[] = {
 	{ R(sft_rank), 16, 1, 1024, true, DEMO_SFT, "rank of the adapter, on all linear layers" },
 	{ R(sft_alpha), 32, 0.01, 4096, false, DEMO_SFT, "its scale, times the rank" },
 	{ R(held), 240, 1, 100000, true, DEMO_EVALUATE, "prompts held out, of known families" },
-	{ R(repairs), 160, 0, 100000, true, DEMO_EVALUATE, "broken programs to be repaired" },
+	{ R(repairs), 140, 0, 100000, true, DEMO_EVALUATE, "broken programs to be repaired" },
 	{ R(unseen), 90, 0, 100000, true, DEMO_EVALUATE, "prompts of the families never seen" },
 	{ R(turns), 3, 0, 100, true, DEMO_EVALUATE, "turns for each task; 0: the tasks are left out" },
 };

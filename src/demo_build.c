@@ -94,6 +94,9 @@ static void hash_of(char out[SHA256_HEX], const struct corpus_document *d, const
 	sha256_add(&s, text, strlen(text) + 1);
 	sha256_add(&s, d->task.prompt, strlen(d->task.prompt) + 1);
 	sha256_add(&s, d->bbox_mm, sizeof(d->bbox_mm));
+	/* of a broken one more is kept */
+	if (text == d->broken)
+		sha256_add(&s, "broken", 6);
 	sha256_end_hex(&s, out);
 }
 
@@ -286,14 +289,15 @@ static void on_done(void *ctx, size_t item, struct scored *s)
 	hash_of(k.hash, w->document, w->text);
 	demo_judge(&k.verdict, w->document, s);
 	k.verdict.numbers = k.verdict.numbers_asked = 0;
-	if (!(k.verdict.built && k.verdict.solid && k.verdict.box)) {
+	bool right = k.verdict.built && k.verdict.solid && k.verdict.box;
+	if (!right || w->text == w->document->broken) {
 		k.log = strdup(buf_str(&s->log));
 		k.score = cJSON_Duplicate(s->json, true);
 		/* of no use to a prompt, and different every time */
 		cJSON_DeleteItemFromObjectCaseSensitive(k.score, "seconds");
-	} else {
-		k.verdict.why[0] = '\0';
 	}
+	if (right)
+		k.verdict.why[0] = '\0';
 	write_line(b, &k);
 	keep(b, &k, &b->failed);
 }

@@ -29,8 +29,8 @@ struct demo_built {
 	const struct corpus_document *document;
 	const char *text;            /* its program, or the broken one */
 	struct demo_verdict verdict; /* numbers are not looked for */
-	char *log;                   /* of what did not come out right: what it printed, and its */
-	cJSON *score;                /* score; else NULL. Owned by the caller */
+	char *log;    /* of a broken one, or what did not come out right: what it printed, and */
+	cJSON *score; /* its score; else NULL. Owned by the caller */
 };
 /* All of them, several at once, those known already not again. @tick between: not 0: stop. */
 int demo_builds_run(struct demo_builds *b, struct demo_built *v, int n, int (*tick)(void *ctx),

@@ -232,7 +232,8 @@ static int settle(struct maker *m, const struct corpus_document *doc, bool shuff
 	}
 	if (doc->kind == CORPUS_PROGRAM)
 		return write_row(m, doc, shuffled, NULL, e);
-	if (!broken->verdict.why[0]) {
+	/* badly editable is a fault that the box does not show */
+	if (!broken->verdict.why[0] && doc->breakage != CLASS_LOW_EDITABILITY) {
 		drop(m, DROP_NOT_BROKEN, doc, build_class_name((enum build_class)doc->breakage));
 		return 0;
 	}

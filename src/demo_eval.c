@@ -37,6 +37,7 @@ struct eval {
 	struct demo *d;
 	char base[PATH_MAX], adapter[PATH_MAX], folder[PATH_MAX];
 	struct gpu *gpu;
+	struct scoring *scoring; /* of documents */
 	/* the asking under way */
 	struct answer *answer;
 	uint32_t *request; /* of each */
@@ -387,30 +388,20 @@ static int on_tick(void *ctx)
 
 static int score_all(struct eval *v, struct judging *j, int n, struct err *e)
 {
-	const struct scoring_options so = {
-		.app = v->d->app,
-		.profile = "exact",
-		.reference = "none",
-		.rebuilds = 0,
-		.no_blanks = true,
-		.ears = { .tick = on_tick },
-	};
 	struct scoring_input *in = calloc((size_t)n + 1, sizeof(*in));
-	struct scoring *s = in ? scoring_open(&so, e) : NULL;
-	int rc = -1;
+	int rc;
 
 	if (!in)
-		err_set(e, ERR_MEM, "no memory for %d programs", n);
-	for (int i = 0; s && i < n; i++)
+		return err_set(e, ERR_MEM, "no memory for %d programs", n);
+	for (int i = 0; i < n; i++)
 		in[i] = (struct scoring_input){
 			.task = &j->doc[i].task,
 			.text = j->answer[i].text,
 			.len = strlen(j->answer[i].text),
 			.rule = EXTRACT_ANSWER,
 		};
-	if (s)
-		rc = scoring_run_all(s, in, (size_t)n, on_scored, j, e);
-	scoring_close(s);
+	scoring_forget_tasks(v->scoring);
+	rc = scoring_run_all(v->scoring, in, (size_t)n, on_scored, j, e);
 	free(in);
 	return rc;
 }
@@ -686,9 +677,9 @@ int demo_make_evaluate(struct demo *d, cJSON *figures, struct err *e)
 		{ "unseen", "families never seen", CORPUS_UNSEEN, HELD_NUMBER, false, true, 0,
 		  unseen },
 		{ "held", "held-out prompts, base alone", CORPUS_HELD, HELD_NUMBER, false, false, 0,
-		  held },
+		  (held + 1) / 2 },
 		{ "repair", "repairs, base alone", CORPUS_HELD, REPAIR_NUMBER, true, false, 0,
-		  repairs },
+		  (repairs + 1) / 2 },
 	};
 	const struct gpu_ops ops = { NULL, on_ready, on_token, on_done };
 	struct gpu_ops own = ops;
@@ -713,7 +704,16 @@ int demo_make_evaluate(struct demo *d, cJSON *figures, struct err *e)
 		.quiet = d->app->quiet,
 		.backend = GPU_CPU,
 	};
-	if (!(v.gpu = gpu_open(&o, &own, e)) || !(b = demo_builds_open(d->app, builds, e)) ||
+	const struct scoring_options so = {
+		.app = d->app,
+		.profile = "exact",
+		.reference = "none",
+		.rebuilds = 0,
+		.no_blanks = true,
+		.ears = { .tick = on_tick },
+	};
+	if (!(v.gpu = gpu_open(&o, &own, e)) || !(v.scoring = scoring_open(&so, e)) ||
+	    !(b = demo_builds_open(d->app, builds, e)) ||
 	    (r->turns > 0 && packs_load(&tasks, d->app, e) < 0))
 		goto out;
 	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
@@ -725,6 +725,7 @@ int demo_make_evaluate(struct demo *d, cJSON *figures, struct err *e)
 	rc = 0;
 out:
 	gpu_close(v.gpu);
+	scoring_close(v.scoring);
 	demo_builds_close(b);
 	task_set_release(&tasks);
 	return rc;

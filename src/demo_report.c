@@ -14,6 +14,7 @@
 #include "src/demo.h"
 #include "src/demo_build.h"
 #include "src/demo_eval.h"
+#include "src/plot.h"
 
 enum { PICTURES = 9, COLUMNS = 3, FILE_MAX = 256 << 20, FAILURES = 6 };
 
@@ -299,6 +300,107 @@ static int take_failure(void *ctx, const cJSON *o)
 	return ++f->n >= FAILURES;
 }
 
+/* ---- curves ---- */
+
+/* What a training told: of its steps the loss, of its evaluations the loss on held-out rows, over
+ * the tokens fed. A step that was made again after a kill counts as it was made last. */
+struct curve {
+	double batch_tokens;
+	double *step, *loss, *at, *held;
+	int n, n_held, cap;
+	bool lost;
+};
+
+static void add_point(double **x, double **y, int *n, int *cap, double a, double b, bool *lost)
+{
+	if (*n == *cap) {
+		int more = *cap ? 2 * *cap : 1024;
+		double *p = realloc(*x, (size_t)more * sizeof(*p));
+		if (p)
+			*x = p;
+		double *q = realloc(*y, (size_t)more * sizeof(*q));
+		if (q)
+			*y = q;
+		if (!p || !q) {
+			*lost = true;
+			return;
+		}
+		*cap = more;
+	}
+	while (*n && (*x)[*n - 1] >= a)
+		(*n)--;
+	(*x)[*n] = a;
+	(*y)[(*n)++] = b;
+}
+
+static int take_event(void *ctx, const cJSON *o)
+{
+	struct curve *c = ctx;
+	const char *event = json_string_or(o, "event", "");
+	double at = json_number_or(o, "step", NAN) * c->batch_tokens / 1e6;
+	double loss = json_number_or(o, "loss", NAN);
+
+	if (strcmp(event, "step") == 0)
+		add_point(&c->step, &c->loss, &c->n, &c->cap, at, loss, &c->lost);
+	else if (strcmp(event, "eval") == 0) {
+		/* few: grown one by one */
+		int cap = c->n_held + 1;
+		double *p = realloc(c->at, (size_t)cap * sizeof(*p));
+		if (p)
+			c->at = p;
+		double *q = realloc(c->held, (size_t)cap * sizeof(*q));
+		if (q)
+			c->held = q;
+		c->lost = c->lost || !p || !q;
+		if (!c->lost)
+			add_point(&c->at, &c->held, &c->n_held, &cap, at, loss, &c->lost);
+	}
+	return c->lost;
+}
+
+static int draw_curve(struct demo *d, const char *name, const char *title, struct err *e)
+{
+	struct curve c = { .batch_tokens = d->recipe.batch_tokens };
+	char events[64], file[64], path[PATH_MAX];
+	struct buf svg = { 0 };
+	double *smooth = NULL;
+	int rc = -1;
+
+	snprintf(events, sizeof(events), "%s-events.jsonl", name);
+	snprintf(file, sizeof(file), "demo/pictures/%s-loss.svg", name);
+	if (each_answer(d, events, take_event, &c, e) < 0)
+		goto out;
+	smooth = calloc((size_t)c.n + 1, sizeof(*smooth));
+	if (c.lost || !smooth) {
+		err_set(e, ERR_MEM, "no memory for a curve of %d steps", c.n);
+		goto out;
+	}
+	plot_smooth(c.loss, c.n, 1 + c.n / 60, smooth);
+	const struct plot_line lines[] = {
+		{ .name = "each step", .x = c.step, .y = c.loss, .n = c.n, .faint = true },
+		{ .name = "smoothed", .x = c.step, .y = smooth, .n = c.n },
+		{ .name = "held-out rows", .x = c.at, .y = c.held, .n = c.n_held, .points = true },
+	};
+	const struct plot p = { .title = title,
+		                .x_label = "million tokens",
+		                .y_label = "loss, nats a token",
+		                .log_y = true,
+		                .line = lines,
+		                .n = 3 };
+	plot_svg(&svg, &p);
+	demo_path(d, path, sizeof(path), file);
+	rc = buf_failed(&svg) ? err_set(e, ERR_MEM, "no memory for a curve")
+	                      : file_write_atomic(path, svg.data, svg.len, e);
+out:
+	buf_release(&svg);
+	free(smooth);
+	free(c.step);
+	free(c.loss);
+	free(c.at);
+	free(c.held);
+	return rc;
+}
+
 /* ---- the page ---- */
 
 static void time_words(struct buf *b, double s)
@@ -372,8 +474,8 @@ static int write_page(struct demo *d, const cJSON *sets, struct buf *b, struct e
 		"`--model`.\n\n");
 	buf_printf(
 		b,
-		"`base/` is a Qwen3.5-shaped network of %.0f layers, %.0f wide, every %.0fth with "
-		"full attention, the others gated DeltaNet. `sft/` is a LoRA adapter of rank %.0f "
+		"`base/` is a Qwen3.5-shaped network, %.0f layers, %.0f wide; of each %.0f layers the "
+		"last has full attention, the others are gated DeltaNet. `sft/` is a LoRA adapter of rank %.0f "
 		"on it and part of the model: the base alone was left weaker, so that taking the "
 		"adapter away (`--adapter none`, or `a` in Live) shows what it adds.\n\n",
 		r->layers, r->hidden, r->attention_every, r->sft_rank);
@@ -397,6 +499,11 @@ static int write_page(struct demo *d, const cJSON *sets, struct buf *b, struct e
 	if (training_words(d, b, DEMO_BASE, "base, all parameters", e) < 0 ||
 	    training_words(d, b, DEMO_SFT, "adapter", e) < 0)
 		return -1;
+	if (draw_curve(d, "base", "The base, all parameters", e) < 0 ||
+	    draw_curve(d, "sft", "The adapter", e) < 0)
+		return -1;
+	buf_adds(b, "\n![loss of the base](pictures/base-loss.svg)\n\n"
+	            "![loss of the adapter](pictures/sft-loss.svg)\n");
 	buf_adds(b, "\nThe same again, on any machine:\n\n    cadforge train demo --out DIR");
 	for (int i = 0; i < demo_settings_count; i++) {
 		const struct demo_setting *s = &demo_settings[i];

@@ -20,7 +20,7 @@ enum { LONGEST = 2048, MEASURED_STEPS = 12, FILE_MAX = 64 << 20 };
 
 static const char *const base_files[] = { "config.json", "model.safetensors", "tokenizer.json",
 	                                  "tokenizer_config.json", "chat_template.jinja" };
-static const char *const adapter_files[] = { "adapter_model.safetensors" };
+static const char *const adapter_files[] = { "adapter_config.json", "adapter_model.safetensors" };
 
 /* ---- settings ---- */
 
@@ -139,6 +139,7 @@ static cJSON *sft_settings(const struct demo *d, double tokens)
 	add_path(d, o, "data", "", "sft.jsonl");
 	add_path(d, o, "out", "", "sft-run");
 	cJSON_AddStringToObject(o, "method", "lora");
+	cJSON_AddStringToObject(o, "base_name", "../base"); /* where it lies beside the adapter */
 	cJSON_AddNumberToObject(o, "rank", r->sft_rank);
 	cJSON_AddNumberToObject(o, "alpha", r->sft_alpha);
 	list = cJSON_AddArrayToObject(o, "targets");
@@ -401,30 +402,8 @@ out:
 	return rc;
 }
 
-/* The checkpoint's, its base named by where it lies beside it. NULL with @e. */
-static char *adapter_config(const char *checkpoint, struct err *e)
-{
-	struct buf text = { 0 };
-	char path[PATH_MAX], *out = NULL;
-	cJSON *o = NULL;
-
-	snprintf(path, sizeof(path), "%.4000s/adapter_config.json", checkpoint);
-	if (buf_read_file(&text, path, FILE_MAX, e) == 0 &&
-	    (o = json_parse(buf_str(&text), text.len, e))) {
-		cJSON_DeleteItemFromObjectCaseSensitive(o, "base_model_name_or_path");
-		cJSON_AddStringToObject(o, "base_model_name_or_path", "../base");
-		if (!(out = cJSON_Print(o)))
-			err_set(e, ERR_MEM, "out of memory");
-	}
-	cJSON_Delete(o);
-	buf_release(&text);
-	return out;
-}
-
 int demo_make_sft(struct demo *d, cJSON *figures, struct err *e)
 {
-	const char *texts[1][2] = { { "adapter_config.json", NULL } };
-	char *config = NULL;
 	cJSON *settings;
 	struct watched w;
 	double base, sft;
@@ -434,16 +413,12 @@ int demo_make_sft(struct demo *d, cJSON *figures, struct err *e)
 		return -1;
 	settings = sft_settings(d, sft);
 	if (train(d, "sft", settings, &w, e) < 0 ||
-	    !(config = adapter_config(w.result.checkpoint, e)))
-		goto out;
-	texts[0][1] = config;
-	if (install(d, w.result.checkpoint, "sft", adapter_files,
-	            (int)(sizeof(adapter_files) / sizeof(*adapter_files)), texts, 1, e) < 0)
+	    install(d, w.result.checkpoint, "sft", adapter_files,
+	            (int)(sizeof(adapter_files) / sizeof(*adapter_files)), NULL, 0, e) < 0)
 		goto out;
 	add_figures(figures, &w, settings);
 	rc = 0;
 out:
-	free(config);
 	cJSON_Delete(settings);
 	return rc;
 }
