@@ -27,6 +27,7 @@ const struct demo_setting demo_settings[] = {
 	{ R(base_repairs), 0.15, 0, 0.9, false, DEMO_CORPUS, "share of the base's other documents that are repairs" },
 	{ R(base_shuffled), 0.25, 0, 1, false, DEMO_CORPUS, "share of them, from 35 % of the run on, whose prompt has the numbers in another order" },
 	{ R(sft_tokens), 2.5e6, 1e3, 1e10, true, DEMO_CORPUS, "tokens fed to the adapter" },
+	{ R(sft_drills), 0.45, 0, 0.9, false, DEMO_SFT, "share of the adapter's early documents that are drills" },
 	{ R(sft_repairs), 0.25, 0, 0.9, false, DEMO_CORPUS, "share of the adapter's documents that are repairs" },
 	{ R(sft_shuffled), 0.35, 0, 1, false, DEMO_CORPUS, "share whose prompt has the numbers in another order" },
 	{ R(unique), 0.5, 0.01, 1, false, DEMO_CORPUS, "share of the tokens fed that is there to be fed; the rest is met again" },

@@ -14,6 +14,7 @@
  *     corpus.json, tokenizer.json, base.json, sft.json, evaluate.json, report.json: a stage is done
  *         when its file is there; its figures
  *     base.jsonl, sft.jsonl, held.jsonl     rows, gpu/dataset.h
+ *     sft-rows.jsonl                        sft.jsonl with drills
  *     tokenizer/, base-run/, sft-run/       the last two with checkpoints, gpu/training.h
  *     base-events.jsonl, sft-events.jsonl   what the trainings told
  *     evaluate/                             each answer, a line each
@@ -48,7 +49,7 @@ struct demo_recipe {
 	double batch_tokens, unique;
 	double base_tokens, base_lr, base_muon, base_decay, base_drills, base_repairs,
 		base_shuffled, base_all;
-	double sft_tokens, sft_lr, sft_decay, sft_rank, sft_alpha, sft_repairs, sft_shuffled;
+	double sft_tokens, sft_drills, sft_lr, sft_decay, sft_rank, sft_alpha, sft_repairs, sft_shuffled;
 	/* the test */
 	double held, repairs, unseen, turns;
 };
@@ -101,6 +102,8 @@ void demo_say(struct demo *d, bool often, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 int demo_make_corpus(struct demo *d, cJSON *figures, struct err *e);
+/* OUT/@to: the rows of OUT/@from, and drills until they are @share of all. Nothing is built. */
+int demo_mix_drills(struct demo *d, const char *from, const char *to, double share, struct err *e);
 int demo_make_tokenizer(struct demo *d, cJSON *figures, struct err *e);
 int demo_make_base(struct demo *d, cJSON *figures, struct err *e);
 int demo_make_sft(struct demo *d, cJSON *figures, struct err *e);

@@ -414,6 +414,53 @@ int demo_make_corpus(struct demo *d, cJSON *figures, struct err *e)
 	return rc;
 }
 
+/* ---- drills beside rows that are there ---- */
+
+int demo_mix_drills(struct demo *d, const char *from, const char *to, double share, struct err *e)
+{
+	const struct part p = {
+		.file = to, .stream = CORPUS_TRAIN, .first = 2000000000, .drills = 1, .timed = true
+	};
+	struct maker m = { .d = d, .part = &p };
+	struct buf rows = { 0 };
+	char path[PATH_MAX];
+	int n = 0, rc = -1;
+
+	demo_path(d, path, sizeof(path), from);
+	if (buf_read_file(&rows, path, ROWS_MAX, e) < 0)
+		return -1;
+	demo_path(d, path, sizeof(path), to);
+	m.family = calloc((size_t)corpus_families(), sizeof(*m.family));
+	if (!m.family || !(m.f = fopen(path, "we"))) {
+		err_errno(e, m.family ? ERR_IO : ERR_MEM, "%s", path);
+		goto out;
+	}
+	for (size_t i = 0; i < rows.len; i++)
+		n += rows.data[i] == '\n';
+	if (fwrite(buf_str(&rows), 1, rows.len, m.f) != rows.len) {
+		err_errno(e, ERR_IO, "%s", path);
+		goto out;
+	}
+	for (int wanted = (int)lround(n * share / (1 - share)); m.rows < wanted;) {
+		struct corpus_document doc = { .family = -1 };
+		bool shuffled;
+		rc = make_document(&m, &doc, &shuffled, e);
+		if (rc == 0)
+			rc = write_row(&m, &doc, shuffled, NULL, e);
+		corpus_release(&doc);
+		if (rc < 0)
+			goto out;
+	}
+	rc = fflush(m.f) == 0 ? 0 : err_errno(e, ERR_IO, "%s", path);
+out:
+	if (m.f)
+		fclose(m.f);
+	free(m.family);
+	free(m.seen);
+	buf_release(&rows);
+	return rc;
+}
+
 /* ---- tokenizer ---- */
 
 static int feed_file(struct demo *d, struct bpe_trainer *t, const char *name, double *fed,

@@ -136,7 +136,7 @@ static cJSON *sft_settings(const struct demo *d, double tokens)
 	cJSON *o = shared_settings(d, tokens, r->sft_decay), *list;
 
 	add_path(d, o, "model", "", "demo/base");
-	add_path(d, o, "data", "", "sft.jsonl");
+	add_path(d, o, "data", "", "sft-rows.jsonl");
 	add_path(d, o, "out", "", "sft-run");
 	cJSON_AddStringToObject(o, "method", "lora");
 	cJSON_AddStringToObject(o, "base_name", "../base"); /* where it lies beside the adapter */
@@ -409,7 +409,8 @@ int demo_make_sft(struct demo *d, cJSON *figures, struct err *e)
 	double base, sft;
 	int rc = -1;
 
-	if (budget(d, &base, &sft, e) < 0)
+	if (budget(d, &base, &sft, e) < 0 ||
+	    demo_mix_drills(d, "sft.jsonl", "sft-rows.jsonl", d->recipe.sft_drills, e) < 0)
 		return -1;
 	settings = sft_settings(d, sft);
 	if (train(d, "sft", settings, &w, e) < 0 ||
