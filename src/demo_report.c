@@ -112,7 +112,8 @@ static void tasks_table(struct buf *b, const cJSON *sets)
 		return;
 	buf_printf(
 		b,
-		"\n## The tasks\n\nAsked as the workbench asks, at most three turns, scored under "
+		"\n## The tasks\n\nNo held-out test: the corpus has a small take on each of them, and their "
+		"own words among its prompts. Asked as the workbench asks, at most three turns, scored under "
 		"`exact`: %.0f of %.0f build,",
 		number(s, "built.k"), number(s, "n"));
 	rate(b, s, "built");
@@ -265,7 +266,7 @@ static int gallery(struct demo *d, struct buf *out, struct err *e)
 	}
 	buf_adds(out,
 	         "\n## Parts it made\n\nThe first held-out prompts of as many families that came "
-	         "out as asked:\n\n");
+	         "out as asked; each also had the box:\n\n");
 	rc = each_answer(d, "evaluate/held.jsonl", take_picture, &g, e);
 	if (g.n && g.n % COLUMNS)
 		buf_adds(out, "\n");
