@@ -861,7 +861,9 @@ static int program_lost(struct engine *en, struct program *p, const char *why, b
 		/* first of all an heir of its own: the next blow may fall at once */
 		ask_for_heir(p);
 		program_send_waiting(en, p);
-	} else if (was_ready || p->first) {
+	} else {
+		/* also one that was never ready and has no jobs: somebody may wait for its greeting
+		 */
 		rc = program_start(en, p, e);
 	}
 	while (gone) {

@@ -265,11 +265,45 @@ static void every_job_is_answered_when_builders_keep_dying(void **state)
 	engine_close(en);
 }
 
+/* A caller that only waits for the greeting, without a job, is not forgotten when the builder dies
+ * on the way to it. */
+static void a_builder_killed_before_it_greets_is_started_anew(void **state)
+{
+	const struct engine_ops ops = { .measured = nothing_measured };
+	struct engine_options o = { .libexec_dir = getenv("CADFORGE_LIBEXEC"),
+		                    .python_env = getenv("PYTHON_ENV"),
+		                    .jobs = 1 };
+	struct err e = { 0 };
+	double start = clock_now_s();
+	(void)state;
+	if (!o.libexec_dir)
+		o.libexec_dir = ".";
+	struct engine *en = engine_open(&o, &ops, &e);
+	assert_non_null(en);
+	if (engine_warm_builder(en, &e) < 0)
+		fail_msg("%s", e.text);
+	int first = engine_builder_pid(en);
+	kill(first, SIGKILL);
+	while (!engine_builder_info(en)) {
+		if (engine_wait(en, 100, &e) < 0) {
+			engine_close(en);
+			if (e.kind == ERR_LACKS)
+				skip();
+			fail_msg("%s", e.text);
+		}
+		if (clock_now_s() - start > 120)
+			fail_msg("no builder after two minutes");
+	}
+	assert_int_not_equal(engine_builder_pid(en), first);
+	engine_close(en);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_at_random_200_times),
 		cmocka_unit_test(every_job_is_answered_when_builders_keep_dying),
+		cmocka_unit_test(a_builder_killed_before_it_greets_is_started_anew),
 	};
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests_name("kill", tests, NULL, NULL);
