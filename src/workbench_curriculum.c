@@ -291,7 +291,11 @@ static void view(struct workbench *w, struct view *v)
 		out->why_not = k->why_not;
 	wb_training_view(w, k->training, out);
 	if (k->state.completions == 0) {
-		wb_status(w, k->reading ? "reading what was run ..."
+		if (k->reading && !out->why_not)
+			out->why_not = "Reading what was run ...";
+		wb_status(w, "%s",
+		          k->why_not[0] ? k->why_not
+		          : k->reading  ? "reading what was run ..."
 		                        : "nothing was run in this database yet");
 		return;
 	}

@@ -12,6 +12,7 @@
  */
 #include <ctype.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -443,13 +444,16 @@ static void read_tokens(struct wb_replay *r, struct store *s)
 	double from = (double)(found - answer.data);
 	/* the texts move while they grow: first their places */
 	for (int i = 0; i < n && x; i++) {
-		double start = cJSON_IsNumber(x) ? x->valuedouble - from : -1;
-		if (start >= 0 && start < (double)code->len) {
+		double start = cJSON_IsNumber(x) ? x->valuedouble - from : NAN;
+		double end = (cJSON_IsNumber(x->next) ? x->next->valuedouble : (double)answer.len) -
+		             from;
+		/* one that begins before the program and reaches into it is the program's first */
+		if (start < (double)code->len && end > 0 && (start >= 0 || r->n_token == 0)) {
 			struct view_token *t = &r->token[r->n_token++];
 			const cJSON *a;
 			if (r->n_token == 1)
 				r->first_token = i;
-			*t = (struct view_token){ .start = (uint32_t)start,
+			*t = (struct view_token){ .start = (uint32_t)fmax(start, 0),
 				                  .p = NAN,
 				                  .entropy = NAN };
 			if (cJSON_IsNumber(id))
@@ -824,16 +828,20 @@ static void fill_live(struct workbench *w, struct wb_replay *r, struct view_live
 				t = &r->play->turn[k];
 		if (!t || t->from_s > r->play->at_s)
 			continue;
-		bool done = t->to_s <= r->play->at_s;
+		/* what is hidden stays so while it is played */
+		bool hide = hidden(r, &r->rows[i]), done = t->to_s <= r->play->at_s && !hide;
 		turns[out->n_turns++] = (struct view_turn){
 			.number = t->number,
-			.parent = t->parent,
+			.parent = hide ? 0 : t->parent,
 			.depth = r->rows[i].depth,
-			.mark = done ? wb_mark(t->built, t->total) : MARK_RUNNING,
+			.hidden = hide,
+			.mark = hide   ? MARK_NONE
+			        : done ? wb_mark(t->built, t->total)
+			               : MARK_RUNNING,
 			.reward = done ? t->total : NAN,
 			.delta = done ? t->total - r->rows[i].parent_total : NAN,
 			.tokens = done ? r->rows[i].tokens : -1,
-			.member = t->member,
+			.member = hide ? 0 : t->member,
 			.build_s = NAN,
 			.failure = done ? wb_class_words(r->rows[i].class_name) : NULL,
 			.grade = -1,
@@ -934,6 +942,9 @@ static void replay_view(struct workbench *w, struct view *v)
 	}
 	const struct row *row = row_of(r, r->right.turn);
 	bool hide = row && hidden(r, row);
+	/* the model at work may be the one that is judged */
+	if (hide)
+		v->model = v->model_long = "blind";
 	fill_turns(w, r, out);
 	fill_head(w, r, out);
 	out->turn = r->right.turn;
@@ -1010,7 +1021,10 @@ static void play(struct workbench *w, struct wb_replay *r, const struct intent *
 		r->playing = false;
 		r->seeking = true;
 		if (in->n)
-			replay_step(r->play, in->n > 0 ? 1 : -1, e);
+			replay_step(r->play,
+			            in->n > 0 ? (int)(in->n < INT_MAX ? in->n : INT_MAX)
+			                      : (int)(in->n > -INT_MAX ? in->n : -INT_MAX),
+			            e);
 		else
 			replay_seek_share(r->play, (int)in->m, e);
 	}
@@ -1163,14 +1177,20 @@ static void keep_filter(struct store_filter *to, char text[4][128], const struct
 static int list_episode(void *ctx, const struct store_episode *x)
 {
 	struct workbench *w = ctx;
-	const char *words = wb_class_words(x->last_class);
+	bool hide = w->replay_state->blind; /* as everywhere */
+	const char *words = hide ? NULL : wb_class_words(x->last_class);
 	char total[16];
 
-	if (isnan(x->best_total))
+	if (hide)
+		snprintf(total, sizeof(total), "?");
+	else if (isnan(x->best_total))
 		snprintf(total, sizeof(total), "-");
 	else
 		snprintf(total, sizeof(total), "%.3f", x->best_total);
-	wb_choice_add(w, x->id, x->turns ? wb_mark(x->best_built, x->best_total) : MARK_NEVER,
+	wb_choice_add(w, x->id,
+	              hide       ? MARK_NONE
+	              : x->turns ? wb_mark(x->best_built, x->best_total)
+	                         : MARK_NEVER,
 	              wb_text(w, "%4" PRId64 "  %s  %d turn%s%s%s", x->id, x->task, x->turns,
 	                      x->turns == 1 ? "" : "s", words ? "  " : "", words ? words : ""),
 	              wb_text(w, "%s  %s", total, wb_when(w, x->created_us)));
@@ -1217,19 +1237,23 @@ void wb_list_episodes(struct workbench *w, const char *title, const struct store
 static int list_hit(void *ctx, const struct store_hit *h)
 {
 	struct workbench *w = ctx;
+	bool hide = w->replay_state->blind;
 	struct buf line = { 0 };
 	char total[16];
 
 	for (const char *p = h->excerpt; *p; p++)
 		if (*p != 2 && *p != 3)
 			buf_addc(&line, *p);
-	if (isnan(h->total))
+	if (hide)
+		snprintf(total, sizeof(total), "?");
+	else if (isnan(h->total))
 		snprintf(total, sizeof(total), "-");
 	else
 		snprintf(total, sizeof(total), "%.3f", h->total);
 	wb_choice_add(
 		w, h->episode << 20 | h->turn,
-		wb_mark(h->class_name && !isnan(h->total) && h->total > 0, h->total),
+		hide ? MARK_NONE
+		     : wb_mark(h->class_name && !isnan(h->total) && h->total > 0, h->total),
 		wb_text(w, "%" PRId64 ".%d  %s: %s", h->episode, h->turn, h->where, buf_str(&line)),
 		wb_text(w, "%s  %s", h->task, total));
 	w->replay_state->list_after = h->turn_id;

@@ -39,11 +39,15 @@ static void screens_look_as_they_did(void **state)
 		{ "compare-images", "xterm-256color", 80, 24, 1, SCREEN_COMPARE, "<Tab><Tab>",
 		  false },
 		{ "help-80x24", "xterm-256color", 80, 24, 0, SCREEN_LIVE, "?", false },
+		{ "help-80x24-ascii", "xterm-256color", 80, 24, 1, SCREEN_LIVE, "?", false },
 		{ "help-filtered", "xterm-256color", 80, 24, 1, SCREEN_LIVE, "?sto", false },
 		{ "prompt-filter", "xterm-256color", 80, 24, 1, SCREEN_TASKS, "/chair", false },
 		{ "prompt-find", "xterm-256color", 80, 24, 1, SCREEN_TASKS, "<Tab>/arm", true },
+		{ "prompt-find-utf8", "xterm-256color", 80, 24, 0, SCREEN_TASKS, "<Tab>/arm",
+		  false },
 		{ "prompt-command", "xterm-256color", 80, 24, 1, SCREEN_TASKS, ":set tem", false },
 		{ "prompt-quit", "xterm-256color", 80, 24, 1, SCREEN_TASKS, "q", false },
+		{ "prompt-quit-utf8", "xterm-256color", 80, 24, 0, SCREEN_TASKS, "q", false },
 		{ "too-small", "xterm-256color", 52, 16, 1, SCREEN_TASKS, "", false },
 	};
 	static uint8_t rgb[SAMPLE_W * SAMPLE_H * 3], other[SAMPLE_W * SAMPLE_H * 3];
@@ -67,11 +71,12 @@ static void an_empty_store_says_what_would_fill_it(void **state)
 	struct test_ui t;
 
 	(void)state;
-	for (int i = 0; i < N_SCREENS; i++) {
+	for (int i = 0; i < 2 * N_SCREENS; i++) {
 		char name[40];
-		test_ui_open(&t, "xterm-256color", 80, 24, 1, (enum screen_id)i);
+		bool ascii = i < N_SCREENS;
+		test_ui_open(&t, "xterm-256color", 80, 24, ascii, (enum screen_id)(i % N_SCREENS));
 		test_ui_draw(&t, &v);
-		snprintf(name, sizeof(name), "empty-%d", i + 1);
+		snprintf(name, sizeof(name), "empty-%d%s", i % N_SCREENS + 1, ascii ? "" : "-utf8");
 		test_ui_golden(&t, name, false);
 		test_ui_close(&t);
 	}

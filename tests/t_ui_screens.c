@@ -155,6 +155,23 @@ static void replay_of_an_episode(void **state)
 	looks("replay-prompt-80x24", &v, 80, 24, 0, "p", false);
 	looks("replay-score-80x24", &v, 80, 24, 0, "v", false);
 	looks("replay-images-80x24-ascii", &v, 80, 24, 1, "i", false);
+	/* of one that did not build the reason stands where the terms would */
+	{
+		static const char *const why[] = {
+			"Not built: line 17: AttributeError: 'Workplane' object has no attribute 'hoel'; "
+			"did you mean 'hole'? The line: plate = plate.hoel(6.6)"
+		};
+		struct view failed;
+
+		sample_live_failed(&failed, picture);
+		v.replay.score = failed.live.score;
+		v.replay.score.terms[0].value = NAN;
+		v.replay.score.notes = why;
+		v.replay.score.n_notes = 1;
+		looks("replay-failed-80x24", &v, 80, 24, 0, "", false);
+		looks("replay-failed-whole-80x24-ascii", &v, 80, 24, 1, "v", false);
+		looks("replay-failed-60x18", &v, 60, 18, 0, "<Tab>", false);
+	}
 	memset(&v, 0, sizeof v);
 	v.screen = SCREEN_REPLAY;
 	v.screen_asked = 1;

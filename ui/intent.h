@@ -60,7 +60,7 @@
 	X(PREFER, "prefer", "of a pair (n: 1 left, 2 right, 0 equal)")                                 \
 	X(PLAY, "play", "play, or hold")                                                               \
 	X(SPEED, "speed", "slower or faster (n: -1, 1)")                                               \
-	X(SEEK, "seek", "by event (n: -1, 1), or to a share of the whole (m: 0-1000)")                 \
+	X(SEEK, "seek", "by so many events (n), or to a share of the whole (m: 0-1000)")               \
 	/* Curriculum */                                                                               \
 	X(PIN, "pin", "always train this class, or as computed")                                       \
 	X(BAN, "ban", "never train this class, or as computed")                                        \

@@ -6,6 +6,7 @@
  * plays Code and Log show what stood there at that moment. A pair to be judged takes the whole
  * width.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -368,12 +369,47 @@ static void question_draw(const struct view *v, struct canvas *c, struct rect at
 		draw_str(c, r.x, r.y + 4, r.w, ROLE_FAINT, p->agreement);
 }
 
+/* Of what did not build no term is known, and none will be: the pane is for the reason. */
+static bool only_failed(const struct view_score *k)
+{
+	for (int i = 0; i < k->n_terms; i++)
+		if (isfinite(k->terms[i].value) || k->terms[i].pending)
+			return false;
+	return k->failure && isfinite(k->total);
+}
+
+static void failure_draw(const struct view_replay *p, const struct view_score *k, struct canvas *c,
+                         struct rect r)
+{
+	struct view_score total = *k;
+	const char *const last[] = { p->agreement, p->asked };
+	int used;
+
+	total.n_terms = 0;
+	used = bars_score_brief(c, r, &total);
+	for (int i = 0; i <= k->n_notes; i++) {
+		r.y += used;
+		r.h -= used;
+		/* what comes last keeps its rows */
+		for (int n = 0; i == 0 && n < 2; n++)
+			if (last[n] && *last[n] && r.h > 2) {
+				struct rect row = rect_take_bottom(&r, 1);
+
+				draw_str(c, row.x, row.y, row.w, n ? ROLE_NORMAL : ROLE_FAINT,
+				         last[n]);
+			}
+		if (r.h > 0)
+			used = part_say(c, r, i ? ROLE_NORMAL : ROLE_WEAK,
+			                i ? k->notes[i - 1] : k->failure);
+	}
+}
+
 static void score_draw(struct screen_state *s, const struct view *v, struct canvas *c,
                        struct rect at, bool focused)
 {
 	const struct view_replay *p = &v->replay;
 	const struct view_score *k = score(p);
-	const struct view_turn *t = turn_of(p, p->turn);
+	const struct view_turn *t = turn_of(p, k->turn ? k->turn : p->turn);
 	struct rect r = part_padded(at);
 	char title[64], fact[96];
 	int used, bad = 0;
@@ -397,6 +433,10 @@ static void score_draw(struct screen_state *s, const struct view *v, struct canv
 	if (!k->n_terms && !isfinite(k->total)) {
 		part_say(c, r, ROLE_FAINT,
 		         plays(p) ? "not scored yet" : "This turn was not scored.");
+		return;
+	}
+	if (only_failed(k)) {
+		failure_draw(p, k, c, r);
 		return;
 	}
 	if (s->show_score || at.h >= 30) {
@@ -581,8 +621,9 @@ static void replay_draw(struct screen_state *s, const struct view *v, struct can
 			break;
 		default:
 			text_pane_draw(s, LOG, log_text(p), "Build log",
-			               score(p)->n_terms ? "It printed nothing."
-			                                 : "Nothing was built in this turn.",
+			               isfinite(score(p)->total)
+			                       ? "It printed nothing."
+			                       : "Nothing was built in this turn.",
 			               c, at[i], focused);
 		}
 	}
@@ -627,8 +668,10 @@ static bool replay_status(struct screen_state *s, const struct view *v, struct c
 	clock_text(at, sizeof at, p->at_s);
 	clock_text(length, sizeof length, p->length_s);
 	snprintf(speed, sizeof speed, p->speed < 1 ? "%.2gx" : "%.0fx", p->speed);
-	snprintf(what, sizeof what, "turn %d %s", p->live.turn,
-	         p->live.phase <= LIVE_DONE ? phases[p->live.phase] : "");
+	*what = 0;
+	if (p->live.turn > 0)
+		snprintf(what, sizeof what, "turn %d %s", p->live.turn,
+		         p->live.phase <= LIVE_DONE ? phases[p->live.phase] : "");
 	x += draw_f(c, x, row.y, row.w, ROLE_RUN, "[%s] %-5s", p->playing ? "playing" : "held",
 	            speed);
 	x += draw_f(c, x, row.y, row.x + row.w - x, ROLE_NORMAL, " %s / %s  ", at, length);

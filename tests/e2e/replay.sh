@@ -109,6 +109,16 @@ d
 :save-screen newer
 B
 :save-screen blind
+:episodes
+:save-screen blind-list
+<Esc>
+:search fixture
+:save-screen blind-hits
+<Esc>
+P
+:seek 0 1000
+:save-screen blind-play
+q
 J3<Enter>
 :save-screen judged
 B
@@ -151,6 +161,11 @@ has newer "episode 2  wall_j_hook_120n"
 claim $? "} leads back"
 has blind "Hidden until it is judged" && ! grep -q 'total [-0-9]' blind
 claim $? "blind, the reward is hidden"
+has blind-list "Episodes" && has blind-hits "Turns with fixture" && has blind-play "[held]" &&
+	! grep -E '[-+ ][0-9]\.[0-9]{3}' blind blind-list blind-hits blind-play | sed 's/^/# /' | grep .
+claim $? "and in lists, and while it is played"
+sed -n 1p blind | grep -q ' blind$' && ! grep -q 'by .*file' blind
+claim $? "no row names a model"
 has judged "judged 2.1: 3 of 5, as eve" && has judged "total "
 claim $? "a judgement shows it, and is kept with who"
 has seen "no longer blind"
