@@ -125,7 +125,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 			return app_bad_flag(self, opt, argv);
 	}
 	app_find(&app);
-	if (found_look(&f, &app, (const char *const *)argv + optind, argc - optind, &e) < 0)
+	if (found_look(&f, &app, (const char *const *)argv + optind, argc - optind, NULL, &e) < 0)
 		return app_fail(&e);
 	n = adapters ? f.n_adapters : f.n_models;
 	for (int i = 0; i < n; i++) {

@@ -226,8 +226,29 @@ static void match(struct found *f)
 	}
 }
 
+/* A model's folder, what lies beside it, and in adapters/ beside it. */
+static int look_about(struct found *f, const char *model, const char *where, struct err *e)
+{
+	char above[PATH_MAX], adapters[PATH_MAX];
+
+	if (!realpath(model, above))
+		return 0;
+	if (look_in(f, above, where, e) < 0)
+		return -1;
+	char *slash = strrchr(above, '/');
+	if (!slash || slash == above)
+		return 0;
+	*slash = '\0';
+	buf_printf(&f->looked, "%s\n", above);
+	if (look_at(f, above, where, 1, e) < 0)
+		return -1;
+	return snprintf(adapters, sizeof(adapters), "%s/adapters", above) < (int)sizeof(adapters)
+	               ? look_in(f, adapters, where, e)
+	               : 0;
+}
+
 int found_look(struct found *out, const struct app *a, const char *const *dirs, int n_dirs,
-               struct err *e)
+               const char *model, struct err *e)
 {
 	const char *env = getenv("CADFORGE_MODEL");
 	struct found f = { 0 };
@@ -236,15 +257,10 @@ int found_look(struct found *out, const struct app *a, const char *const *dirs, 
 
 	for (int i = 0; i < n_dirs && rc == 0; i++)
 		rc = look_in(&f, dirs[i], "given", e);
-	if (rc == 0 && env && *env && realpath(env, above)) {
-		rc = look_in(&f, above, "CADFORGE_MODEL", e);
-		char *slash = strrchr(above, '/');
-		if (rc == 0 && slash && slash > above) {
-			*slash = '\0';
-			buf_printf(&f.looked, "%s\n", above);
-			rc = look_at(&f, above, "CADFORGE_MODEL", 1, e);
-		}
-	}
+	if (rc == 0 && model)
+		rc = look_about(&f, model, "in use", e);
+	else if (rc == 0 && env && *env)
+		rc = look_about(&f, env, "CADFORGE_MODEL", e);
 	if (rc == 0 && a->user_data[0])
 		rc = look_under(&f, a->user_data, "user", e);
 	/* what lies beside the program lies beside its tasks */

@@ -4,7 +4,8 @@
  *
  * Looked through, in this order, the folder itself and two levels below:
  *     the folders given
- *     CADFORGE_MODEL's folder and the one it lies in
+ *     the folder of the model in use (else CADFORGE_MODEL's), the one it lies in, and adapters/
+ *     there
  *     models/ and adapters/ of the user's own data ($XDG_DATA_HOME/cadforge)
  *     models/ and adapters/ beside the program (a folder above it), else of the installed data
  *     the demonstration model's folder
@@ -21,7 +22,7 @@ enum { FOUND_MAX = 512 };
 
 struct found_model {
 	char *dir;
-	const char *where; /* "given", "CADFORGE_MODEL", "user", "installed", "demo" */
+	const char *where; /* "given", "in use", "CADFORGE_MODEL", "user", "installed", "demo" */
 	bool usable;
 	char why[240];              /* why it is not */
 	struct model_config config; /* when it is */
@@ -47,9 +48,10 @@ struct found {
 	struct buf looked; /* folders that were looked through, a line each */
 };
 
-/* After app_find(). @dirs: the folders given. 0, or -1 (ERR_MEM). */
+/* After app_find(). @dirs: the folders given. @model: the folder of the model in use; NULL:
+ * CADFORGE_MODEL's. 0, or -1 (ERR_MEM). */
 int found_look(struct found *out, const struct app *a, const char *const *dirs, int n_dirs,
-               struct err *e);
+               const char *model, struct err *e);
 void found_release(struct found *f); /* safe on {0} and twice */
 
 #endif

@@ -1074,7 +1074,7 @@ static void on_command(void *ctx, struct post_peer *q, const cJSON *o)
 /* Waits until there is something to do. False: it is over. */
 static bool idle(struct server *s)
 {
-	struct pollfd fd[96];
+	struct pollfd fd[112];
 
 	for (;;) {
 		int n = 0;
@@ -1102,10 +1102,19 @@ static bool idle(struct server *s)
 		fd[n++] = (struct pollfd){ .fd = s->signals, .events = POLLIN };
 		n += post_poll_fds(&s->post, fd + n, 16);
 		int own = n;
+		if (s->scoring)
+			n += scoring_poll_fds(s->scoring, fd + n, 16);
+		int engine = n;
 		if (s->model.poll_fds)
 			n += s->model.poll_fds(s->model.ctx, fd + n, 64);
 		poll(fd, (nfds_t)n, alone ? 1000 : 5000);
-		for (int i = own; i < n; i++)
+		/* nobody's work is lost with a program that dies now, but it is not left dead */
+		for (int i = own; i < engine; i++)
+			if (fd[i].revents) {
+				scoring_attend(s->scoring);
+				break;
+			}
+		for (int i = engine; i < n; i++)
 			if (fd[i].revents) {
 				s->model.attend(s->model.ctx);
 				break;

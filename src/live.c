@@ -352,10 +352,9 @@ int live_tokens(struct live *l, int member, const cJSON *tokens, struct err *e)
 	return 0;
 }
 
-int live_code_tokens(const struct live_answer *a, struct live_token *out, int cap)
+int live_code_first(const struct live_answer *a)
 {
-	size_t end = a->code_at + a->code.len;
-	int n = 0, low = 0, high = a->n_tokens;
+	int low = 0, high = a->n_tokens;
 
 	/* starts rise: the first that is not before the code */
 	while (low < high) {
@@ -365,9 +364,24 @@ int live_code_tokens(const struct live_answer *a, struct live_token *out, int ca
 		else
 			high = mid;
 	}
-	for (; low < a->n_tokens && a->tokens[low].start < end && n < cap; low++) {
-		out[n] = a->tokens[low];
-		out[n++].start -= a->code_at;
+	/* the one before may reach into it */
+	if (low > 0 && (low < a->n_tokens ? a->tokens[low].start : a->text.len) > a->code_at)
+		low--;
+	return low;
+}
+
+int live_code_tokens(const struct live_answer *a, struct live_token *out, int cap)
+{
+	size_t end = a->code_at + a->code.len;
+	int n = 0;
+
+	if (a->code.len == 0)
+		return 0;
+	for (int i = live_code_first(a); i < a->n_tokens && a->tokens[i].start < end && n < cap;
+	     i++) {
+		size_t start = a->tokens[i].start;
+		out[n] = a->tokens[i];
+		out[n++].start = start > a->code_at ? start - a->code_at : 0;
 	}
 	return n;
 }

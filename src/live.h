@@ -119,8 +119,11 @@ int live_event(struct live *l, int64_t time_us, const char *kind, int turn, int 
 int live_shape(struct live *l, const void *stl, size_t len, int line, struct err *e);
 /* tokens.json of a stored turn, against the text that stands in answer @member (from 0). */
 int live_tokens(struct live *l, int member, const cJSON *tokens, struct err *e);
-/* How sure the model was of the piece of @a's *code* that begins at @at: the tokens that begin in
- * it, starts counted in the code. As many as fit @out. */
+/* The number of the answer's token that its code begins in: its own first, or one that begins
+ * before it ("python\nimport" may be a single one). n_tokens: none. */
+int live_code_first(const struct live_answer *a);
+/* How sure the model was of @a's *code*: its tokens from live_code_first() on, starts counted in
+ * the code (0 where one begins before it). As many as fit @out; how many. */
 int live_code_tokens(const struct live_answer *a, struct live_token *out, int cap);
 
 #endif

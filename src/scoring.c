@@ -989,6 +989,19 @@ double scoring_editability(const struct scoring *s, const cJSON *facts)
 	return exact_editability(&s->profile, &x, 0);
 }
 
+int scoring_poll_fds(struct scoring *s, struct pollfd *out, int cap)
+{
+	return engine_poll_fds(pipeline_engine(s->pipeline), out, cap);
+}
+
+void scoring_attend(struct scoring *s)
+{
+	struct err e = { 0 };
+
+	/* what cannot be kept alive is told by the run that needs it */
+	engine_step(pipeline_engine(s->pipeline), &e);
+}
+
 int scoring_warm(struct scoring *s, struct err *e)
 {
 	struct engine *en = pipeline_engine(s->pipeline);

@@ -116,6 +116,12 @@ const char *scoring_profile_hash(const struct scoring *s);
 /* From now on others are told: for a scoring that is kept open over many episodes. NULL: nobody. */
 void scoring_listen(struct scoring *s, const struct scoring_ears *ears);
 
+/* Between two runs, for an event loop: when one of these is ready, one of the programs has died or
+ * has something to say; scoring_attend() hears it. A dead one is collected, and started again when
+ * it is needed next. How many were written. */
+int scoring_poll_fds(struct scoring *s, struct pollfd *out, int cap);
+void scoring_attend(struct scoring *s);
+
 /* Programs of this scoring, executed while they are being written (src/watch.h): as they are built.
  */
 struct watch_ops;

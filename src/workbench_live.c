@@ -4,7 +4,6 @@
  * The host works (src/host.h); what it says is folded by src/live into the state that is shown. The
  * same fold over the events of a stored turn is how a turn that is gone on from stands there.
  */
-#include <dirent.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,8 +12,10 @@
 #include <unistd.h>
 
 #include "src/base/clock.h"
+#include "src/found.h"
 #include "src/host.h"
 #include "src/live.h"
+#include "src/settings.h"
 #include "src/turn_tree.h"
 #include "src/workbench_inside.h"
 
@@ -54,9 +55,22 @@ struct wb_live {
 	struct wb_picture picture;
 	bool reference_asked, group_shown, edit_prompt;
 	double ticked_s;
-	char **adapters; /* folders, of the list over the screen */
+	struct choosable {
+		char *dir, *why; /* why not; NULL: it fits */
+	} * adapters;            /* of the list over the screen */
 	int n_adapters;
 };
+
+static void forget_adapters(struct wb_live *v)
+{
+	for (int i = 0; i < v->n_adapters; i++) {
+		free(v->adapters[i].dir);
+		free(v->adapters[i].why);
+	}
+	free(v->adapters);
+	v->adapters = NULL;
+	v->n_adapters = 0;
+}
 
 static void forget_turns(struct wb_live *v)
 {
@@ -272,12 +286,14 @@ static void hello(struct workbench *w, const cJSON *o)
 		v->generation++;
 		read_turns(w);
 	}
-	if (cJSON_GetArraySize(set) > 0) {
-		cJSON_AddStringToObject(set, "do", "set");
-		host_send(w->host, set, &e);
-	} else {
-		cJSON_Delete(set);
+	/* one by one: that one of them is refused keeps none of the others from holding */
+	for (cJSON *x; (x = cJSON_DetachItemFromArray(set, 0));) {
+		cJSON *one = cJSON_CreateObject();
+		cJSON_AddStringToObject(one, "do", "set");
+		cJSON_AddItemToObject(one, x->string, x);
+		host_send(w->host, one, &e);
 	}
+	cJSON_Delete(set);
 	while ((command = cJSON_DetachItemFromArray(v->waiting, 0)))
 		host_send(w->host, command, &e);
 	wb_fail(w, &e);
@@ -542,9 +558,7 @@ void wb_host_close(struct workbench *w)
 	cJSON_Delete(v->score);
 	forget_turns(v);
 	wb_picture_release(&v->picture);
-	for (int i = 0; i < v->n_adapters; i++)
-		free(v->adapters[i]);
-	free(v->adapters);
+	forget_adapters(v);
 	free(v);
 	w->live_state = NULL;
 }
@@ -564,12 +578,56 @@ static const char *setting_text(struct workbench *w, const cJSON *x)
 	return t;
 }
 
+static bool is_one_of(const char *name, const char *const *names)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
+/* What was typed as the value of that setting; NULL with @e. "none" is none where there may be
+ * none, and of what is on or off any word for it will do. */
+static cJSON *typed_value(const char *name, const char *text, struct err *e)
+{
+	static const char *const may_lack[] = { "model", "command", "dtype", "enough", NULL };
+	static const char *const flags[] = { "guard", "stop_on_error", "early", NULL };
+	static const char *const yes[] = { "on", "yes", "true", NULL };
+	static const char *const no[] = { "off", "no", "false", NULL };
+	char *end;
+	double number = strtod(text, &end);
+
+	if (strcmp(text, "none") == 0 && strcmp(name, "adapters") == 0)
+		return cJSON_CreateArray();
+	if (strcmp(text, "none") == 0 && is_one_of(name, may_lack))
+		return cJSON_CreateNull();
+	if (is_one_of(name, flags) && (is_one_of(text, yes) || is_one_of(text, no)))
+		return cJSON_CreateBool(is_one_of(text, yes));
+	if (*text && !*end && isfinite(number) && strlen(text) < 16)
+		return cJSON_CreateNumber(number);
+	if (*text == '[' || *text == '{')
+		return json_parse(text, strlen(text), e);
+	return cJSON_CreateString(text);
+}
+
+/* As a host will see it: what it would refuse is said while the line is still in mind. */
+static int try_setting(const char *name, const cJSON *value, struct err *e)
+{
+	struct settings s;
+	cJSON *o = cJSON_CreateObject();
+
+	settings_init(&s);
+	cJSON_AddItemToObject(o, name, cJSON_Duplicate(value, true));
+	int rc = settings_set(&s, o, NULL, e);
+	cJSON_Delete(o);
+	settings_release(&s);
+	return rc;
+}
+
 void wb_set(struct workbench *w, const char *text, struct err *e)
 {
 	char name[64];
 	size_t n = strcspn(text, " \t=");
 	const char *value = text + n + strspn(text + n, " \t=");
-	char *end;
 
 	if (n == 0) {
 		wb_settings_page(w);
@@ -581,6 +639,9 @@ void wb_set(struct workbench *w, const char *text, struct err *e)
 	}
 	memcpy(name, text, n);
 	name[n] = '\0';
+	/* as the command line has it: --max-tokens */
+	for (char *p = name; *p; p++)
+		*p = *p == '-' ? '_' : *p;
 	if (!*value) {
 		const cJSON *x = cJSON_GetObjectItemCaseSensitive(w->settings, name);
 		wb_say(w, MESSAGE_SAY, "%s is %s", name,
@@ -595,11 +656,9 @@ void wb_set(struct workbench *w, const char *text, struct err *e)
 		plain[len - 2] = '\0';
 	}
 	value = plain ? plain : "";
-	double number = strtod(value, &end);
-	cJSON *v = !*end && isfinite(number) && strlen(value) < 16 ? cJSON_CreateNumber(number)
-	           : *value == '[' || *value == '{' ? json_parse(value, strlen(value), e)
-	                                            : cJSON_CreateString(value);
-	if (!v) {
+	cJSON *v = typed_value(name, value, e);
+	if (!v || try_setting(name, v, e) < 0) {
+		cJSON_Delete(v);
 		free(plain);
 		return;
 	}
@@ -712,7 +771,7 @@ static void tokens(struct workbench *w, const struct live_answer *a, uint64_t id
 	size_t end = a->code_at + a->code.len;
 	int i = k->first + k->n;
 
-	if (a->n_tokens == 0) {
+	if (a->n_tokens == 0 || a->code.len == 0) {
 		k->of = NULL;
 		return;
 	}
@@ -723,9 +782,7 @@ static void tokens(struct workbench *w, const struct live_answer *a, uint64_t id
 		k->id = id;
 		k->code_at = a->code_at;
 		k->n = 0;
-		for (i = 0; i < a->n_tokens && a->tokens[i].start < a->code_at; i++)
-			;
-		k->first = i;
+		k->first = i = live_code_first(a);
 	}
 	for (; i < a->n_tokens && a->tokens[i].start < end; i++) {
 		const struct live_token *t = &a->tokens[i];
@@ -738,11 +795,13 @@ static void tokens(struct workbench *w, const struct live_answer *a, uint64_t id
 			k->cap = cap;
 		}
 		struct view_token *v = &k->v[k->n++];
-		*v = (struct view_token){ .start = (uint32_t)(t->start - a->code_at),
-			                  .p = t->p,
-			                  .entropy = t->entropy,
-			                  .n_top = t->n_top,
-			                  .id = t->id };
+		*v = (struct view_token){
+			.start = (uint32_t)(t->start > a->code_at ? t->start - a->code_at : 0),
+			.p = t->p,
+			.entropy = t->entropy,
+			.n_top = t->n_top,
+			.id = t->id
+		};
 		for (int j = 0; j < t->n_top && j < 5; j++)
 			v->top[j] = (struct view_alternative){ t->top[j].id, t->top[j].p,
 				                               t->top[j].text };
@@ -923,7 +982,8 @@ static void log_text(struct workbench *w, const struct live *x, uint64_t id, str
 		buf_add(&b, x->log.data, x->log.len);
 	if (b.len && b.data[b.len - 1] != '\n')
 		buf_addc(&b, '\n');
-	if (x->class_name[0]) {
+	/* the build is over before its class is known: that takes the score */
+	if (x->class_name[0] || isfinite(x->build_s)) {
 		known |= 1;
 		bool ok = strcmp(x->class_name, "build_ok") == 0 || !x->build_error[0];
 		if (ok)
@@ -1025,8 +1085,15 @@ static void fill(struct workbench *w, struct view *view)
 
 	wb_live_fill(w, &l->live, l->generation, &l->picture, &l->look, store_now_us(), v);
 	/* while nothing is known of the turn in flight, the one before stays in sight */
-	if (v->score.turn == 0 && l->score)
+	/* and of one that was opened the store has all: weights, checks, facts */
+	if (l->score && !l->live.score &&
+	    (v->score.turn == 0 || v->score.turn == (int)json_number_or(l->score, "turn", 0))) {
+		double delta = v->score.turn ? v->score.delta : NAN;
+
 		wb_score_view(w, l->score, &v->score);
+		if (!isfinite(v->score.delta))
+			v->score.delta = delta;
+	}
 	v->task = l->task[0] ? l->task : NULL;
 	v->level = task ? task_level_name(task->level) : NULL;
 	v->episode = l->episode;
@@ -1348,38 +1415,21 @@ static void by_hand(struct workbench *w, bool edit, struct err *e)
 	buf_release(&out);
 }
 
-/* Folders with adapter_config.json in @dir. */
-static void find_adapters(struct wb_live *v, const char *dir)
-{
-	DIR *d = opendir(dir);
-	struct dirent *x;
-	char path[PATH_MAX + 300], real[PATH_MAX];
-
-	while (d && (x = readdir(d)) && v->n_adapters < 512) {
-		snprintf(path, sizeof(path), "%s/%s/adapter_config.json", dir, x->d_name);
-		if (x->d_name[0] == '.' || access(path, R_OK) < 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, x->d_name);
-		char **p = realloc(v->adapters, sizeof(*p) * (size_t)(v->n_adapters + 1));
-		if (!p)
-			break;
-		v->adapters = p;
-		p[v->n_adapters] = strdup(realpath(path, real) ? real : path);
-		v->n_adapters += p[v->n_adapters] != NULL;
-	}
-	if (d)
-		closedir(d);
-}
-
 static void adapter_chosen(struct workbench *w, int64_t id, struct err *e)
 {
 	struct wb_live *v = w->live_state;
+	const struct choosable *x = id > 0 && id <= v->n_adapters ? &v->adapters[id - 1] : NULL;
 	struct buf text = { 0 };
-	cJSON *list = cJSON_CreateArray();
+	cJSON *list;
 
-	if (id > 0 && id <= v->n_adapters) {
+	if (x && x->why) {
+		err_set(e, ERR_INPUT, "%s: %s", base_name(x->dir), x->why);
+		return;
+	}
+	list = cJSON_CreateArray();
+	if (x) {
 		cJSON *a = cJSON_CreateObject();
-		cJSON_AddStringToObject(a, "dir", v->adapters[id - 1]);
+		cJSON_AddStringToObject(a, "dir", x->dir);
 		cJSON_AddNumberToObject(a, "scale", 1);
 		cJSON_AddItemToArray(list, a);
 	}
@@ -1390,37 +1440,79 @@ static void adapter_chosen(struct workbench *w, int64_t id, struct err *e)
 	buf_release(&text);
 	if (e->kind == ERR_NONE)
 		wb_say(w, MESSAGE_SAY, "%s, from the next turn on",
-		       id > 0 && id <= v->n_adapters ? base_name(v->adapters[id - 1])
-		                                     : "no adapter");
+		       x ? base_name(x->dir) : "no adapter");
 }
 
-static void choose_adapter(struct workbench *w)
+/* The model's number among those found; -1: it is a server, or cannot be used. */
+static int model_in(const struct found *f, const char *model)
+{
+	char real[PATH_MAX];
+
+	if (!model || !realpath(model, real))
+		return -1;
+	for (int i = 0; i < f->n_models; i++)
+		if (f->model[i].usable && strcmp(f->model[i].dir, real) == 0)
+			return i;
+	return -1;
+}
+
+static bool in_force(const struct workbench *w, const char *dir)
+{
+	const cJSON *a, *list = cJSON_GetObjectItemCaseSensitive(w->settings, "adapters");
+	char real[PATH_MAX];
+
+	cJSON_ArrayForEach(a, list)
+	{
+		const char *one = cJSON_IsString(a) ? a->valuestring : json_string_or(a, "dir", "");
+		if (realpath(one, real) && strcmp(real, dir) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void choose_adapter(struct workbench *w, struct err *e)
 {
 	struct wb_live *v = w->live_state;
-	const char *model = json_string_or(w->settings, "model", w->model.model);
-	char dir[PATH_MAX + 32];
+	const char *model = model_of(w);
+	bool server = model && strstr(model, "://");
+	struct found f;
+	int fitting = 0;
 
-	for (int i = 0; i < v->n_adapters; i++)
-		free(v->adapters[i]);
-	v->n_adapters = 0;
-	if (model && !strstr(model, "://")) {
-		find_adapters(v, model);
-		snprintf(dir, sizeof(dir), "%s/..", model);
-		find_adapters(v, dir);
-		snprintf(dir, sizeof(dir), "%s/../adapters", model);
-		find_adapters(v, dir);
-	}
-	if (w->app.user_data[0]) {
-		snprintf(dir, sizeof(dir), "%.4000s/adapters", w->app.user_data);
-		find_adapters(v, dir);
-	}
+	forget_adapters(v);
+	if (found_look(&f, &w->app, NULL, 0, server ? NULL : model, e) < 0)
+		return;
+	int of = server ? -1 : model_in(&f, model);
+	v->adapters = calloc((size_t)f.n_adapters + 1, sizeof(*v->adapters));
 	wb_choose(w, "Adapter", NULL, adapter_chosen);
 	wb_choice_add(w, 0, MARK_NONE, "none", "the model alone");
-	for (int i = 0; i < v->n_adapters; i++)
-		wb_choice_add(w, i + 1, MARK_NONE, base_name(v->adapters[i]), v->adapters[i]);
-	wb_choice_fact(w, v->n_adapters
-	                          ? "from the next turn on"
-	                          : "none found beside the model; :set adapters [{\"dir\": ...}]");
+	/* those that fit first, then the others and why not */
+	for (int pass = 0; pass < 2 && v->adapters; pass++)
+		for (int i = 0; i < f.n_adapters; i++) {
+			struct found_adapter *a = &f.adapter[i];
+			bool fits = false;
+			for (int k = 0; k < a->n_fits; k++)
+				fits = fits || a->fits[k] == of;
+			/* without a folder to hold it against, only the engine can tell */
+			const char *why = fits || of < 0 ? NULL
+			                  : *a->why      ? a->why
+			                                 : "it is another model's";
+			if ((why != NULL) != (pass == 1))
+				continue;
+			struct choosable *x = &v->adapters[v->n_adapters];
+			*x = (struct choosable){ a->dir, why ? strdup(why) : NULL };
+			a->dir = NULL;
+			v->n_adapters++;
+			fitting += !why;
+			const char *in = in_force(w, x->dir) ? "   in use" : "";
+			const char *rank = a->rank > 0 ? wb_text(w, "   rank %d", a->rank) : "";
+			wb_choice_add(w, v->n_adapters, why ? MARK_FAILED : MARK_NONE,
+			              base_name(x->dir),
+			              why ? why : wb_text(w, "%s%s%s", x->dir, rank, in));
+		}
+	wb_choice_fact(w, server    ? "a server has its own adapters"
+	                  : fitting ? "from the next turn on"
+	                            : "none fits; :set adapters [{\"dir\": ...}]");
+	found_release(&f);
 }
 
 static void branch(struct workbench *w, const struct intent *in, struct err *e)
@@ -1428,15 +1520,13 @@ static void branch(struct workbench *w, const struct intent *in, struct err *e)
 	struct wb_live *v = w->live_state;
 	const struct live *x = &v->live;
 	const struct live_answer *a = answer_of(x);
-	int first = 0;
 
 	if (!a->turn) {
 		wb_say(w, MESSAGE_SAY, "the turn is not stored yet: s stops it, then branch");
 		return;
 	}
 	/* the screen counts the tokens of the program, the host those of the whole answer */
-	while (first < a->n_tokens && a->tokens[first].start < a->code_at)
-		first++;
+	int first = live_code_first(a);
 	cJSON *o = verb("branch");
 	cJSON_AddNumberToObject(o, "episode", (double)v->episode);
 	cJSON_AddNumberToObject(o, "turn", a->turn);
@@ -1498,7 +1588,7 @@ static bool intent(struct workbench *w, const struct intent *in, struct err *e)
 		repair(w, in->kind == INTENT_REPAIR_EDIT, e);
 		return true;
 	case INTENT_ADAPTER:
-		choose_adapter(w);
+		choose_adapter(w, e);
 		return true;
 	case INTENT_BUILD:
 	case INTENT_EDIT:

@@ -178,6 +178,32 @@ static void tokens_lie_in_the_code(void **state)
 	live_release(&stored);
 }
 
+/* A model may well say "python\nimport" in one breath. */
+static void a_token_that_the_code_begins_in_is_its_first(void **state)
+{
+	static const char *const piece[] = { "Well.\\n```", "python\\nimport cadquery", " as cq\\n",
+		                             "```\\n" };
+	struct live_token t[8];
+	struct live l;
+	char data[256];
+
+	(void)state;
+	live_init(&l);
+	for (int i = 0; i < 4; i++) {
+		snprintf(data, sizeof(data), "{\"i\":%d,\"id\":%d,\"text\":\"%s\",\"p\":0.5}", i,
+		         i + 100, piece[i]);
+		event(&l, 5 + i, "token", 1, 0, data);
+		/* of talk and of the fence's own line nothing is the program's */
+		assert_int_equal(live_code_tokens(&l.answer[0], t, 8), i < 1 ? 0 : i < 3 ? i : 2);
+	}
+	assert_int_equal(live_code_first(&l.answer[0]), 1);
+	assert_int_equal(t[0].id, 101);
+	assert_int_equal(t[0].start, 0);
+	assert_int_equal(t[1].id, 102);
+	assert_int_equal(t[1].start, strlen("import cadquery"));
+	live_release(&l);
+}
+
 static void siblings_stream_side_by_side(void **state)
 {
 	struct live l;
@@ -335,6 +361,7 @@ int main(void)
 		cmocka_unit_test(thoughts_are_kept_apart),
 		cmocka_unit_test(only_what_was_appended_is_new),
 		cmocka_unit_test(tokens_lie_in_the_code),
+		cmocka_unit_test(a_token_that_the_code_begins_in_is_its_first),
 		cmocka_unit_test(siblings_stream_side_by_side),
 		cmocka_unit_test(a_turn_goes_from_asked_to_stored),
 		cmocka_unit_test(what_is_damaged_is_passed_over),

@@ -142,7 +142,9 @@ static void member_draw(const struct screen_state *s, struct canvas *c, struct r
 		r.h--;
 	}
 	if (!m->code.len) {
-		draw_str(c, r.x, r.y, r.w, ROLE_FAINT, m->streaming ? "nothing yet" : "no program");
+		draw_str(c, r.x, r.y, r.w, ROLE_FAINT,
+		         m->streaming ? (m->tokens ? "no program in it yet" : "nothing yet")
+		                      : "no program");
 		return;
 	}
 	/* siblings scroll together: a line of one is beside the same line of the others */
@@ -251,7 +253,7 @@ static void log_draw(struct screen_state *s, const struct view *v, struct canvas
 	else if (!l->log.len && r.h > 0)
 		part_say(c, r, ROLE_FAINT,
 		         l->phase == LIVE_BUILD ? "building ..."
-		         : l->score.n_terms > 0 && l->score.turn == l->log_turn
+		         : l->log_turn > 0 && l->score.n_terms > 0 && l->score.turn == l->log_turn
 		                 ? "It printed nothing."
 		                 : "Nothing was built yet: the program is built when it is "
 		                   "complete, or with b.");
