@@ -474,7 +474,8 @@ int replay_seek(struct replay *r, double at_s, struct err *e)
 
 int replay_seek_share(struct replay *r, int permille, struct err *e)
 {
-	return replay_seek(r, r->length_s * permille / 1000.0, e);
+	/* the end is the end, whatever the product rounds to */
+	return replay_seek(r, permille >= 1000 ? r->length_s : r->length_s * permille / 1000.0, e);
 }
 
 int replay_step(struct replay *r, int events, struct err *e)

@@ -1582,7 +1582,12 @@ static bool replay_intent(struct workbench *w, const struct intent *in, struct e
 		return true;
 	switch (in->kind) {
 	case INTENT_SELECT:
-		if (!r->pairwise && in->n > 0 && in->n != r->right.turn)
+		/* a playback that comes to another turn takes the selection along: that is no
+		 * wish to see the turn's beginning */
+		if (r->play && (r->playing || r->seeking) && in->n == replay_turn_at(r->play)) {
+			if (in->n != r->right.turn && row_of(r, (int)in->n))
+				show_turn(w, r, (int)in->n, e);
+		} else if (!r->pairwise && in->n > 0 && in->n != r->right.turn)
 			go_turn(w, r, &(struct intent){ .kind = INTENT_TURN, .m = in->n }, e);
 		return true;
 	case INTENT_TURN:

@@ -187,6 +187,27 @@ claim $? "words are found, and their turns listed"
 "$cadforge" judgements > out 2> err && grep -q 'eve: 3 of 5' out && grep -qE '(over|level):' out && grep -q 'withdrawn' out
 claim $? "what was judged in the workbench is in the database"
 
+cat > script << 'END'
+3
+:show 1.1
+:seek 0 1000
+:save-screen end
+,
+:save-screen before
+:seek 0 500
+:save-screen half
+q
+:show 1.2
+f
+:wait idle
+:save-screen forked
+END
+"$cadforge" --script script --size 160x50 > out 2> err && has end "turn 3 done" && has before "[held]" &&
+	! grep -qE '\[held\] .* 0:00 / ' before && grep -qE 'turn [23] (build|score|commit)' before && grep -q '\[held\]' half
+claim $? "a playback is held where it was asked for, also in another turn"
+has forked "turn 2   profile seed-fast"
+claim $? "a turn that one goes on from stands there with all of its score"
+
 # ---- in a terminal ----
 if command -v tmux > /dev/null; then
 	tmux=cadforge-replay-$$
