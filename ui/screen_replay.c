@@ -154,8 +154,9 @@ static void turn_row(void *ctx, struct canvas *c, struct rect r, int row, bool s
 	const struct view_replay *v = ctx;
 	const struct view_turn *t = &v->turns[row];
 	int depth = t->depth > 4 ? 4 : t->depth < 0 ? 0 : t->depth, x = r.x + 2 + depth;
-	int reward_end = r.x + (r.w >= 30 ? 13 : 12) + depth / 2;
-	int delta_end = reward_end + (r.w >= 30 ? 9 : 8);
+	/* the deeper, the further right, so that a number and a minus never touch */
+	int reward_end = r.x + (r.w >= 30 ? 13 : 12) + depth;
+	int delta_end = r.x + (r.w >= 30 ? 22 : 20) + (depth > 1 ? depth - 1 : 0);
 	char text[32];
 
 	/* the shown turn, and the one it is compared with */
