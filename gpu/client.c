@@ -40,6 +40,10 @@ struct question {
 	double bytes_per_s;
 };
 
+/* An engine that was asked to stop answers between two passes; one that is silent for so long
+ * hangs. */
+#define DEAF_S 30.0
+
 struct client {
 	struct gpu gpu;
 	char *libexec, *model, *dtype;
@@ -54,6 +58,7 @@ struct client {
 	struct buf out;
 	cJSON *about;    /* of the engine that runs, once it is ready */
 	struct err fate; /* why the last one ended */
+	double asked_s;  /* to stop something, and nothing was heard since; 0: not so */
 	uint32_t last_job;
 	struct request *first;
 	struct question *question;
@@ -152,6 +157,7 @@ static void let_go(struct client *c)
 	buf_release(&c->out);
 	cJSON_Delete(c->about);
 	c->about = NULL;
+	c->asked_s = 0;
 }
 
 /* Everything that was under way ends with @why. Requests made by the callbacks meanwhile belong to
@@ -486,6 +492,7 @@ static int listen(struct client *c)
 			engine_lost(c, NULL);
 			return 1;
 		}
+		c->asked_s = 0;
 	}
 }
 
@@ -498,6 +505,13 @@ static int client_step(struct gpu *g, struct err *e)
 	if (c->engine.pid > 0 && listen(c) == 0 && c->out.len > 0 &&
 	    frame_flush(&c->out, c->engine.fd, &lost) < 0 && listen(c) == 0)
 		engine_lost(c, NULL);
+	if (c->engine.pid > 0 && c->asked_s > 0 && clock_now_s() - c->asked_s > DEAF_S) {
+		err_set(&lost, ERR_LOST,
+		        "the inference engine was asked to stop and said nothing for %.0f s: it is "
+		        "ended, and started again when it is needed",
+		        DEAF_S);
+		engine_lost(c, &lost);
+	}
 	sweep_requests(c);
 	return 0;
 }
@@ -628,6 +642,9 @@ static void client_cancel(struct gpu *g, uint32_t request, int sequence)
 	o = cJSON_CreateObject();
 	cJSON_AddNumberToObject(o, "sequence", sequence);
 	put(&c->out, INFER_CANCEL, request, o, NULL);
+	/* one that still loads is silent for as long as that takes */
+	if (c->about && c->asked_s == 0)
+		c->asked_s = clock_now_s();
 	/* now: the caller may be about to wait for something else */
 	frame_flush(&c->out, c->engine.fd, NULL);
 }
@@ -721,8 +738,9 @@ static int client_poll_fds(struct gpu *g, struct pollfd *out, int cap)
 
 static int client_timeout_ms(struct gpu *g)
 {
-	(void)g;
-	return -1;
+	const struct client *c = (const struct client *)(const void *)g;
+
+	return c->asked_s > 0 ? 1000 : -1;
 }
 
 static int client_busy(const struct gpu *g)

@@ -738,8 +738,9 @@ void wb_host_view(struct workbench *w, struct view *v)
 	else if (l && l->model[0])
 		model = l->model;
 	v->running = wb_host_busy(w);
-	if (!model) {
-		bool command = json_string_or(w->settings, "command", NULL) != NULL;
+	/* a command goes before a model, as in the host */
+	bool command = json_string_or(w->settings, "command", NULL) != NULL;
+	if (command || !model) {
 		v->model = v->model_long = command ? "a command" : "no model";
 		return;
 	}
