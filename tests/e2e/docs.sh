@@ -78,5 +78,19 @@ if command -v bash > /dev/null; then
 else
 	skip "the completion finishes words" "bash is not installed"
 fi
+# ---- the README's tour ----
+tour=$(mktemp -d)
+sed -n '/^## The workbench/,/^## A part/p' "$srcdir/README.md" | grep -o '`:[^`]*`' | tr -d '`' |
+	grep -v '^:save-screen' > "$tour/commands"
+while IFS= read -r line; do
+	printf '%s\n:save-screen %s\n' "$line" "$tour/screen" > "$tour/script"
+	LC_ALL=C.UTF-8 TERM=xterm XDG_STATE_HOME=$tour CADFORGE_DB=$tour/x.db CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks \
+		./cadforge --script "$tour/script" --size 120x30 > /dev/null 2>&1 < /dev/null
+	! [ -s "$tour/screen" ] || grep -q 'is no command here' "$tour/screen" && echo "$line"
+done < "$tour/commands" > "$tour/unknown"
+[ -s "$tour/commands" ] && [ ! -s "$tour/unknown" ]
+claim $? "the workbench knows every command of the README's tour"
+sed 's/^/# /' "$tour/unknown"
+rm -rf "$tour"
 echo "1..$n"
 exit $bad
