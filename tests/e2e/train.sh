@@ -122,7 +122,7 @@ claim $? "a run that is not there is told"
 claim $? "a dry run tells the mix, what is held out, and each reason for which rows are left out"
 
 # ---- a model from nothing ----
-"$cadforge" train sft --model fresh:shape.json --tokenizer tokens --method full --data rows.jsonl --out base --steps 6 \
+"$cadforge" train sft --model fresh:shape.json --tokenizer tokens --method full --backend cpu --data rows.jsonl --out base --steps 6 \
 	--lr 3e-3 --optimizer muon --save-every 3 --eval-every 3 --threads 1 --json > out 2> err &&
 	has '[r["step"] for r in rows if r["event"] == "step"] == [1, 2, 3, 4, 5, 6]' &&
 	has '[r["step"] for r in rows if r["event"] == "checkpoint"] == [3, 6]' &&
