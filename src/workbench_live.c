@@ -387,6 +387,10 @@ static void news(void *ctx, const struct live_news *n)
 	} else if (strcmp(n->kind, "reference") == 0) {
 		take_reference(w, n);
 	} else if (strcmp(n->kind, "refused") == 0) {
+		/* of a turn it stays in sight where the turn would be */
+		if (v->asked)
+			snprintf(v->trouble, sizeof(v->trouble), "%s",
+			         json_string_or(n->data, "why", "refused"));
 		v->asked = v->edit_prompt = false;
 		wb_say(w, MESSAGE_ERROR, "%s", json_string_or(n->data, "why", "refused"));
 	} else if (strcmp(n->kind, "trouble") == 0) {
@@ -952,11 +956,20 @@ static const char *next_words(const struct workbench *w, const struct wb_live *l
 }
 
 /* One sentence when nothing can be begun. */
+/* An answer that never began shows nothing: what kept it from that stands in its place. */
+static bool something_written(const struct live *x)
+{
+	for (int i = 0; i < x->n_answers; i++)
+		if (x->answer[i].text.len > 0)
+			return true;
+	return false;
+}
+
 static const char *why_not(struct workbench *w, const struct wb_live *l)
 {
 	if (!l->task[0])
 		return "no task is open: 1 shows the tasks, Enter opens one";
-	if (at_work(l) || l->live.n_answers > 0)
+	if (at_work(l) || something_written(&l->live))
 		return NULL;
 	if (l->trouble[0])
 		return wb_text(w, "%s", l->trouble);

@@ -89,6 +89,13 @@ static void live_without_what_it_needs(void **state)
 		"No model is chosen: --model DIR, or :set model DIR here. Replay, Curriculum "
 		"and Compare work without one.";
 	looks("live-no-model-80x24", &v, 80, 24, 0, "", false);
+	v.device = "";
+	v.live.why_not =
+		"cadforge-infer-cuda: no CUDA device was found (driver 535.1): --backend cpu "
+		"takes the processor";
+	looks("no-gpu-80x24", &v, 80, 24, 0, "", false);
+	looks("no-gpu-80x24-ascii", &v, 80, 24, 1, "", false);
+	v.device = "cpu";
 	v.live.why_not = NULL;
 	v.live.next = "turn 1";
 	v.live.why_not_build = "CadQuery is not there (ModuleNotFoundError: cadquery): `cadforge "
