@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "gpu/model.h"
 #include "src/app.h"
 #include "src/base/clock.h"
+#include "src/branch.h"
 #include "src/model_flags.h"
 #include "src/packs.h"
 #include "src/session.h"
@@ -38,6 +40,9 @@ struct work {
 	struct model_flags model;
 	bool by_model; /* no files and no command */
 	bool no_gain_given;
+	int token, pick, beside;
+	bool token_given, pick_given;
+	struct branch branch; /* of fork --token */
 	/* what is shown */
 	double begun, told; /* of the step under way; the last line of progress */
 	const char *step;   /* "waiting for the command", "building" */
@@ -86,6 +91,11 @@ static void print_begin(const struct work *w, const struct session *s)
 {
 	const struct episode_rules *r = &s->machine.rules;
 
+	if (w->token_given) {
+		printf("episode %lld: %s, a branch at token %d of turn %d\n", (long long)s->episode,
+		       s->o->task->id, w->token, w->beside);
+		return;
+	}
 	if (w->o.episode) {
 		printf("episode %lld: %s, going on from turn %d\n", (long long)s->episode,
 		       s->o->task->id, w->o.parent);
@@ -315,7 +325,8 @@ static int load_prompts(struct work *w, const char *usual, struct err *e)
 		                       w->prompt_set ? w->prompt_set : usual, e);
 	if (prompt_set_load(&w->prompts, dirs.dir, dirs.n, asked, e) == 0)
 		return 0;
-	return err_wrap(e, "%s/cadforge.json asks for its own prompts (--prompts NAME gives others)",
+	return err_wrap(e,
+	                "%s/cadforge.json asks for its own prompts (--prompts NAME gives others)",
 	                w->model.model);
 }
 
@@ -431,6 +442,7 @@ static void work_release(struct work *w)
 	store_close(w->store);
 	prompt_set_release(&w->prompts);
 	task_set_release(&w->tasks);
+	branch_release(&w->branch);
 	buf_release(&w->settings);
 	free(w->task_env);
 }
@@ -452,6 +464,8 @@ enum flag {
 	FLAG_COMMAND_WALL,
 	FLAG_PROMPTS,
 	FLAG_DB,
+	FLAG_TOKEN,
+	FLAG_PICK,
 };
 
 static int add_file(struct work *w, const char *file)
@@ -493,6 +507,14 @@ static int take_flag(struct work *w, int opt, char **argv)
 		break;
 	case FLAG_COMMAND_WALL:
 		rc = app_number("--command-wall", optarg, 0.01, 1e6, &w->command_s);
+		break;
+	case FLAG_TOKEN:
+		rc = app_whole("--token", optarg, 0, 1 << 20, &w->token);
+		w->token_given = true;
+		break;
+	case FLAG_PICK:
+		rc = app_whole("--pick", optarg, 0, INT32_MAX, &w->pick);
+		w->pick_given = true;
 		break;
 	case FLAG_STOP_ON_ERROR:
 		w->o.rules.stop_on_error = true;
@@ -635,8 +657,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 	if ((rc = check_source(w)) != 0)
 		goto out;
 	w->o.source_word = w->by_model ? "model" : w->command ? "command" : "file";
-	if (load_prompts(w, PROMPTS_DEFAULT, &e) < 0 || open_source(w, &e) < 0 || print_settings(w, &e) < 0 ||
-	    open_store(w, &e) < 0)
+	if (load_prompts(w, PROMPTS_DEFAULT, &e) < 0 || open_source(w, &e) < 0 ||
+	    print_settings(w, &e) < 0 || open_store(w, &e) < 0)
 		goto fail;
 	rc = play(w, &e);
 	goto out;
@@ -692,11 +714,39 @@ static int find_origin(struct work *w, struct origin *from, struct err *e)
 	return store_turn(w->store, w->o.episode, w->o.parent, read_turn, NULL, e);
 }
 
+/* With --token: beside that turn instead of after it. */
+static int find_branch(struct work *w, struct err *e)
+{
+	char hash[65] = "";
+
+	if (!w->token_given)
+		return 0;
+	if (access(w->model.model, F_OK) == 0) {
+		struct model m;
+		if (model_open(&m, w->model.model, e) < 0)
+			return -1;
+		for (size_t i = 0; i < sizeof(m.hash); i++)
+			snprintf(hash + 2 * i, 3, "%02x", m.hash[i]);
+		model_close(&m);
+	}
+	if (branch_read(&w->branch, w->store, w->o.episode, w->o.parent, w->token,
+	                w->pick_given ? w->pick : BRANCH_FREE, hash, e) < 0)
+		return -1;
+	w->beside = w->o.parent;
+	w->o.parent = w->branch.parent;
+	w->o.messages = w->branch.messages;
+	w->o.forced = w->branch.forced;
+	w->o.n_forced = w->branch.n_forced;
+	return 0;
+}
+
 static int run_fork(const struct cmd *self, int argc, char **argv)
 {
 	static const struct option options[] = {
 		COMMON_OPTIONS,
 		{ "file", required_argument, NULL, FLAG_FROM },
+		{ "token", required_argument, NULL, FLAG_TOKEN },
+		{ "pick", required_argument, NULL, FLAG_PICK },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct err e = { 0 };
@@ -720,10 +770,18 @@ static int run_fork(const struct cmd *self, int argc, char **argv)
 	app_find(&w->app);
 	if ((rc = check_source(w)) != 0)
 		goto out;
+	if (w->pick_given && !w->token_given) {
+		rc = app_usage(self, "--pick says which token to take at --token N");
+		goto out;
+	}
+	if (w->token_given && !w->by_model) {
+		rc = app_usage(self, "--token is for models: no one else goes on from a token");
+		goto out;
+	}
 	/* one turn by a command or a model, else one a file */
 	if (w->o.rules.rounds == 0)
 		w->o.rules.rounds = w->n_from ? w->n_from : 1;
-	if (open_store(w, &e) < 0 || find_origin(w, &from, &e) < 0)
+	if (open_store(w, &e) < 0 || find_origin(w, &from, &e) < 0 || find_branch(w, &e) < 0)
 		goto fail;
 	if (!w->o.scoring.profile)
 		w->o.scoring.profile = from.profile;
@@ -734,7 +792,8 @@ static int run_fork(const struct cmd *self, int argc, char **argv)
 		goto fail;
 	}
 	w->o.source_word = w->by_model ? "model" : w->command ? "command" : "fork";
-	if (load_prompts(w, from.prompts[0] ? from.prompts : PROMPTS_DEFAULT, &e) < 0 || open_source(w, &e) < 0)
+	if (load_prompts(w, from.prompts[0] ? from.prompts : PROMPTS_DEFAULT, &e) < 0 ||
+	    open_source(w, &e) < 0)
 		goto fail;
 	rc = play(w, &e);
 	goto out;
@@ -773,15 +832,18 @@ const struct cmd cmd_run = {
 
 const struct cmd cmd_fork = {
 	.name = "fork",
-	.usage = "fork EP.T [--model M | --file FILE... | --from-command CMD] [--json]",
+	.usage =
+		"fork EP.T [--model M [--token N [--pick ID]] | --file FILE... | --from-command CMD] [--json]",
 	.summary = "a new turn that goes on from a stored one",
 	.help = "  --file F ...      the answer: a program (.py), or what a model wrote; with several,\n"
 		"                    the next goes on from the best turn\n"
 		"  --from-command C, --command-wall S, --enough TOTAL, --no-gain N, --stop-on-error,\n"
 		"  --prompts NAME, --profile P, --reference R, --db FILE: see run; profile and prompts\n"
 		"                    are the episode's unless given (or the model's own prompts)\n"
-		"  --turns N         at most so many turns (1; with --file one a file)\n" MODEL_HELP
-			SAMPLING_HELP,
+		"  --turns N         at most so many turns (1; with --file one a file)\n"
+		"  --token N         not after that turn but beside it: its first N tokens are kept and the\n"
+		"                    model goes on from there (tokens.json of the turn has all of them)\n"
+		"  --pick ID         with this token at that place\n" MODEL_HELP SAMPLING_HELP,
 	.engine = true,
 	.run = run_fork,
 };

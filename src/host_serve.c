@@ -19,6 +19,7 @@
 #include "src/base/json.h"
 #include "src/base/sha256.h"
 #include "src/base/utf8.h"
+#include "src/branch.h"
 #include "src/host.h"
 #include "src/host_post.h"
 #include "src/packs.h"
@@ -583,7 +584,6 @@ static int read_episode(void *ctx, const struct store_episode *ep)
 
 struct asked {
 	int turn, parent, times;
-	char model[256], model_hash[65];
 };
 
 static int count_times(void *ctx, const struct store_turn *t)
@@ -591,16 +591,6 @@ static int count_times(void *ctx, const struct store_turn *t)
 	struct asked *a = ctx;
 
 	a->times += t->parent == a->parent && t->model;
-	return 0;
-}
-
-static int read_asked(void *ctx, const struct store_turn *t)
-{
-	struct asked *a = ctx;
-
-	a->parent = t->parent;
-	snprintf(a->model, sizeof(a->model), "%s", t->model ? t->model : "");
-	snprintf(a->model_hash, sizeof(a->model_hash), "%s", t->model_hash ? t->model_hash : "");
 	return 0;
 }
 
@@ -647,55 +637,22 @@ static int plan_where(struct server *s, const cJSON *o, struct plan *p, struct e
 /* The tokens that a branch begins with, and the prompt of the turn beside which it is made. */
 static int plan_branch(struct server *s, const cJSON *o, struct plan *p, struct err *e)
 {
-	struct asked was = { .turn = 0 };
-	struct buf text = { 0 };
-	cJSON *tokens = NULL;
-	const cJSON *ids, *one;
+	const char *hash =
+		json_string_or(cJSON_GetObjectItemCaseSensitive(s->about, "model"), "hash", "");
 	long long turn, token, id;
-	int rc = -1;
+	struct branch b;
 
 	if (json_get_int(o, "turn", 1, INT32_MAX, &turn, e) < 0 ||
 	    json_get_int(o, "token", 0, 1 << 20, &token, e) < 0 ||
 	    json_get_int(o, "id", 0, INT32_MAX, &id, e) < 0 ||
-	    store_turn(s->store, p->episode, (int)turn, read_asked, &was, e) < 0 ||
-	    store_artifact(s->store, p->episode, (int)turn, "tokens.json", &text, e) < 0)
+	    branch_read(&b, s->store, p->episode, (int)turn, token, id, hash, e) < 0)
 		return -1;
-	const char *hash =
-		json_string_or(cJSON_GetObjectItemCaseSensitive(s->about, "model"), "hash", "");
-	if (*hash && *was.model_hash && strcmp(hash, was.model_hash) != 0) {
-		err_set(e, ERR_INPUT,
-		        "turn %lld was written by %s, and another model is set: its tokens mean "
-		        "something else there",
-		        turn, was.model);
-		goto out;
-	}
-	p->parent = was.parent;
-	tokens = json_parse_bounded(buf_str(&text), text.len, 32 << 20, e);
-	ids = cJSON_GetObjectItemCaseSensitive(tokens, "ids");
-	if (!cJSON_IsArray(ids) || token > cJSON_GetArraySize(ids)) {
-		err_set(e, ERR_INPUT, "turn %lld has no token %lld to go on from", turn, token);
-		goto out;
-	}
-	if (!(p->forced = malloc(((size_t)token + 1) * sizeof(*p->forced)))) {
-		err_set(e, ERR_MEM, "out of memory");
-		goto out;
-	}
-	cJSON_ArrayForEach(one, ids)
-	{
-		if (p->n_forced == token)
-			break;
-		p->forced[p->n_forced++] = (int32_t)one->valuedouble;
-	}
-	p->forced[p->n_forced++] = (int32_t)id;
-	buf_clear(&text);
-	if (store_artifact(s->store, p->episode, (int)turn, "prompt.json", &text, e) < 0)
-		goto out;
-	p->messages = json_parse(buf_str(&text), text.len, e);
-	rc = p->messages ? 0 : -1;
-out:
-	cJSON_Delete(tokens);
-	buf_release(&text);
-	return rc;
+	/* they are the plan's now */
+	p->parent = b.parent;
+	p->forced = b.forced;
+	p->n_forced = b.n_forced;
+	p->messages = b.messages;
+	return 0;
 }
 
 static int plan_of(struct server *s, const cJSON *o, struct plan *p, struct err *e)

@@ -227,5 +227,27 @@ kill -INT $pid
 wait $pid
 [ $? -eq 130 ] && "$cadforge" fsck > out 2> err
 claim $? "an interrupted run ends at once, and the database is whole"
+# ---- a branch from a token ----
+if [ -f "$here/gpu/demo/base/config.json" ] && [ -n "$CADFORGE_PYTHON_ENV" ]; then
+	CADFORGE_DEMO=$here/gpu/demo CADFORGE_DB=$work/branch.db
+	"$cadforge" run drawer_handle_two_bolt --turns 1 --profile exact-train --reference none > out 2> err &&
+		"$cadforge" export 1 "$work/before" > /dev/null 2> err &&
+		first=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["ids"][0])' "$work/before/turn-1/tokens.json")
+	"$cadforge" fork 1.1 --token 30 --pick "$first" --profile exact-train --reference none > out 2> err
+	[ $? -le 1 ] && "$cadforge" export 1 "$work/after" > /dev/null 2> err &&
+		python3 - "$work/after" << 'PY'
+import json, sys
+
+one, two = (json.load(open(sys.argv[1] + "/turn-%d/tokens.json" % n))["ids"] for n in (1, 2))
+sys.exit(two[:31] != one[:30] + one[:1] or len(two) < 40)
+PY
+	claim $? "fork --token --pick keeps what stood before that token, puts the other there and goes on"
+	"$cadforge" fork 1.1 --token 99999 > out 2> err
+	[ $? -eq 2 ] && grep -q "no token 99999" err
+	claim $? "a token that is not there is told"
+	"$cadforge" fork 1.1 --pick 5 > out 2> err
+	[ $? -eq 2 ] && grep -q -- "--token N" err
+	claim $? "so is a pick without a place"
+fi
 echo "1..$n"
 exit $bad
