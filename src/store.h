@@ -198,18 +198,41 @@ int store_run_again(struct store *s, int64_t run, struct err *e);
 /* What a training tells on its way: a row each, never rewritten. After a run went on from a
  * checkpoint some steps are there twice, and the later row holds. */
 struct store_step {
-	int number;       /* from 1 in the order of arrival; adding gives it */
-	const char *kind; /* "ready", "step", "eval", "checkpoint", "note", "end" */
-	int64_t step;     /* of the optimizer; 0: before the first */
-	int64_t time_us;  /* 0: now */
+	int number;                     /* from 1 in the order of arrival; adding gives it */
+	const char *kind;               /* "ready", "step", "eval", "checkpoint", "note", "end" */
+	int64_t step;                   /* of the optimizer; 0: before the first */
+	int64_t time_us;                /* 0: now */
 	double loss, lr, norm, seconds; /* NAN: none */
 	int64_t tokens;                 /* -1: none */
 	const char *data;               /* JSON object, or NULL */
 };
-/* All of @v in one transaction with one link: give it many at once, each call waits for the disk. */
+/* All of @v in one transaction with one link: give it many at once, each call waits for the disk.
+ */
 int store_steps_add(struct store *s, int64_t run, const struct store_step *v, int n, struct err *e);
 /* Says that an episode is the answer of a run's model as it was after @step. */
 int store_sample_add(struct store *s, int64_t run, int64_t step, int64_t episode, struct err *e);
+
+/* What an answer was to a run: which step and group it was drawn for, what it earned, and whether
+ * it was learnt from. Never rewritten; one a turn at most. Added when a step is done, so that what
+ * a killed step drew has none. */
+struct store_rollout {
+	int64_t turn_id;          /* of its turn */
+	int64_t step;             /* of the run; 0: an evaluation */
+	int group, member, round; /* group from 0; members and rounds from 1 */
+	const char *kind;         /* "first", "repair" of a turn of the store; "eval" */
+	double reward, advantage; /* NAN: none */
+	const char *use; /* "used", "flat", "clipped", "lost", "replaced"; "" in an evaluation */
+	/* given by reading alone */
+	int64_t episode;
+	int turn;
+	const char *task, *class_name, *repairs; /* repairs: class of the turn before; NULL: none */
+	bool built, clipped;                     /* clipped: it ended by "length" */
+	double total;                            /* NAN: none */
+	int completion_tokens;                   /* -1: not known */
+};
+/* All of @v in one transaction with one link. */
+int store_rollouts_add(struct store *s, int64_t run, const struct store_rollout *v, int n,
+                       struct err *e);
 
 /* What a person says of a failure class of the curriculum, by hand. Adds; never replaces. */
 enum store_hand { STORE_HAND_FREE, STORE_HAND_PIN, STORE_HAND_BAN, STORE_HAND_WEIGHT };
@@ -430,6 +453,11 @@ typedef int (*store_sample_fn)(void *ctx, const struct store_sample *);
  * with an id above @after. */
 int store_samples(struct store *s, int64_t run, int64_t after, store_sample_fn fn, void *ctx,
                   struct err *e);
+
+typedef int (*store_rollout_fn)(void *ctx, const struct store_rollout *);
+/* A run's, by step, group, round, member; those of steps from @from to @to, both included. */
+int store_rollouts(struct store *s, int64_t run, int64_t from, int64_t to, store_rollout_fn fn,
+                   void *ctx, struct err *e);
 
 struct store_hand_row {
 	int64_t id, time_us;
