@@ -34,11 +34,12 @@
  * defaults, ranges and words for --help, and each is a flag and a key of --config-json. */
 struct grpo_settings {
 	int64_t steps;
-	int prompts;      /* groups a step learns from */
-	int members;      /* answers a group */
-	int turns;        /* of an answer's chain */
-	char reward[256]; /* "exact-train"; grpo_rules.h, or a profile */
-	double enough;    /* total with which a chain ends */
+	int prompts;          /* groups a step learns from */
+	int members;          /* answers a group */
+	int turns;            /* of an answer's chain */
+	char reward[256];     /* "exact-train"; grpo_rules.h, or a profile */
+	char reference[4096]; /* of the scoring (src/scoring.h); "": the profile's own */
+	double enough;        /* total with which a chain ends */
 	struct grpo_group_options group;
 	int tries;      /* dynamic sampling: groups drawn at most, times @prompts; 1: off */
 	double repairs; /* share of prompts from the curriculum, 0..1 */
@@ -46,8 +47,11 @@ struct grpo_settings {
 	bool mine;
 	double temperature, top_p;
 	int top_k;
-	int max_tokens; /* 0: a budget from the data */
-	int eval_every; /* steps; 0: at the end alone; -1: never */
+	int max_tokens;   /* 0: a budget from the data, src/grpo_budget.h */
+	int context;      /* tokens of prompt and answer; 0: the model's, at most 32768 */
+	int slots;        /* answers decoded together; 0: the engine's choice */
+	int eval_every;   /* steps, and before the first; 0: at the end alone; -1: never */
+	int eval_answers; /* to each held-out task; 1: the likeliest one */
 	uint64_t seed;
 	struct grpo_guard_rule guard[ALARMS];
 };
@@ -59,11 +63,15 @@ struct grpo_options {
 	const struct task_set *tasks; /* to learn from, */
 	const int *task;              /* these of them */
 	int n_tasks;
+	const int *held; /* these are answered on the way and never learnt from */
+	int n_held;
 	const struct prompt_set *prompts;
 	struct grpo_settings settings;
 	const cJSON *policy; /* settings of gpu/policy.h; out is the run's folder */
-	const char *kind;    /* of the run: "grpo" */
-	int64_t run;         /* goes on with this one; 0: a new one */
+	enum gpu_backend backend;
+	const cJSON *all; /* of src/grpo_settings.h: for the run's row */
+	const char *kind; /* of the run: "grpo" */
+	int64_t run;      /* goes on with this one; 0: a new one */
 	void *ctx;
 	void (*event)(void *ctx, const char *kind, const cJSON *object); /* or NULL */
 };

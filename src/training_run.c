@@ -21,13 +21,11 @@
 
 #include "config.h"
 #include "src/base/clock.h"
-#include "src/base/utf8.h"
+#include "src/run_log.h"
 
 enum {
-	HELD_MAX = 4096,   /* rows that wait for the store, at most */
 	SAMPLER_NICE = 15, /* answers are not worth a step's time */
 };
-#define FLUSH_S 10.0 /* what a kill may cost of the store's rows */
 #define PLAIN_S 5.0  /* between two plain lines of progress */
 #define GRACE_S 10.0 /* for a sampler that was told to end */
 
@@ -36,16 +34,11 @@ struct work {
 	struct training_result *out;
 	const char *dir; /* settings' out */
 	struct training *t;
-	/* rows on their way to the store */
-	struct store_step held[HELD_MAX];
-	int n_held;
-	double flushed;
-	bool store_told; /* that it cannot be written */
+	struct run_log log;
 	/* the end */
 	bool began, over, interrupted, paused; /* began: the run's row knows of it */
 	struct err failure;
 	/* what is shown */
-	bool bar;
 	double told, begun, tokens_per_s, left_s;
 	/* the process that answers held-out prompts */
 	pid_t sampler;
@@ -57,42 +50,6 @@ struct work {
 
 /* ---- what a person sees ---- */
 
-static void clear_bar(struct work *w)
-{
-	if (w->bar)
-		fputs("\r\033[K", stderr);
-}
-
-static void say(struct work *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct work *w, const char *fmt, ...)
-{
-	struct buf text = { 0 }, clean = { 0 };
-	va_list ap;
-
-	if (w->o->app->quiet)
-		return;
-	va_start(ap, fmt);
-	buf_vprintf(&text, fmt, ap);
-	va_end(ap);
-	utf8_clean_line(&clean, buf_str(&text), text.len);
-	clear_bar(w);
-	fprintf(stderr, "%s\n", buf_str(&clean));
-	buf_release(&text);
-	buf_release(&clean);
-}
-
-static void time_words(char *out, size_t size, double s)
-{
-	if (!isfinite(s) || s < 0)
-		snprintf(out, size, "?");
-	else if (s < 90)
-		snprintf(out, size, "%.0f s", s);
-	else if (s < 5400)
-		snprintf(out, size, "%.0f min", s / 60);
-	else
-		snprintf(out, size, "%.1f h", s / 3600);
-}
-
 static void show_step(struct work *w, const cJSON *o)
 {
 	double now = clock_now_s();
@@ -100,16 +57,16 @@ static void show_step(struct work *w, const cJSON *o)
 
 	if (w->o->app->quiet || w->o->app->json)
 		return;
-	if (now - w->told < (w->bar ? 0.2 : PLAIN_S) && w->out->step > 1 &&
+	if (now - w->told < (w->log.bar ? 0.2 : PLAIN_S) && w->out->step > 1 &&
 	    w->out->step < w->out->steps)
 		return;
 	w->told = now;
-	time_words(left, sizeof(left), w->left_s);
-	clear_bar(w);
+	run_log_time(left, sizeof(left), w->left_s);
+	run_log_clear_bar(&w->log);
 	fprintf(stderr, "%s %" PRId64 "/%" PRId64 "  loss %.4f  lr %.2g  norm %.3g  %.0f tokens/s",
 	        w->paused ? "paused at" : "step", w->out->step, w->out->steps, w->out->loss,
 	        json_number_or(o, "lr", NAN), json_number_or(o, "grad_norm", NAN), w->tokens_per_s);
-	fprintf(stderr, "  %s left%s", left, w->bar ? "" : "\n");
+	fprintf(stderr, "  %s left%s", left, w->log.bar ? "" : "\n");
 }
 
 static void show_ready(struct work *w, const cJSON *o)
@@ -119,143 +76,45 @@ static void show_ready(struct work *w, const cJSON *o)
 
 	if (w->o->app->json)
 		return;
-	say(w, "run %" PRId64 ": %s on %s, %.0f of %.0f parameters learn", w->out->run,
-	    json_string_or(o, "backend", "?"), json_string_or(o, "device", "?"),
-	    json_number_or(o, "trainable", NAN), json_number_or(o, "parameters", NAN));
-	say(w, "%.0f samples, %.0f held out, %.0f tokens; %" PRId64 " steps",
-	    json_number_or(o, "samples", 0), json_number_or(o, "eval_samples", 0),
-	    json_number_or(o, "tokens", 0), w->out->steps);
+	run_log_say(&w->log, "run %" PRId64 ": %s on %s, %.0f of %.0f parameters learn",
+	            w->out->run, json_string_or(o, "backend", "?"),
+	            json_string_or(o, "device", "?"), json_number_or(o, "trainable", NAN),
+	            json_number_or(o, "parameters", NAN));
+	run_log_say(&w->log, "%.0f samples, %.0f held out, %.0f tokens; %" PRId64 " steps",
+	            json_number_or(o, "samples", 0), json_number_or(o, "eval_samples", 0),
+	            json_number_or(o, "tokens", 0), w->out->steps);
 	cJSON_ArrayForEach(d, drops)
 	{
 		double n = cJSON_IsNumber(d) ? d->valuedouble : json_number_or(d, "count", 0);
 		if (n > 0)
-			say(w, "left out: %.0f, %s%s%s", n,
-			    d->string ? d->string : json_string_or(d, "reason", "?"),
-			    json_string_or(d, "first", NULL) ? ", the first: " : "",
-			    json_string_or(d, "first", ""));
+			run_log_say(&w->log, "left out: %.0f, %s%s%s", n,
+			            d->string ? d->string : json_string_or(d, "reason", "?"),
+			            json_string_or(d, "first", NULL) ? ", the first: " : "",
+			            json_string_or(d, "first", ""));
 	}
 	if (json_number_or(o, "resumed_from", 0) > 0)
-		say(w, "goes on from step %.0f", json_number_or(o, "resumed_from", 0));
+		run_log_say(&w->log, "goes on from step %.0f",
+		            json_number_or(o, "resumed_from", 0));
 	if (w->dir)
-		say(w, "folder: %s", w->dir);
+		run_log_say(&w->log, "folder: %s", w->dir);
 }
 
 /* ---- into the store ---- */
-
-static void tell_store(struct work *w, const struct err *e)
-{
-	if (!w->store_told)
-		say(w, "%s. The training goes on; its rows wait", e->text);
-	w->store_told = true;
-}
-
-static void forget_rows(struct work *w)
-{
-	for (int i = 0; i < w->n_held; i++)
-		free((char *)w->held[i].data);
-	w->n_held = 0;
-}
-
-static void flush_rows(struct work *w)
-{
-	struct err e = { 0 };
-
-	w->flushed = clock_now_s();
-	if (!w->o->store || !w->out->run || w->n_held == 0)
-		return;
-	if (store_steps_add(w->o->store, w->out->run, w->held, w->n_held, &e) < 0) {
-		tell_store(w, &e);
-		return;
-	}
-	w->store_told = false;
-	forget_rows(w);
-	store_tend(w->o->store);
-}
-
-/* What has no column of its own. */
-static char *rest_of(const cJSON *o)
-{
-	static const char *const columns[] = { "step",   "loss",    "lr",     "grad_norm",
-		                               "tokens", "seconds", "left_s", "tokens_per_s" };
-	cJSON *copy = cJSON_Duplicate(o, true);
-	struct buf text = { 0 };
-
-	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++)
-		cJSON_DeleteItemFromObjectCaseSensitive(copy, columns[i]);
-	if (copy && copy->child)
-		json_print(&text, copy);
-	cJSON_Delete(copy);
-	return text.len ? buf_take(&text, NULL) : NULL;
-}
-
-static void hold_row(struct work *w, const char *kind, const cJSON *o)
-{
-	double tokens = json_number_or(o, "tokens", -1);
-
-	if (!w->o->store)
-		return;
-	/* a store that cannot be written for hours: the newest rows are worth most */
-	if (w->n_held == HELD_MAX) {
-		free((char *)w->held[0].data);
-		memmove(w->held, w->held + 1, (HELD_MAX - 1) * sizeof(*w->held));
-		w->n_held--;
-	}
-	w->held[w->n_held++] = (struct store_step){
-		.kind = kind,
-		.step = strcmp(kind, "step") == 0
-		                ? (int64_t)json_number_or(o, "step", 0)
-		                : (int64_t)json_number_or(o, "step", (double)w->out->step),
-		.time_us = store_now_us(),
-		.loss = json_number_or(o, "loss", NAN),
-		.lr = json_number_or(o, "lr", NAN),
-		.norm = json_number_or(o, "grad_norm", NAN),
-		.seconds = json_number_or(o, "seconds", NAN),
-		.tokens = tokens >= 0 && strcmp(kind, "ready") != 0 ? (int64_t)tokens : -1,
-		.data = rest_of(o),
-	};
-}
 
 /* The run's row: with the first word of the training, so that settings it refuses leave none. */
 static void begin_run(struct work *w)
 {
 	const struct training_run_options *o = w->o;
 	cJSON *about = o->about ? cJSON_Duplicate(o->about, true) : cJSON_CreateObject();
-	struct buf text = { 0 };
-	struct err e = { 0 };
 
 	w->began = true;
 	cJSON_AddStringToObject(about, "version", PACKAGE_VERSION);
 	cJSON_AddItemToObject(about, "settings", cJSON_Duplicate(o->settings, true));
 	cJSON_AddNumberToObject(about, "samples", o->samples);
 	cJSON_AddNumberToObject(about, "sample_s", o->sample_s);
-	json_print(&text, about);
+	run_log_begin(&w->log, o->kind, o->run, about);
+	w->out->run = w->log.run;
 	cJSON_Delete(about);
-	if (o->run) {
-		w->out->run = o->run;
-		if (store_run_again(o->store, o->run, &e) < 0)
-			tell_store(w, &e);
-	} else if (store_run_start(o->store, o->kind, buf_str(&text), &w->out->run, &e) < 0) {
-		tell_store(w, &e);
-		w->out->run = 0;
-	}
-	buf_release(&text);
-}
-
-static void end_run(struct work *w)
-{
-	cJSON *o = cJSON_CreateObject();
-	struct err e = { 0 };
-
-	cJSON_AddStringToObject(o, "outcome", w->out->outcome);
-	if (w->failure.kind)
-		cJSON_AddStringToObject(o, "error", w->failure.text);
-	hold_row(w, "end", o);
-	cJSON_Delete(o);
-	flush_rows(w);
-	if (w->o->store && w->out->run &&
-	    store_run_end(w->o->store, w->out->run, w->out->outcome, &e) < 0)
-		tell_store(w, &e);
-	forget_rows(w);
 }
 
 /* ---- answers on the way ---- */
@@ -317,7 +176,7 @@ static void start_sampler(struct work *w, const char *checkpoint, int64_t step)
 		w->next_step = step;
 		return;
 	}
-	flush_rows(w);
+	run_log_flush(&w->log);
 	fflush(NULL);
 	pid_t pid = fork();
 	if (pid == 0)
@@ -385,37 +244,26 @@ static void on_event(void *ctx, const char *kind, const cJSON *o)
 	} else if (strcmp(kind, "eval") == 0) {
 		out->eval_loss = json_number_or(o, "loss", NAN);
 		if (!w->o->app->json)
-			say(w, "step %.0f: loss on what is held out %.4f",
-			    json_number_or(o, "step", 0), out->eval_loss);
+			run_log_say(&w->log, "step %.0f: loss on what is held out %.4f",
+			            json_number_or(o, "step", 0), out->eval_loss);
 	} else if (strcmp(kind, "checkpoint") == 0) {
 		snprintf(out->checkpoint, sizeof(out->checkpoint), "%s",
 		         json_string_or(o, "dir", ""));
 		if (!w->o->app->json)
-			say(w, "step %.0f: checkpoint %s, %.1f MB in %.1f s",
-			    json_number_or(o, "step", 0), out->checkpoint,
-			    json_number_or(o, "bytes", 0) / 1e6, json_number_or(o, "seconds", 0));
+			run_log_say(&w->log, "step %.0f: checkpoint %s, %.1f MB in %.1f s",
+			            json_number_or(o, "step", 0), out->checkpoint,
+			            json_number_or(o, "bytes", 0) / 1e6,
+			            json_number_or(o, "seconds", 0));
 	} else if (strcmp(kind, "note") == 0 && !w->o->app->json) {
-		say(w, "%s", json_string_or(o, "text", ""));
+		run_log_say(&w->log, "%s", json_string_or(o, "text", ""));
 	}
 	if (strcmp(kind, "ready") == 0 || strcmp(kind, "step") == 0 || strcmp(kind, "eval") == 0 ||
 	    strcmp(kind, "checkpoint") == 0 || strcmp(kind, "note") == 0)
-		hold_row(w, kind, o);
+		run_log_row(&w->log, kind, out->step, o);
 	if (strcmp(kind, "eval") == 0 || strcmp(kind, "checkpoint") == 0 ||
 	    strcmp(kind, "ready") == 0)
-		flush_rows(w);
-	if (w->o->app->json) {
-		cJSON *line = cJSON_CreateObject(), *x;
-		struct buf text = { 0 };
-		cJSON_AddStringToObject(line, "event", kind);
-		cJSON_AddNumberToObject(line, "run", (double)out->run);
-		cJSON_ArrayForEach(x, o) if (x->string && strcmp(x->string, "event") != 0)
-			cJSON_AddItemToObject(line, x->string, cJSON_Duplicate(x, true));
-		json_print(&text, line);
-		puts(buf_str(&text));
-		fflush(stdout);
-		buf_release(&text);
-		cJSON_Delete(line);
-	}
+		run_log_flush(&w->log);
+	run_log_print(&w->log, kind, o);
 	if (w->o->event)
 		w->o->event(w->o->ctx, kind, o);
 	if (strcmp(kind, "checkpoint") == 0)
@@ -472,21 +320,10 @@ int training_run_ask(const char *out, const char *word, struct err *e)
 
 static void take_word(struct work *w)
 {
-	char path[PATH_MAX], word[32] = "";
-	int fd;
-	ssize_t n;
+	char word[RUN_LOG_WORD];
 
-	if (!w->dir)
+	if (!run_log_word(w->dir, word))
 		return;
-	ask_path(path, sizeof(path), w->dir, "ask");
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return;
-	n = read(fd, word, sizeof(word) - 1);
-	close(fd);
-	unlink(path);
-	word[n > 0 ? n : 0] = '\0';
-	word[strcspn(word, "\n")] = '\0';
 	if (strcmp(word, "pause") == 0 || strcmp(word, "go on") == 0) {
 		w->paused = word[0] == 'p';
 		training_pause(w->t, w->paused);
@@ -496,7 +333,7 @@ static void take_word(struct work *w)
 		cJSON_AddBoolToObject(o, "paused", w->paused);
 		on_event(w, "note", o);
 		cJSON_Delete(o);
-		flush_rows(w);
+		run_log_flush(&w->log);
 	} else if (strcmp(word, "checkpoint") == 0) {
 		training_checkpoint(w->t);
 	} else if (strcmp(word, "stop") == 0) {
@@ -517,13 +354,13 @@ static int wait_and_step(struct work *w, struct err *e)
 		return -1;
 	if (app_interrupted() && !w->interrupted) {
 		w->interrupted = true;
-		say(w, "stopping: the step under way is finished, a checkpoint is written");
+		run_log_say(&w->log,
+		            "stopping: the step under way is finished, a checkpoint is written");
 		training_stop(w->t);
 	}
 	take_word(w);
 	attend_sampler(w);
-	if (clock_now_s() - w->flushed > FLUSH_S)
-		flush_rows(w);
+	run_log_tend(&w->log);
 	return 0;
 }
 
@@ -539,8 +376,8 @@ int training_run(const struct training_run_options *o, struct training_result *o
 	w->o = o;
 	w->out = out;
 	w->dir = json_string_or(o->settings, "out", NULL);
-	w->bar = !o->app->quiet && !o->app->json && isatty(STDERR_FILENO);
-	w->begun = w->flushed = clock_now_s();
+	run_log_init(&w->log, o->app, o->store);
+	w->begun = clock_now_s();
 	w->left_s = w->tokens_per_s = NAN;
 	w->t = training_open(o->app->libexec, o->backend, o->settings, o->run != 0, &ops, e);
 	if (!w->t) {
@@ -550,7 +387,7 @@ int training_run(const struct training_run_options *o, struct training_result *o
 	while (!w->over && !training_over(w->t))
 		if (wait_and_step(w, &wrong) < 0)
 			break;
-	clear_bar(w);
+	run_log_clear_bar(&w->log);
 	training_close(w->t);
 	if (!w->over) {
 		snprintf(out->outcome, sizeof(out->outcome), "failed");
@@ -561,11 +398,11 @@ int training_run(const struct training_run_options *o, struct training_result *o
 	}
 	out->seconds = clock_now_s() - w->begun;
 	if (w->began)
-		end_run(w);
+		run_log_end(&w->log, out->step, out->outcome, &w->failure);
 	if (w->interrupted || strcmp(out->outcome, "done") != 0)
 		stop_sampler(w);
 	else if (w->sampler > 0)
-		say(w, "held-out prompts are being answered");
+		run_log_say(&w->log, "held-out prompts are being answered");
 	while (w->sampler > 0) {
 		if (app_interrupted())
 			stop_sampler(w);
@@ -579,7 +416,7 @@ int training_run(const struct training_run_options *o, struct training_result *o
 			*e = w->failure;
 		rc = -1;
 	}
-	forget_rows(w);
+	run_log_release(&w->log);
 	free(w);
 	return rc;
 }
