@@ -26,6 +26,7 @@
 #include "src/base/utf8.h"
 #include "src/schema_2_sql.h"
 #include "src/schema_3_sql.h"
+#include "src/schema_4_sql.h"
 #include "src/schema_sql.h"
 
 enum {
@@ -41,7 +42,8 @@ enum {
 
 static const char *const migrations[STORE_VERSION] = { (const char *)schema_sql,
 	                                               (const char *)schema_2_sql,
-	                                               (const char *)schema_3_sql };
+	                                               (const char *)schema_3_sql,
+	                                               (const char *)schema_4_sql };
 
 const char *const store_term_names[STORE_TERMS] = {
 	"build",      "topology",    "contact",   "semantic_parts", "reference_similarity",
@@ -760,6 +762,18 @@ int store_digest(struct store *s, const char *kind, int64_t subject, const char 
 			              "SELECT number, kind, step, time_us, loss, lr, norm, "
 			              "tokens, seconds, data FROM steps WHERE run = ?1 AND "
 			              "number BETWEEN ?2 AND ?3 ORDER BY number",
+			              run, first, last);
+		if (n > 0 && n != last - first + 1)
+			n = 0;
+	} else if (strcmp(kind, "rollouts") == 0) {
+		long long run, first, last;
+		if (sscanf(about, "%lld %lld %lld", &run, &first, &last) != 3)
+			n = 0;
+		else
+			n = hash_rows(s, &h, e,
+			              "SELECT number, turn, step, \"group\", member, round, kind, "
+			              "reward, advantage, use, link FROM rollouts WHERE run = ?1 "
+			              "AND number BETWEEN ?2 AND ?3 ORDER BY number",
 			              run, first, last);
 		if (n > 0 && n != last - first + 1)
 			n = 0;

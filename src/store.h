@@ -60,7 +60,7 @@ struct store_options {
 	int n_more_migrations;
 };
 
-enum { STORE_VERSION = 3 }; /* of the schema; PRAGMA user_version */
+enum { STORE_VERSION = 4 }; /* of the schema; PRAGMA user_version */
 
 /* --db FILE, else $CADFORGE_DB, else $XDG_DATA_HOME/cadforge/sessions.db, else
  * ~/.local/share/cadforge/sessions.db. ERR_LACKS when there is no home either. */
@@ -213,8 +213,8 @@ int store_steps_add(struct store *s, int64_t run, const struct store_step *v, in
 int store_sample_add(struct store *s, int64_t run, int64_t step, int64_t episode, struct err *e);
 
 /* What an answer was to a run: which step and group it was drawn for, what it earned, and whether
- * it was learnt from. Never rewritten; one a turn at most. Added when a step is done, so that what
- * a killed step drew has none. */
+ * it was learnt from. Never rewritten or removed; one a turn at most. Added when a step is done, so
+ * that what a killed step drew has none. */
 struct store_rollout {
 	int64_t turn_id;          /* of its turn */
 	int64_t step;             /* of the run; 0: an evaluation */
@@ -230,7 +230,9 @@ struct store_rollout {
 	double total;                            /* NAN: none */
 	int completion_tokens;                   /* -1: not known */
 };
-/* All of @v in one transaction with one link. */
+/* All of a step at once, in one transaction with one link: when a run that went on from a checkpoint
+ * takes a step again, the rows of the later call hold, and those of steps after it do no more. Any
+ * number of calls with step 0. */
 int store_rollouts_add(struct store *s, int64_t run, const struct store_rollout *v, int n,
                        struct err *e);
 
@@ -455,7 +457,8 @@ int store_samples(struct store *s, int64_t run, int64_t after, store_sample_fn f
                   struct err *e);
 
 typedef int (*store_rollout_fn)(void *ctx, const struct store_rollout *);
-/* A run's, by step, group, round, member; those of steps from @from to @to, both included. */
+/* A run's that hold, by step, group, round, member; those of steps from @from to @to, both included.
+ * A row whose turn was pruned is not told. */
 int store_rollouts(struct store *s, int64_t run, int64_t from, int64_t to, store_rollout_fn fn,
                    void *ctx, struct err *e);
 

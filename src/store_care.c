@@ -131,7 +131,7 @@ static bool was_pruned(const struct check *c, const char *kind, const char *abou
 	int64_t episode = strtoll(about, NULL, 10);
 
 	return c->n_pruned && strcmp(kind, "run") != 0 && strcmp(kind, "curriculum") != 0 &&
-	       strcmp(kind, "steps") != 0 &&
+	       strcmp(kind, "steps") != 0 && strcmp(kind, "rollouts") != 0 &&
 	       bsearch(&episode, c->pruned, c->n_pruned, sizeof(*c->pruned), by_number);
 }
 
@@ -147,6 +147,9 @@ static void subject_name(char *out, size_t size, const char *kind, const char *a
 	else if (strcmp(kind, "steps") == 0 &&
 	         sscanf(about, "%lld %lld %lld", &episode, &first, &last) == 3)
 		snprintf(out, size, "rows %lld to %lld of run %lld", first, last, episode);
+	else if (strcmp(kind, "rollouts") == 0 &&
+	         sscanf(about, "%lld %lld %lld", &episode, &first, &last) == 3)
+		snprintf(out, size, "rollouts %lld to %lld of run %lld", first, last, episode);
 	else if (strcmp(kind, "sample") == 0)
 		snprintf(out, size, "sample episode %lld", (long long)subject);
 	else if (strcmp(kind, "judgement") == 0)
@@ -256,6 +259,10 @@ static void check_unlinked(struct check *c)
 		         "count(*) AS n FROM steps GROUP BY run) x WHERE x.n <> x.last OR NOT EXISTS "
 		         "(SELECT 1 FROM links l WHERE l.kind = 'steps' AND l.subject = x.run AND "
 		         "l.about LIKE x.run || ' % ' || x.last)" },
+		{ "rollout", "SELECT x.last || ' of run ' || x.run FROM (SELECT run, max(number) AS "
+		             "last, count(*) AS n FROM rollouts GROUP BY run) x WHERE x.n <> x.last "
+		             "OR NOT EXISTS (SELECT 1 FROM links l WHERE l.kind = 'rollouts' AND "
+		             "l.subject = x.run AND l.about LIKE x.run || ' % ' || x.last)" },
 		{ "event", "SELECT v.episode || ' number ' || v.number FROM events v "
 		           "WHERE v.turn IS NOT NULL AND NOT EXISTS (SELECT 1 FROM turns t "
 		           "WHERE t.episode = v.episode AND t.number = v.turn)" },
@@ -790,6 +797,7 @@ cJSON *store_stats(struct store *s, struct err *e)
 	    add_number(s, o, "runs", "SELECT count(*) FROM runs", e) < 0 ||
 	    add_number(s, o, "steps", "SELECT count(*) FROM steps", e) < 0 ||
 	    add_number(s, o, "samples", "SELECT count(*) FROM run_samples", e) < 0 ||
+	    add_number(s, o, "rollouts", "SELECT count(*) FROM rollouts", e) < 0 ||
 	    add_number(s, o, "curriculum", "SELECT count(*) FROM curriculum", e) < 0)
 		goto fail;
 	artifacts = cJSON_AddObjectToObject(o, "artifacts");

@@ -6,6 +6,7 @@
  *     store_care.c  fsck, backup, prune, statistics
  *     store_tally.c sums over turns, and what the curriculum was told by hand
  *     store_steps.c what a training tells, and which episodes are its answers
+ *     store_rollouts.c  what answers were to a run that learns from its own
  *     store_head.c  FILE.head, and who holds a flight: no SQL
  *     store_text.c  times and references as people write them: no SQL
  */
@@ -102,6 +103,9 @@ int store_tip(struct store *s, struct tip *out, struct err *e);
 /* The digest of the row, then its link. */
 int store_link_row(struct store *s, const char *kind, int64_t subject, const char *about,
                    struct err *e);
+
+/* ERR_INPUT when there is no run of that id; says which there are. */
+int store_run_there(struct store *s, int64_t run, struct err *e);
 
 /* ---- store_tally.c: within a transaction ---- */
 

@@ -8,10 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static int no_run(struct store *s, int64_t run, struct err *e)
+int store_run_there(struct store *s, int64_t run, struct err *e)
 {
-	int64_t last = 0;
+	int64_t last = 0, there = 0;
 
+	if (store_ask(s, e, &there, "SELECT 1 FROM runs WHERE id = ?1", "i", run) < 0)
+		return -1;
+	if (there)
+		return 0;
 	if (store_ask(s, e, &last, "SELECT ifnull(max(id), 0) FROM runs", "") < 0)
 		return -1;
 	return last ? err_set(e, ERR_INPUT,
@@ -24,13 +28,9 @@ static int no_run(struct store *s, int64_t run, struct err *e)
 
 int store_run_again(struct store *s, int64_t run, struct err *e)
 {
-	int64_t there = 0;
-
 	if (store_begin(s, e) < 0)
 		return -1;
-	int rc = store_ask(s, e, &there, "SELECT 1 FROM runs WHERE id = ?1", "i", run);
-	if (rc == 0 && !there)
-		rc = no_run(s, run, e);
+	int rc = store_run_there(s, run, e);
 	if (rc == 0)
 		rc = store_do(s, e,
 		              "UPDATE runs SET ended_us = NULL, outcome = NULL WHERE id = ?1 "
@@ -41,16 +41,14 @@ int store_run_again(struct store *s, int64_t run, struct err *e)
 
 int store_steps_add(struct store *s, int64_t run, const struct store_step *v, int n, struct err *e)
 {
-	int64_t first = 1, there = 0;
+	int64_t first = 1;
 	char about[96];
 
 	if (n <= 0)
 		return 0;
 	if (store_begin(s, e) < 0)
 		return -1;
-	int rc = store_ask(s, e, &there, "SELECT 1 FROM runs WHERE id = ?1", "i", run);
-	if (rc == 0 && !there)
-		rc = no_run(s, run, e);
+	int rc = store_run_there(s, run, e);
 	if (rc == 0)
 		rc = store_ask(s, e, &first,
 		               "SELECT number + 1 FROM steps WHERE run = ?1 "

@@ -143,7 +143,7 @@ static void a_database_of_version_1_is_counted_when_it_is_brought_up(void **stat
 	outside("DROP VIEW tally_keys; DROP TABLE repairs; DROP TABLE tally_turns; DROP TABLE "
 	        "tallies; DROP TABLE curriculum; DROP TABLE run_samples; DROP TABLE steps; "
 	        "DROP TRIGGER runs_stay_as_they_are; CREATE TRIGGER runs_end_once BEFORE UPDATE ON "
-	        "runs BEGIN SELECT 1; END; PRAGMA user_version = 1");
+	        "runs BEGIN SELECT 1; END; DROP TABLE rollouts; PRAGMA user_version = 1");
 	struct err e = { 0 };
 	assert_null(store_open(db, STORE_READ, NULL, &e));
 	assert_contains(e.text, "older schema version 1");
