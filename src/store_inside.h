@@ -25,7 +25,7 @@ struct tip {
 	unsigned char hash[SHA256_BYTES];
 };
 
-enum { STORE_STATEMENTS = 128, STORE_ID = 33, STORE_HOLDER = 320 };
+enum { STORE_STATEMENTS = 192, STORE_ID = 33, STORE_HOLDER = 320 };
 
 struct store {
 	sqlite3 *db;
