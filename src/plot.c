@@ -1,5 +1,5 @@
 /*
- * plot.c - lines over two axes as SVG.
+ * plot.c - lines and stacked areas over two axes as SVG.
  */
 #include "src/plot.h"
 
@@ -17,13 +17,30 @@ enum {
 	BOTTOM = 52,
 	TICKS = 8,
 	TICKS_MAX = 32,
+	ROW = 18,     /* of the legend */
+	LETTER = 7,   /* about, of 12 px text */
 	POINTS = 1200 /* more than the picture has columns: thinned */
 };
 
 /* Okabe and Ito's colours (2008), which stay apart for colour-blind readers. */
 static const char *const colours[] = { "#0072b2", "#d55e00", "#009e73", "#cc79a7",
-	                               "#e69f00", "#56b4e9", "#000000", "#999933" };
+	                               "#e69f00", "#56b4e9", "#000000", "#999933",
+	                               "#882255", "#44aa99", "#bbbbbb", "#6a3d9a" };
 static const char *const dashes[] = { "", "7 3", "2 3", "9 3 2 3" };
+
+static const char *colour_of(const struct plot *p, int k)
+{
+	int n = p->line[k].colour ? p->line[k].colour - 1 : k;
+
+	return colours[n % (int)(sizeof(colours) / sizeof(*colours))];
+}
+
+static const char *dash_of(const struct plot *p, int k)
+{
+	return p->line[k].faint || p->stacked || p->line[k].dots
+	               ? ""
+	               : dashes[k % (int)(sizeof(dashes) / sizeof(*dashes))];
+}
 
 int plot_ticks(double min, double max, int most, double *tick)
 {
@@ -90,6 +107,7 @@ void plot_smooth(const double *y, int n, int window, double *out)
 struct axes {
 	double x0, x1, y0, y1; /* y in log10 where the axis is */
 	bool log_y;
+	int top, height; /* where the drawing begins; of the picture */
 };
 
 static double up(const struct axes *a, double y)
@@ -104,7 +122,8 @@ static double at_x(const struct axes *a, double x)
 
 static double at_y(const struct axes *a, double y)
 {
-	return HEIGHT - BOTTOM - (up(a, y) - a->y0) / (a->y1 - a->y0) * (HEIGHT - TOP - BOTTOM);
+	return a->height - BOTTOM -
+	       (up(a, y) - a->y0) / (a->y1 - a->y0) * (a->height - a->top - BOTTOM);
 }
 
 static void add_text(struct buf *out, const char *text)
@@ -130,28 +149,53 @@ static void label(struct buf *out, double x, double y, const char *more, const c
 	buf_adds(out, "</text>\n");
 }
 
+static void take_in(struct axes *a, double x, double y, bool *any)
+{
+	if (!isfinite(x) || !isfinite(y))
+		return;
+	a->x0 = !*any || x < a->x0 ? x : a->x0;
+	a->x1 = !*any || x > a->x1 ? x : a->x1;
+	a->y0 = !*any || y < a->y0 ? y : a->y0;
+	a->y1 = !*any || y > a->y1 ? y : a->y1;
+	*any = true;
+}
+
+/* What is below the top of stacked line @k at point @i. */
+static double stacked_to(const struct plot *p, int k, int i)
+{
+	double sum = 0;
+
+	for (int j = 0; j <= k; j++)
+		if (i < p->line[j].n && isfinite(p->line[j].y[i]) && p->line[j].y[i] > 0)
+			sum += p->line[j].y[i];
+	return sum;
+}
+
 static bool find_axes(const struct plot *p, struct axes *a)
 {
 	bool any = false;
 
-	*a = (struct axes){ .log_y = p->log_y };
-	for (int k = 0; k < p->n; k++)
-		for (int i = 0; i < p->line[k].n; i++) {
-			double x = p->line[k].x[i], y = up(a, p->line[k].y[i]);
-			if (!isfinite(x) || !isfinite(y))
-				continue;
-			a->x0 = !any || x < a->x0 ? x : a->x0;
-			a->x1 = !any || x > a->x1 ? x : a->x1;
-			a->y0 = !any || y < a->y0 ? y : a->y0;
-			a->y1 = !any || y > a->y1 ? y : a->y1;
-			any = true;
+	a->log_y = p->log_y && !p->stacked;
+	for (int i = 0; p->stacked && p->n && i < p->line[0].n; i++) {
+		take_in(a, p->line[0].x[i], 0, &any);
+		take_in(a, p->line[0].x[i], stacked_to(p, p->n - 1, i), &any);
+	}
+	for (int k = 0; !p->stacked && k < p->n; k++) {
+		const struct plot_line *l = &p->line[k];
+		for (int i = 0; i < l->n; i++) {
+			take_in(a, l->x[i], up(a, l->y[i]), &any);
+			if (l->low && l->high && isfinite(up(a, l->y[i]))) {
+				take_in(a, l->x[i], up(a, l->low[i]), &any);
+				take_in(a, l->x[i], up(a, l->high[i]), &any);
+			}
 		}
+	}
 	if (!any)
 		return false;
 	if (p->share_y) {
 		a->y0 = 0;
 		a->y1 = 1;
-	} else if (p->zero_y && !p->log_y && a->y0 > 0) {
+	} else if (p->zero_y && !a->log_y && a->y0 > 0) {
 		a->y0 = 0;
 	}
 	if (a->x1 <= a->x0) {
@@ -163,7 +207,7 @@ static bool find_axes(const struct plot *p, struct axes *a)
 	                                : 1;
 	if (!p->share_y) {
 		a->y1 += room;
-		if (!(p->zero_y && a->y0 == 0))
+		if (!((p->zero_y || p->stacked) && a->y0 == 0))
 			a->y0 -= room;
 	}
 	return true;
@@ -220,22 +264,73 @@ static void draw_axes(struct buf *out, const struct plot *p, const struct axes *
 		buf_printf(out,
 		           "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" "
 		           "stroke=\"#808080\"/>\n",
-		           x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 5);
-		label(out, x, HEIGHT - BOTTOM + 19, " text-anchor=\"middle\"", text);
+		           x, a->height - BOTTOM, x, a->height - BOTTOM + 5);
+		label(out, x, a->height - BOTTOM + 19, " text-anchor=\"middle\"", text);
 	}
-	buf_printf(out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#808080\"/>\n", LEFT, TOP,
-	           HEIGHT - BOTTOM, WIDTH - RIGHT);
+	buf_printf(out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#808080\"/>\n", LEFT,
+	           a->top, a->height - BOTTOM, WIDTH - RIGHT);
 }
 
-static void draw_line(struct buf *out, const struct axes *a, const struct plot_line *l, int k)
+/* Every how many points are drawn; the next one after @i of @n, the last included. */
+static int every_of(int n)
 {
-	const char *colour = colours[k % (int)(sizeof(colours) / sizeof(*colours))];
-	const char *dash = l->faint ? "" : dashes[k % (int)(sizeof(dashes) / sizeof(*dashes))];
-	int every = l->n > POINTS ? (l->n + POINTS - 1) / POINTS : 1;
+	return n > POINTS ? (n + POINTS - 1) / POINTS : 1;
+}
+
+static int next_of(int i, int n)
+{
+	int every = every_of(n);
+
+	return i + every < n ? i + every : i + 1 < n ? n - 1 : n;
+}
+
+static void draw_dots(struct buf *out, const struct axes *a, const struct plot_line *l,
+                      const char *colour, const char *more)
+{
+	for (int i = 0; i < l->n; i = l->dots ? next_of(i, l->n) : i + 1)
+		if (isfinite(l->x[i]) && isfinite(up(a, l->y[i])))
+			buf_printf(out,
+			           "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"%s\"%s/>\n",
+			           at_x(a, l->x[i]), at_y(a, l->y[i]), l->dots ? "2.2" : "3.5",
+			           colour, more);
+}
+
+/* An interval's stretches of points that have one. */
+static void draw_band(struct buf *out, const struct axes *a, const struct plot_line *l,
+                      const char *colour)
+{
+	for (int from = 0; from < l->n;) {
+		int to = from;
+		while (to < l->n && isfinite(l->x[to]) && isfinite(up(a, l->low[to])) &&
+		       isfinite(up(a, l->high[to])))
+			to++;
+		if (to - from > 1) {
+			buf_adds(out, "<path d=\"");
+			for (int i = from; i < to; i++)
+				buf_printf(out, "%s%.1f %.1f", i > from ? "L" : "M",
+				           at_x(a, l->x[i]), at_y(a, l->high[i]));
+			for (int i = to - 1; i >= from; i--)
+				buf_printf(out, "L%.1f %.1f", at_x(a, l->x[i]), at_y(a, l->low[i]));
+			buf_printf(out, "Z\" fill=\"%s\" fill-opacity=\"0.15\"/>\n", colour);
+		}
+		from = to + 1;
+	}
+}
+
+static void draw_line(struct buf *out, const struct plot *p, const struct axes *a, int k)
+{
+	const struct plot_line *l = &p->line[k];
+	const char *colour = colour_of(p, k), *dash = dash_of(p, k);
 	bool open = false;
 
+	if (l->low && l->high)
+		draw_band(out, a, l, colour);
+	if (l->dots) {
+		draw_dots(out, a, l, colour, l->faint ? " fill-opacity=\"0.35\"" : "");
+		return;
+	}
 	buf_adds(out, "<path d=\"");
-	for (int i = 0; i < l->n; i += i + every < l->n ? every : i + 1 < l->n ? l->n - 1 - i : 1) {
+	for (int i = 0; i < l->n; i = next_of(i, l->n)) {
 		double y = up(a, l->y[i]);
 		if (!isfinite(l->x[i]) || !isfinite(y)) {
 			open = false;
@@ -248,42 +343,134 @@ static void draw_line(struct buf *out, const struct axes *a, const struct plot_l
 	buf_printf(out, "\" fill=\"none\" stroke=\"%s\" stroke-width=\"%s\"%s%s%s%s/>\n", colour,
 	           l->faint ? "1" : "2", l->faint ? " stroke-opacity=\"0.35\"" : "",
 	           *dash ? " stroke-dasharray=\"" : "", dash, *dash ? "\"" : "");
-	for (int i = 0; l->points && i < l->n; i++)
-		if (isfinite(l->x[i]) && isfinite(up(a, l->y[i])))
-			buf_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" fill=\"%s\"/>\n",
-			           at_x(a, l->x[i]), at_y(a, l->y[i]), colour);
+	if (l->points)
+		draw_dots(out, a, l, colour, "");
 }
 
-static void draw_legend(struct buf *out, const struct plot *p)
+static void draw_area(struct buf *out, const struct plot *p, const struct axes *a, int k)
 {
-	double x = WIDTH - RIGHT;
+	const struct plot_line *first = &p->line[0];
+	double most = 0;
+	int where = -1;
 
-	/* from the right, so that the title has what is left */
-	for (int k = p->n - 1; k >= 0; k--) {
-		const char *name = p->line[k].name;
-		const char *colour = colours[k % (int)(sizeof(colours) / sizeof(*colours))];
-		const char *dash = dashes[k % (int)(sizeof(dashes) / sizeof(*dashes))];
-		if (!name)
-			continue;
-		x -= 7.0 * (double)strlen(name) + 44;
-		buf_printf(out,
-		           "<line x1=\"%.1f\" y1=\"24\" x2=\"%.1f\" y2=\"24\" stroke=\"%s\" "
-		           "stroke-width=\"2\"%s%s%s/>\n",
-		           x, x + 26, colour, *dash ? " stroke-dasharray=\"" : "", dash,
-		           *dash ? "\"" : "");
-		label(out, x + 31, 28, "", name);
+	buf_adds(out, "<path d=\"");
+	for (int i = 0; i < first->n; i = next_of(i, first->n))
+		buf_printf(out, "%s%.1f %.1f", i ? "L" : "M", at_x(a, first->x[i]),
+		           at_y(a, stacked_to(p, k, i)));
+	for (int i = first->n - 1; i >= 0; i--)
+		if (i % every_of(first->n) == 0 || i == first->n - 1)
+			buf_printf(out, "L%.1f %.1f", at_x(a, first->x[i]),
+			           at_y(a, k ? stacked_to(p, k - 1, i) : 0));
+	buf_printf(out,
+	           "Z\" fill=\"%s\" fill-opacity=\"0.75\" stroke=\"#ffffff\" "
+	           "stroke-width=\"0.8\"/>\n",
+	           colour_of(p, k));
+	if (!p->line[k].name)
+		return;
+	/* its name where it is thickest, away from the edges */
+	double room = LETTER * (double)strlen(p->line[k].name) / 2 + 4;
+	for (int i = 0; i < first->n; i++) {
+		double x = at_x(a, first->x[i]), thick;
+		thick = at_y(a, k ? stacked_to(p, k - 1, i) : 0) - at_y(a, stacked_to(p, k, i));
+		if (thick > most && x - room >= LEFT && x + room <= WIDTH - RIGHT) {
+			most = thick;
+			where = i;
+		}
 	}
+	if (most >= 18)
+		label(out, at_x(a, first->x[where]),
+		      at_y(a, stacked_to(p, k, where)) + most / 2 + 4,
+		      " text-anchor=\"middle\" stroke=\"#ffffff\" stroke-width=\"3\" "
+		      "paint-order=\"stroke\"",
+		      p->line[k].name);
+}
+
+static void draw_marks(struct buf *out, const struct plot *p, const struct axes *a)
+{
+	double free_from = 0;
+
+	for (int i = 0; i < p->n_marks; i++) {
+		const struct plot_mark *m = &p->mark[i];
+		double x = at_x(a, m->x);
+		if (!isfinite(m->x) || m->x < a->x0 || m->x > a->x1)
+			continue;
+		buf_printf(out,
+		           "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" "
+		           "stroke=\"#606060\" stroke-dasharray=\"1 3\"/>\n",
+		           x, a->top, x, a->height - BOTTOM);
+		if (!m->text || x < free_from)
+			continue;
+		free_from = x + LETTER * (double)strlen(m->text) + 8;
+		bool right = free_from < WIDTH - RIGHT;
+		label(out, right ? x + 3 : x - 3, a->top + 11,
+		      right ? " font-size=\"11\" fill=\"#606060\""
+		            : " font-size=\"11\" fill=\"#606060\" text-anchor=\"end\"",
+		      m->text);
+	}
+}
+
+static double entry_width(const struct plot_line *l)
+{
+	return LETTER * (double)strlen(l->name) + 44;
+}
+
+/* In rows below the title, or beside it; how many rows below. Draws when @out is there. */
+static int legend(struct buf *out, const struct plot *p)
+{
+	double all = 0, room = WIDTH - LEFT - RIGHT, x = LEFT, y = 24;
+	int rows = 0;
+
+	for (int k = 0; k < p->n; k++)
+		all += p->line[k].name ? entry_width(&p->line[k]) : 0;
+	if (all > room - 8.5 * (double)strlen(p->title ? p->title : "")) {
+		rows = 1;
+		y += ROW;
+	} else {
+		x = WIDTH - RIGHT - all;
+	}
+	for (int k = 0; k < p->n; k++) {
+		const struct plot_line *l = &p->line[k];
+		if (!l->name)
+			continue;
+		const char *colour = colour_of(p, k), *dash = dash_of(p, k);
+		if (rows && x > LEFT && x + entry_width(l) > WIDTH - RIGHT + 20) {
+			rows++;
+			x = LEFT;
+			y += ROW;
+		}
+		if (out && p->stacked)
+			buf_printf(out,
+			           "<rect x=\"%.1f\" y=\"%.1f\" width=\"18\" height=\"11\" "
+			           "fill=\"%s\" fill-opacity=\"0.75\"/>\n",
+			           x + 8, y - 6, colour);
+		else if (out && l->dots)
+			buf_printf(out,
+			           "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.2\" fill=\"%s\"%s/>\n",
+			           x + 18, y, colour, l->faint ? " fill-opacity=\"0.35\"" : "");
+		else if (out)
+			buf_printf(out,
+			           "<line x1=\"%.1f\" y1=\"%.0f\" x2=\"%.1f\" y2=\"%.0f\" "
+			           "stroke=\"%s\" stroke-width=\"2\"%s%s%s/>\n",
+			           x, y, x + 26, y, colour, *dash ? " stroke-dasharray=\"" : "",
+			           dash, *dash ? "\"" : "");
+		if (out)
+			label(out, x + 31, y + 4, "", l->name);
+		x += entry_width(l);
+	}
+	return rows;
 }
 
 void plot_svg(struct buf *out, const struct plot *p)
 {
-	struct axes a;
+	int grown = legend(NULL, p) * ROW;
+	struct axes a = { .top = TOP + grown, .height = HEIGHT + grown };
+	int middle = (a.height - BOTTOM + a.top) / 2;
 
 	buf_printf(out,
 	           "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
 	           "viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" "
 	           "fill=\"#303030\">\n<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n",
-	           WIDTH, HEIGHT, WIDTH, HEIGHT, WIDTH, HEIGHT);
+	           WIDTH, a.height, WIDTH, a.height, WIDTH, a.height);
 	label(out, LEFT, 28, " font-size=\"14\" font-weight=\"bold\"", p->title ? p->title : "");
 	if (!find_axes(p, &a)) {
 		label(out, WIDTH / 2.0, HEIGHT / 2.0, " text-anchor=\"middle\"", "no figures yet");
@@ -291,19 +478,21 @@ void plot_svg(struct buf *out, const struct plot *p)
 		return;
 	}
 	draw_axes(out, p, &a);
-	draw_legend(out, p);
-	for (int pass = 0; pass < 2; pass++)
+	legend(out, p);
+	for (int k = 0; p->stacked && k < p->n; k++)
+		draw_area(out, p, &a, k);
+	for (int pass = 0; !p->stacked && pass < 2; pass++)
 		for (int k = 0; k < p->n; k++)
 			if (p->line[k].faint == (pass == 0))
-				draw_line(out, &a, &p->line[k], k);
-	label(out, (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 12, " text-anchor=\"middle\"",
+				draw_line(out, p, &a, k);
+	draw_marks(out, p, &a);
+	label(out, (LEFT + WIDTH - RIGHT) / 2.0, a.height - 12, " text-anchor=\"middle\"",
 	      p->x_label ? p->x_label : "");
 	if (p->y_label) {
 		char turn[96];
 		snprintf(turn, sizeof(turn),
-		         " text-anchor=\"middle\" transform=\"rotate(-90 18 %d)\"",
-		         (HEIGHT - BOTTOM + TOP) / 2);
-		label(out, 18, (HEIGHT - BOTTOM + TOP) / 2.0, turn, p->y_label);
+		         " text-anchor=\"middle\" transform=\"rotate(-90 18 %d)\"", middle);
+		label(out, 18, middle, turn, p->y_label);
 	}
 	buf_adds(out, "</svg>\n");
 }

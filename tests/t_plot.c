@@ -104,6 +104,73 @@ static void a_plot_is_whole_whatever_it_is_given(void **state)
 	buf_release(&svg);
 }
 
+static int count_of(const struct buf *svg, const char *what)
+{
+	int n = 0;
+
+	for (const char *p = buf_str(svg); (p = strstr(p, what)); p++)
+		n++;
+	return n;
+}
+
+static void stacked_areas_reach_their_sum_and_bear_their_names(void **state)
+{
+	const double x[] = { 1, 2, 3, 4 }, most[] = { 60, 50, 50, 40 },
+		     rest[] = { NAN, 50, 50, 60 };
+	const struct plot_line line[] = { { .name = "builds", .x = x, .y = most, .n = 4 },
+		                          { .name = "fails", .x = x, .y = rest, .n = 4 } };
+	struct buf svg = { 0 };
+	(void)state;
+
+	draw((struct plot){ .line = line, .n = 2, .stacked = true, .title = "classes" }, &svg);
+	/* once in the legend, once in the area */
+	assert_int_equal(count_of(&svg, ">builds<"), 2);
+	assert_int_equal(count_of(&svg, ">fails<"), 2);
+	assert_contains(buf_str(&svg), ">100<");
+	draw((struct plot){ .line = line, .n = 2, .stacked = true, .share_y = true }, &svg);
+	buf_release(&svg);
+}
+
+static void intervals_marks_and_dots_are_drawn_where_there_are_any(void **state)
+{
+	const double x[] = { 1, 2, 3, 4 }, y[] = { 0.25, 0.5, 0.75, NAN };
+	const double low[] = { 0.125, 0.25, 0.5, NAN }, high[] = { 0.5, 0.75, 0.875, NAN };
+	const struct plot_line line[] = {
+		{ .name = "rate", .x = x, .y = y, .n = 4, .low = low, .high = high },
+		{ .name = "each", .x = x, .y = y, .n = 4, .dots = true, .colour = 1 },
+	};
+	const struct plot_mark mark[] = { { 2, "alarm" }, { 99, "far off" }, { NAN, "none" } };
+	struct buf svg = { 0 };
+	(void)state;
+
+	draw((struct plot){ .line = line, .n = 2, .share_y = true, .mark = mark, .n_marks = 3 },
+	     &svg);
+	assert_int_equal(count_of(&svg, "fill-opacity=\"0.15\""), 1);
+	assert_int_equal(count_of(&svg, "<circle"), 4); /* three and the legend's */
+	assert_int_equal(count_of(&svg, "#d55e00"), 0); /* both have the first one's colour */
+	assert_int_equal(count_of(&svg, "alarm"), 1);
+	assert_int_equal(count_of(&svg, "far off"), 0);
+	buf_release(&svg);
+}
+
+static void a_long_legend_stands_in_rows_for_which_the_picture_grows(void **state)
+{
+	const double x[] = { 1, 2 }, y[] = { 1, 2 };
+	struct plot_line line[PLOT_LINES_MAX];
+	struct buf svg = { 0 };
+	(void)state;
+
+	for (int i = 0; i < PLOT_LINES_MAX; i++)
+		line[i] = (struct plot_line){
+			.name = "disconnected or weak", .x = x, .y = y, .n = 2
+		};
+	draw((struct plot){ .line = line, .n = 2, .title = "two" }, &svg);
+	assert_contains(buf_str(&svg), "height=\"340\"");
+	draw((struct plot){ .line = line, .n = PLOT_LINES_MAX, .title = "many" }, &svg);
+	assert_contains(buf_str(&svg), "height=\"412\"");
+	buf_release(&svg);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +178,9 @@ int main(void)
 		cmocka_unit_test(numbers_are_short),
 		cmocka_unit_test(smoothing_keeps_the_ends_where_they_are),
 		cmocka_unit_test(a_plot_is_whole_whatever_it_is_given),
+		cmocka_unit_test(stacked_areas_reach_their_sum_and_bear_their_names),
+		cmocka_unit_test(intervals_marks_and_dots_are_drawn_where_there_are_any),
+		cmocka_unit_test(a_long_legend_stands_in_rows_for_which_the_picture_grows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
