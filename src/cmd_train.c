@@ -412,52 +412,63 @@ static int make_folders(const char *path, struct err *e)
 	}
 }
 
-/* OUT: as asked, else a new one among the user's own. */
-static int make_out(struct work *w, struct err *e)
+int train_make_out(char *out, size_t size, const struct app *a, const char *given, const char *kind,
+                   struct err *e)
 {
-	const char *given = json_string_or(w->settings, "out", NULL);
 	time_t now = time(NULL);
 	struct tm tm;
-	char when[32];
+	char when[32], real[PATH_MAX];
 
 	if (given) {
-		snprintf(w->out, sizeof(w->out), "%s", given);
-		if (!folder_is_empty(w->out))
+		snprintf(out, size, "%s", given);
+		if (!folder_is_empty(out))
 			return err_set(
 				e, ERR_USAGE,
 				"--out %.300s: is there already and not empty; name another "
 				"folder, or go on with what is there: cadforge train resume RUN",
-				w->out);
+				out);
 	} else {
-		if (!w->f.app.user_data[0])
+		if (!a->user_data[0])
 			return err_set(e, ERR_USAGE,
 			               "--out DIR: a folder for the run was expected");
 		localtime_r(&now, &tm);
 		strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm);
 		for (int i = 0; i < 100; i++) {
-			snprintf(w->out, sizeof(w->out), "%.4000s/runs/sft-%s%s%.0d",
-			         w->f.app.user_data, when, i ? "-" : "", i);
-			if (folder_is_empty(w->out) && access(w->out, F_OK) != 0)
+			snprintf(out, size, "%.4000s/runs/%s-%s%s%.0d", a->user_data, kind, when,
+			         i ? "-" : "", i);
+			if (folder_is_empty(out) && access(out, F_OK) != 0)
 				break;
 		}
 	}
-	if (make_folders(w->out, e) < 0)
+	if (make_folders(out, e) < 0)
+		return -1;
+	if (realpath(out, real))
+		snprintf(out, size, "%s", real);
+	return 0;
+}
+
+/* OUT of this training. */
+static int make_out(struct work *w, struct err *e)
+{
+	if (train_make_out(w->out, sizeof(w->out), &w->f.app,
+	                   json_string_or(w->settings, "out", NULL), "sft", e) < 0)
 		return -1;
 	put(w->settings, "out", absolute(w->out));
 	return 0;
 }
 
-/* A run that never began leaves nothing behind, so that the same command can be tried again. */
-static void forget_out(const struct work *w)
+void train_forget_out(const char *out)
 {
 	static const char *const ours[] = { "train.jsonl", "eval.jsonl", "settings.json", "lock" };
 	char path[PATH_MAX + 32];
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
-		snprintf(path, sizeof(path), "%s/%s", w->out, ours[i]);
+		snprintf(path, sizeof(path), "%s/%s", out, ours[i]);
 		unlink(path);
 	}
-	rmdir(w->out);
+	snprintf(path, sizeof(path), "%s/policy", out);
+	rmdir(path);
+	rmdir(out);
 }
 
 /* What to do next, for a person. */
@@ -500,7 +511,7 @@ static int train(struct work *w, int64_t run, const cJSON *about, struct err *e)
 
 	if (training_run(&o, &r, e) < 0) {
 		if (!run && r.steps == 0)
-			forget_out(w);
+			train_forget_out(w->out);
 		if (r.checkpoint[0] && !w->f.app.quiet)
 			app_tell(
 				"the last good checkpoint is %s; 'cadforge train resume %lld' goes on "
@@ -764,6 +775,7 @@ int train_resume(const struct cmd *self, int argc, char **argv)
 	struct err e = { 0 };
 	cJSON *changed = NULL;
 	const cJSON *x;
+	bool learns;
 	int64_t id;
 	int rc;
 
@@ -814,6 +826,7 @@ int train_resume(const struct cmd *self, int argc, char **argv)
 		goto fail;
 	}
 	w->settings = cJSON_Duplicate(x, true);
+	learns = cJSON_HasObjectItem(x, "members");
 	cJSON_ArrayForEach(x, changed) put(w->settings, x->string, cJSON_Duplicate(x, true));
 	if (training_run_alive(json_string_or(w->settings, "out", NULL)) == 1) {
 		err_set(&e, ERR_INPUT, "run %lld is at work in another process", (long long)id);
@@ -821,9 +834,9 @@ int train_resume(const struct cmd *self, int argc, char **argv)
 	}
 	if (strcmp(run.outcome, "done") == 0) {
 		err_set(&e, ERR_INPUT,
-		        "run %lld is done; 'cadforge train sft --adapter CHECKPOINT' trains on from "
+		        "run %lld is done; 'cadforge train %s --adapter CHECKPOINT' trains on from "
 		        "what it made",
-		        (long long)id);
+		        (long long)id, learns ? "grpo" : "sft");
 		goto fail;
 	}
 	if (w->samples < 0)
@@ -931,11 +944,9 @@ static int run_train(const struct cmd *self, int argc, char **argv)
 	static const struct {
 		const char *word;
 		int (*run)(const struct cmd *self, int argc, char **argv);
-	} words[] = { { "sft", train_sft },
-		      { "resume", train_resume },
-		      { "grad", train_grad },
-		      { "sample", train_sample },
-		      { "demo", cmd_train_demo } };
+	} words[] = { { "sft", train_sft },       
+		      { "resume", train_resume }, { "grad", train_grad },
+		      { "sample", train_sample }, { "demo", cmd_train_demo } };
 
 	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
 		printf("usage: cadforge %s\n\n%s", self->usage, self->help);
@@ -951,7 +962,7 @@ static int run_train(const struct cmd *self, int argc, char **argv)
 const struct cmd cmd_train = {
 	.name = "train",
 	.usage = "train sft|resume RUN|grad DIR|sample RUN|demo [FLAGS]",
-	.summary = "train an adapter or a model: supervised fine-tuning here",
+	.summary = "train an adapter or a model: from examples, or from what its own answers earn",
 	.help = "  train sft --model DIR --data FILE.jsonl...   a LoRA adapter (PEFT folder), or with\n"
 		"                    --method full all of the model\n"
 		"  train resume RUN  goes on from the newest checkpoint, exactly where it was\n"

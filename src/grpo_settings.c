@@ -11,7 +11,7 @@
 #include "src/base/json.h"
 #include "src/base/utf8.h"
 
-enum { TEXT_MAX = 4000, LIST_MAX = 4096 };
+enum { TEXT_MAX = 4000, LIST_MAX = 1 << 20 };
 
 #define AT(field)      .at = offsetof(struct grpo_settings, field)
 #define TEXT_AT(field) AT(field), .size = sizeof(((struct grpo_settings *)NULL)->field)
@@ -250,6 +250,13 @@ static cJSON *absolute(const char *path)
 	return v;
 }
 
+/* A text that may be a file's path. */
+static cJSON *text_value(const char *text)
+{
+	return strchr(text, '/') && access(text, F_OK) == 0 ? absolute(text)
+	                                                    : cJSON_CreateString(text);
+}
+
 /* ---- one value ---- */
 
 static int wrong(struct err *e, const char *key, const char *wanted, const char *got)
@@ -342,6 +349,9 @@ int grpo_setting_take(cJSON *all, const struct grpo_setting *s, const char *text
 		/* "none" is a word of --adapter */
 		v = strcmp(text, "none") == 0 ? cJSON_CreateString(text) : absolute(text);
 		break;
+	case SETTING_TEXT:
+		v = text_value(text);
+		break;
 	default:
 		v = cJSON_CreateString(text);
 	}
@@ -387,6 +397,8 @@ int grpo_settings_add(cJSON *all, const cJSON *more, struct err *e)
 			continue;
 		if (s->kind == SETTING_FOLDER && strcmp(x->valuestring, "none") != 0) {
 			v = absolute(x->valuestring);
+		} else if (s->kind == SETTING_TEXT) {
+			v = text_value(x->valuestring);
 		} else if (s->kind == SETTING_FOLDERS) {
 			v = cJSON_CreateArray();
 			cJSON_ArrayForEach(p, x) cJSON_AddItemToArray(v, absolute(p->valuestring));

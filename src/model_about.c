@@ -60,6 +60,17 @@ static int take(char *out, size_t size, const cJSON *o, const char *dir, const c
 	return rc;
 }
 
+static int take_tokens(int *out, const cJSON *o, const char *dir, struct err *e)
+{
+	long long n = 0;
+
+	if (cJSON_HasObjectItem(o, "answer_tokens") &&
+	    json_get_int(o, "answer_tokens", 1, 1 << 24, &n, e) < 0)
+		return err_wrap(e, "%s/cadforge.json", dir);
+	*out = (int)n;
+	return 0;
+}
+
 int model_about_read(struct model_about *out, const char *model, struct err *e)
 {
 	struct model_about m = { .name = "" };
@@ -75,7 +86,9 @@ int model_about_read(struct model_about *out, const char *model, struct err *e)
 		rc = take(m.name, sizeof(m.name), o, model, "name", e) < 0 ||
 		                     take(m.label, sizeof(m.label), o, model, "label", e) < 0 ||
 		                     take(m.about, sizeof(m.about), o, model, "about", e) < 0 ||
-		                     take(m.prompts, sizeof(m.prompts), o, model, "prompts", e) < 0
+		                     take(m.prompts, sizeof(m.prompts), o, model, "prompts", e) <
+		                             0 ||
+		                     take_tokens(&m.answer_tokens, o, model, e) < 0
 		             ? -1
 		             : 0;
 	cJSON_Delete(o);

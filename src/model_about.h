@@ -6,7 +6,8 @@
  *     {"name": "demo",        what it is called instead of its folder
  *      "label": "...",        one line for people: what it can and cannot do
  *      "about": "...",        the same at length
- *      "prompts": "demo"}     the prompt set that it was trained with
+ *      "prompts": "demo",     the prompt set that it was trained with
+ *      "answer_tokens": 400}  the longest answer that it was trained on, in its own tokens
  * and of generation_config.json: do_sample false, or temperature 0, means the likeliest token.
  */
 #ifndef SRC_MODEL_ABOUT_H
@@ -18,6 +19,7 @@
 
 struct model_about {
 	char name[64], label[240], about[1000], prompts[64]; /* "": not said */
+	int answer_tokens;                                   /* 0: not said */
 	bool greedy;
 };
 

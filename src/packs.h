@@ -13,6 +13,11 @@
  * task at all. */
 int packs_load(struct task_set *out, const struct app *a, struct err *e);
 
+/* The same, and before them the packs in @dirs, each a pack's own folder (it holds pack.json; those
+ * beside it are known too) or a folder of packs. ERR_USAGE: one of them is no such folder. */
+int packs_load_more(struct task_set *out, const struct app *a, const char *const *dirs, int n,
+                    struct err *e);
+
 /* The user's own folder of packs, "" when nobody says where; @out: PATH_MAX bytes or more. */
 void packs_user_dir(char *out, size_t size, const struct app *a);
 
