@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/repair.h"
+#include "src/base/base64.h"
 #include "src/base/linediff.h"
 #include "src/base/utf8.h"
 
@@ -558,24 +559,6 @@ static void html_value(struct buf *out, const cJSON *v)
 	buf_release(&text);
 }
 
-static void base64(struct buf *out, const unsigned char *p, size_t n)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < n; i += 3) {
-		unsigned v = (unsigned)p[i] << 16;
-		if (i + 1 < n)
-			v |= (unsigned)p[i + 1] << 8;
-		if (i + 2 < n)
-			v |= p[i + 2];
-		char four[4] = { digits[v >> 18], digits[v >> 12 & 63],
-			         i + 1 < n ? digits[v >> 6 & 63] : '=',
-			         i + 2 < n ? digits[v & 63] : '=' };
-		buf_add(out, four, 4);
-	}
-}
-
 static void html_terms(struct buf *out, const cJSON *reward, const cJSON *delta)
 {
 	bool changed = cJSON_IsObject(delta);
@@ -662,7 +645,7 @@ static void html_turn(struct buf *out, const struct page_turn *t, bool best)
 	buf_adds(out, "</p>\n");
 	if (t->sheet) {
 		buf_adds(out, "<img alt=\"views of the part\" src=\"data:image/png;base64,");
-		base64(out, t->sheet, t->sheet_len);
+		base64_add(out, t->sheet, t->sheet_len);
 		buf_adds(out, "\">\n");
 	}
 	html_terms(out, get(t->score, "reward"), get(t->score, "delta"));

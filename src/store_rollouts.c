@@ -7,15 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Says which row was refused. */
-static int refused(const struct store_rollout *v, struct err *e)
-{
-	struct err why = *e;
-
-	return err_set(e, why.kind, "rollout of turn id %" PRId64 ", step %" PRId64 ": %s",
-	               v->turn_id, v->step, why.text);
-}
-
 int store_rollouts_add(struct store *s, int64_t run, const struct store_rollout *v, int n,
                        struct err *e)
 {
@@ -43,8 +34,9 @@ int store_rollouts_add(struct store *s, int64_t run, const struct store_rollout 
 			"iiiiiiitddti", run, first + i, v[i].turn_id, v[i].step,
 			(int64_t)v[i].group, (int64_t)v[i].member, (int64_t)v[i].round, v[i].kind,
 			v[i].reward, v[i].advantage, v[i].use ? v[i].use : "", seq);
-		if (rc < 0 && e)
-			refused(&v[i], e);
+		if (rc < 0)
+			err_wrap(e, "rollout of turn id %" PRId64 ", step %" PRId64, v[i].turn_id,
+			         v[i].step);
 	}
 	snprintf(about, sizeof(about), "%" PRId64 " %" PRId64 " %" PRId64, run, first,
 	         first + n - 1);
