@@ -47,9 +47,10 @@ const char *const *prompt_placeholders(enum prompt_kind k)
 	static const char *const of_task[] = { "id",     "prompt", "box",   "dimensions", "checks",
 		                               "family", "level",  "hints", NULL };
 	static const char *const of_repair[] = {
-		"turn",  "class", "class_label", "cause",         "total",   "exception",
-		"error", "line",  "source",      "limit",         "clipped", "program",
-		"log",   "notes", "checks",      "failed_checks", "terms",   NULL
+		"turn",          "class",       "class_label", "cause",  "total",
+		"exception",     "error",       "line",        "source", "limit",
+		"clipped",       "program",     "log",         "notes",  "checks",
+		"failed_checks", "held_checks", "terms",       "reward", NULL
 	};
 	return k == PROMPT_SYSTEM ? of_system : k == PROMPT_TASK ? of_task : of_repair;
 }

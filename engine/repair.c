@@ -172,6 +172,40 @@ static void add_checks_held(struct buf *out, const cJSON *checks)
 		buf_printf(out, "%d of %d checks hold", held, all);
 }
 
+static void add_held_checks(struct buf *out, const struct task *task, const cJSON *checks)
+{
+	int held = 0;
+	const cJSON *c;
+
+	cJSON_ArrayForEach(c, checks)
+	{
+		if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(c, "ok")))
+			continue;
+		if (++held <= REPAIR_CHECKS_MAX)
+			buf_printf(out, "%s%s", held > 1 ? "; " : "",
+			           about_of(task, json_string_or(c, "id", "check")));
+	}
+	if (held > REPAIR_CHECKS_MAX)
+		buf_printf(out, "; and %d more", held - REPAIR_CHECKS_MAX);
+}
+
+/* The reward's figures that there are, as JSON: to the third decimal, since the rest would be read
+ * for what it is not. */
+static void add_reward(struct buf *out, const cJSON *reward)
+{
+	const cJSON *figures = cJSON_IsObject(reward) ? reward : NULL, *v;
+
+	cJSON_ArrayForEach(v, figures)
+	{
+		if (!cJSON_IsNumber(v) || !isfinite(v->valuedouble) ||
+		    v->string[strspn(v->string, "abcdefghijklmnopqrstuvwxyz_")])
+			continue;
+		buf_printf(out, "%s\"%s\": %.3f", out->len ? ", " : "{", v->string, v->valuedouble);
+	}
+	if (out->len)
+		buf_addc(out, '}');
+}
+
 static int add_failed_checks(struct buf *out, const struct task *task, const cJSON *checks,
                              struct err *e)
 {
@@ -290,6 +324,8 @@ enum value {
 	CHECKS,
 	FAILED,
 	TERMS,
+	REWARD,
+	HELD,
 	VALUES
 };
 
@@ -328,6 +364,8 @@ static int find_values(struct buf v[VALUES], const struct task *task, const stru
 	add_notes(&v[NOTES], cJSON_GetObjectItemCaseSensitive(t->score, "notes"));
 	add_checks_held(&v[CHECKS], checks);
 	add_terms(&v[TERMS], built ? reward : NULL);
+	add_reward(&v[REWARD], reward);
+	add_held_checks(&v[HELD], task, checks);
 	return add_failed_checks(&v[FAILED], task, checks, e);
 }
 
@@ -343,7 +381,8 @@ static int add_repair(struct buf *out, const struct prompt_set *set, const struc
 		[CLIPPED] = "clipped",   [PROGRAM] = "program",
 		[LOG] = "log",           [NOTES] = "notes",
 		[CHECKS] = "checks",     [FAILED] = "failed_checks",
-		[TERMS] = "terms",
+		[TERMS] = "terms",       [REWARD] = "reward",
+		[HELD] = "held_checks",
 	};
 	struct buf v[VALUES] = { 0 };
 	struct prompt_value values[VALUES];

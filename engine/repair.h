@@ -7,9 +7,12 @@
  * (engine/prompts), chosen by the turn's failure class. Pure: equal turn and set, equal prompt.
  *
  * Which text: repair/<class>.txt, but for a turn of class build_ok repair/checks.txt when a check
- * or a term fell short. The texts are given these values ("" where a value does not apply): turn
- * the number of the turn that is repaired class          its class: "invented_api"; class_label:
- * the same for people cause          what happened: "attribute" total          "0.412", or "none"
+ * or a term fell short. The texts are given these values ("" where a value does not apply):
+ *     turn           the number of the turn that is repaired
+ *     class          its class: "invented_api"; class_label: the same for people
+ *     cause          what happened: "attribute"
+ *     total          "0.412", or "none"
+ *     reward         the reward as JSON: {"total": 0.412, "build": 1.000, ...}
  *     exception      "AttributeError"; error: its message; line: of the program, from 1;
  *                    source: that line
  *     limit          "wall_s: 45 allowed, 45.2 used"
@@ -20,6 +23,7 @@
  *     checks         "5 of 7 checks hold"
  *     failed_checks  the checks that fell short, the costliest first, a line each:
  *                    "- four legs: wanted 4, got 3. expected 4 separate faces ..."
+ *     held_checks    those that hold, which a repair must keep: "the box; seat at 450 mm"
  *     terms          the terms of the reward below REPAIR_TERM_LOW, lowest first, a line each
  */
 #ifndef ENGINE_REPAIR_H
