@@ -15,7 +15,7 @@
 #include "src/show.h"
 #include "engine/repair.h"
 
-enum { NEXT_SHOWN = 16, NEXT_MAX = 100000 };
+enum { NEXT_SHOWN = 16, NEXT_MAX = 100000, EXAMPLES_SHOWN = 5 };
 
 struct work {
 	struct db_flags f;
@@ -85,7 +85,46 @@ static void ref_text(char out[48], int64_t episode, int turn)
 
 /* ---- the classes ---- */
 
-static cJSON *class_json(const struct work *w, const struct curriculum_class *x, int next)
+static int add_examples(cJSON *o, const struct work *w, enum build_class class, struct err *e)
+{
+	struct curriculum_example v[EXAMPLES_SHOWN];
+	int n = curriculum_examples(&w->feed, w->store, class, v, EXAMPLES_SHOWN, e);
+	cJSON *a = cJSON_AddArrayToObject(o, "examples");
+	char ref[48];
+
+	for (int i = 0; i < n; i++) {
+		cJSON *x = cJSON_CreateObject();
+		ref_text(ref, v[i].episode, v[i].turn);
+		cJSON_AddStringToObject(x, "turn", ref);
+		cJSON_AddStringToObject(x, "task", v[i].task);
+		json_add_text(x, "error", *v[i].error ? v[i].error : NULL);
+		json_add_figure(x, "line", v[i].line ? v[i].line : NAN);
+		json_add_text(x, "source", *v[i].source ? v[i].source : NULL);
+		cJSON_AddItemToArray(a, x);
+	}
+	return n < 0 ? -1 : 0;
+}
+
+static void print_example(const struct curriculum_example *x, const char *before)
+{
+	char ref[48];
+
+	ref_text(ref, x->episode, x->turn);
+	printf("%s%-9s %s", before, ref, x->task);
+	if (x->line)
+		printf(", line %d", x->line);
+	fputs(": ", stdout);
+	db_print_line(stdout, *x->error ? x->error : "nothing was kept of it");
+	if (*x->source) {
+		fputs("  |  ", stdout);
+		db_print_line(stdout, x->source);
+	}
+	putchar('\n');
+}
+
+/* NULL: @e says why. */
+static cJSON *class_json(const struct work *w, const struct curriculum_class *x, int next,
+                         struct err *e)
 {
 	cJSON *o = cJSON_CreateObject();
 	struct buf formula = { 0 };
@@ -108,21 +147,47 @@ static cJSON *class_json(const struct work *w, const struct curriculum_class *x,
 	json_add_text(o, "newest", x->episode ? ref : NULL);
 	cJSON_AddStringToObject(o, "formula", buf_str(&formula));
 	buf_release(&formula);
+	if (add_examples(o, w, x->class, e) < 0) {
+		cJSON_Delete(o);
+		return NULL;
+	}
 	return o;
 }
 
 static void print_stage(const struct work *w)
 {
 	const struct curriculum_state *s = &w->state;
-	const struct curriculum_rules *r = curriculum_rules(w->feed.c);
+	struct buf why = { 0 };
 
-	printf("\n%" PRId64 " completion%s, %" PRId64 " built; stage %s: %d of the newest %d built",
-	       s->completions, s->completions == 1 ? "" : "s", s->built,
-	       curriculum_stage_name(s->stage), s->stage_built, s->stage_turns);
-	if (s->stage_turns < r->least)
-		printf(" (%d are needed to go on)", r->least);
-	printf("; balanced from %.0f %%, hard from %.0f %%\n", 100 * r->balanced_from,
-	       100 * r->hard_from);
+	curriculum_explain_stage(w->feed.c, s, w->ask.stage, &why);
+	printf("\n%" PRId64 " completion%s, %" PRId64 " built. Stage %s.\n", s->completions,
+	       s->completions == 1 ? "" : "s", s->built, buf_str(&why));
+	buf_release(&why);
+}
+
+/* The newest failure of each class that there is. */
+static int print_newest(const struct work *w, const struct curriculum_class *const *row, int n,
+                        struct err *e)
+{
+	struct curriculum_example x;
+	bool any = false;
+
+	for (int i = 0; i < n; i++) {
+		int got = row[i]->count
+		                  ? curriculum_examples(&w->feed, w->store, row[i]->class, &x, 1, e)
+		                  : 0;
+		if (got < 0)
+			return -1;
+		if (got > 0 && !any)
+			puts("\nThe newest of each (cadforge curriculum show CLASS has more, and why it "
+			     "weighs what it does):");
+		any = any || got > 0;
+		if (got > 0) {
+			printf("  %-22s ", build_class_name(row[i]->class));
+			print_example(&x, "");
+		}
+	}
+	return 0;
 }
 
 /* By weight down; of equals the more frequent. */
@@ -159,7 +224,9 @@ static int list(struct work *w, struct err *e)
 	for (int i = 0; i < n; i++) {
 		const struct curriculum_class *x = row[i];
 		if (w->f.app.json) {
-			cJSON *o = class_json(w, x, next[x->class]);
+			cJSON *o = class_json(w, x, next[x->class], e);
+			if (!o)
+				return app_fail(e);
 			show_json_line(o);
 			cJSON_Delete(o);
 			continue;
@@ -181,10 +248,16 @@ static int list(struct work *w, struct err *e)
 		cJSON_AddStringToObject(o, "stage", curriculum_stage_name(w->state.stage));
 		cJSON_AddNumberToObject(o, "stage_turns", w->state.stage_turns);
 		cJSON_AddNumberToObject(o, "stage_built", w->state.stage_built);
+		struct buf why = { 0 };
+		curriculum_explain_stage(w->feed.c, &w->state, w->ask.stage, &why);
+		cJSON_AddStringToObject(o, "stage_why", buf_str(&why));
+		buf_release(&why);
 		show_json_line(o);
 		cJSON_Delete(o);
 	} else {
 		print_stage(w);
+		if (print_newest(w, row, n, e) < 0)
+			return app_fail(e);
 	}
 	return EXIT_DONE;
 }
@@ -297,7 +370,11 @@ static int show(const struct cmd *self, struct work *w, const char *name, struct
 	if (!messages && x->episode)
 		return app_fail(e);
 	if (w->f.app.json) {
-		cJSON *o = class_json(w, x, next);
+		cJSON *o = class_json(w, x, next, e);
+		if (!o) {
+			cJSON_Delete(messages);
+			return app_fail(e);
+		}
 		cJSON_AddItemToObject(o, "messages", messages ? messages : cJSON_CreateNull());
 		show_json_line(o);
 		cJSON_Delete(o);
@@ -311,6 +388,12 @@ static int show(const struct cmd *self, struct work *w, const char *name, struct
 	       next, NEXT_SHOWN, buf_str(&text));
 	buf_clear(&text);
 	store_hands(w->store, print_hand, ctx, NULL);
+	struct curriculum_example newest[EXAMPLES_SHOWN];
+	got = curriculum_examples(&w->feed, w->store, class, newest, EXAMPLES_SHOWN, e);
+	if (got > 0)
+		printf("\nThe newest of them:\n");
+	for (int i = 0; i < got; i++)
+		print_example(&newest[i], "  ");
 	if (messages) {
 		repair_text(&text, messages);
 		printf("\nThe prompt that its newest failure, %" PRId64 ".%d, gives:\n\n",
@@ -321,7 +404,7 @@ static int show(const struct cmd *self, struct work *w, const char *name, struct
 	}
 	cJSON_Delete(messages);
 	buf_release(&text);
-	return EXIT_DONE;
+	return got < 0 ? app_fail(e) : EXIT_DONE;
 }
 
 /* ---- the next batch, and rows to train on ---- */
@@ -603,10 +686,14 @@ const struct cmd cmd_curriculum = {
 	.summary = "failure classes, mastery, weights; the next batch and why",
 	.help = "  curriculum        the classes by weight: how many failures, how many of their newest "
 		"repairs\n"
-		"                    built, what follows from it, how many of the next 16 are theirs\n"
-		"  curriculum show CLASS  the formula with its numbers, what was said by hand, the "
-		"repair\n"
-		"                    prompt that its newest failure gives\n"
+		"                    built, what follows from it, how many of the next 16 are theirs; "
+		"why\n"
+		"                    the stage is what it is; the newest failure of each with its "
+		"error\n"
+		"  curriculum show CLASS  the formula with its numbers, what was said by hand, its "
+		"newest\n"
+		"                    failures with their errors, the repair prompt that the newest of "
+		"them gives\n"
 		"  curriculum next N the next batch and why each item is in it (16)\n"
 		"  curriculum export FILE  the same as chat JSON lines {messages, task, kind, class, "
 		"turn,\n"
@@ -633,8 +720,9 @@ const struct cmd cmd_curriculum = {
 		"  --as NAME         who says it (the login's name)\n"
 		"  --why TEXT        why, for the log\n" DB_HELP
 		"\nJSON: {class, label, count, share, mastery, repairs, repairs_built, base, "
-		"difficulty, weight,\nhand, next, newest, formula} a line, and last {rules, "
-		"completions, built, stage, stage_turns,\nstage_built}; next: {task, kind, class, "
+		"difficulty, weight,\nhand, next, newest, formula, examples [{turn, task, error, line, "
+		"source}]} a line, and last {rules,\ncompletions, built, stage, stage_turns, "
+		"stage_built, stage_why}; next: {task, kind, class, "
 		"turn, weight, why}.\n",
 	.run = run,
 };

@@ -454,6 +454,50 @@ void curriculum_explain(const struct curriculum *c, const struct curriculum_stat
 		buf_printf(out, "; m = (0 + 1) / (0 + 2): none of it was repaired yet");
 }
 
+void curriculum_explain_stage(const struct curriculum *c, const struct curriculum_state *s,
+                              enum curriculum_stage asked, struct buf *out)
+{
+	static const char *const draws[] = {
+		[STAGE_FOUNDATION] = "the lowest level that has failures",
+		[STAGE_BALANCED] = "all levels, each class and task once before any comes again",
+		[STAGE_HARD] = "all, by weight alone",
+	};
+	const struct curriculum_rules *r = &c->rules;
+
+	if (asked != STAGE_AUTO) {
+		buf_printf(out, "%s, as was asked for (the build rate would say %s): %s",
+		           curriculum_stage_name(asked), curriculum_stage_name(s->stage),
+		           draws[asked]);
+		return;
+	}
+	buf_printf(out, "%s, since ", curriculum_stage_name(s->stage));
+	if (s->stage_turns < r->least)
+		buf_printf(out, "there are %d turns and %d are needed to measure a build rate",
+		           s->stage_turns, r->least);
+	else
+		buf_printf(out, "%d of the newest %d turns built (%.0f %%)", s->stage_built,
+		           s->stage_turns, 100.0 * s->stage_built / s->stage_turns);
+	if (s->stage == STAGE_FOUNDATION)
+		buf_printf(out, "; balanced from %.0f %% on", 100 * r->balanced_from);
+	else if (s->stage == STAGE_BALANCED)
+		buf_printf(out, "; hard from %.0f %% on, foundation below %.0f %%",
+		           100 * r->hard_from, 100 * r->balanced_from);
+	else
+		buf_printf(out, "; balanced below %.0f %%", 100 * r->hard_from);
+	buf_printf(out, ". It draws from %s", draws[s->stage]);
+}
+
+int curriculum_newest(const struct curriculum *c, enum build_class class,
+                      struct curriculum_turn *out, int max)
+{
+	int n = 0;
+
+	for (int i = c->n - 1; i >= 0 && n < max; i--)
+		if (turn_at(c, i)->class == class)
+			out[n++] = *turn_at(c, i);
+	return n;
+}
+
 /* ---- the next batch ---- */
 
 struct group {

@@ -116,6 +116,16 @@ void curriculum_look(const struct curriculum *c, enum curriculum_formula f,
 void curriculum_explain(const struct curriculum *c, const struct curriculum_state *s,
                         enum curriculum_formula f, enum build_class class, struct buf *out);
 
+/* Why the stage is what it is, a sentence: "foundation, since 12 of the newest 100 turns built:
+ * ...".
+ * @asked: the one that is asked for by hand, or STAGE_AUTO. */
+void curriculum_explain_stage(const struct curriculum *c, const struct curriculum_state *s,
+                              enum curriculum_stage asked, struct buf *out);
+
+/* The newest turns of a class that are counted, newest first; how many. */
+int curriculum_newest(const struct curriculum *c, enum build_class class,
+                      struct curriculum_turn *out, int max);
+
 enum curriculum_kind { ITEM_REPAIR, ITEM_FIRST };
 struct curriculum_item {
 	enum curriculum_kind kind;

@@ -254,6 +254,78 @@ int curriculum_feed_read(struct curriculum_feed *f, struct tallies *t, struct st
 	return 0;
 }
 
+/* ---- examples ---- */
+
+/* One line of clean text, cut to fit. */
+static void put_line(char *out, size_t size, const char *text)
+{
+	struct buf clean = { 0 };
+	size_t n = strcspn(text, "\n");
+
+	utf8_clean(&clean, text, n);
+	n = clean.len < size ? clean.len : size - 1;
+	while (n < clean.len && n > 0 && (buf_str(&clean)[n] & 0xc0) == 0x80)
+		n--;
+	memcpy(out, buf_str(&clean), n);
+	out[n] = '\0';
+	buf_release(&clean);
+}
+
+static void describe(struct curriculum_example *x, const cJSON *score)
+{
+	const cJSON *build = cJSON_GetObjectItemCaseSensitive(score, "build");
+	const cJSON *note = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(score, "notes"), 0);
+	const char *exception = json_string_or(build, "exception", "");
+	const char *error = json_string_or(build, "error", "");
+	double line = json_number_or(build, "line", 0);
+	struct buf said = { 0 };
+
+	if (json_bool_or(build, "ok", false))
+		buf_adds(&said, cJSON_IsString(note) ? note->valuestring : "");
+	else if (*exception && *error)
+		buf_printf(&said, "%s: %s", exception, error);
+	else
+		buf_adds(&said, *error       ? error
+		                : *exception ? exception
+		                             : json_string_or(build, "cause", ""));
+	put_line(x->error, sizeof(x->error), buf_str(&said));
+	put_line(x->source, sizeof(x->source), json_string_or(build, "source", ""));
+	x->line = line >= 1 && line <= INT_MAX ? (int)line : 0;
+	buf_release(&said);
+}
+
+int curriculum_examples(const struct curriculum_feed *f, struct store *s, enum build_class class,
+                        struct curriculum_example *out, int max, struct err *e)
+{
+	struct curriculum_turn *v = calloc((size_t)max + 1, sizeof(*v));
+	int n = 0, found = v ? curriculum_newest(f->c, class, v, max) : 0;
+
+	if (!v)
+		return err_set(e, ERR_MEM, "no memory for %d examples", max);
+	for (int i = 0; i < found; i++) {
+		struct curriculum_example x = { .episode = v[i].episode, .turn = v[i].number };
+		struct buf text = { 0 };
+		struct err gone = { 0 };
+		if (store_artifact(s, x.episode, x.turn, "reward.json", &text, &gone) == 0) {
+			cJSON *score = json_parse(buf_str(&text), text.len, &gone);
+			snprintf(x.task, sizeof(x.task), "%s",
+			         curriculum_task_name(f->c, v[i].task));
+			describe(&x, score);
+			cJSON_Delete(score);
+			out[n++] = x;
+		} else if (gone.kind != ERR_INPUT) {
+			if (e)
+				*e = gone;
+			n = -1;
+		}
+		buf_release(&text);
+		if (n < 0)
+			break;
+	}
+	free(v);
+	return n;
+}
+
 /* ---- prompts ---- */
 
 static int see_finish(void *ctx, const struct store_turn *t)

@@ -44,6 +44,22 @@ cJSON *curriculum_prompt(struct store *s, const struct prompt_set *set, const st
 int curriculum_answer(struct store *s, int64_t episode, int turn, double min, double margin,
                       struct buf *out, int *answer, struct err *e);
 
+/* What became of a turn, as little of it as tells one failure from another. */
+struct curriculum_example {
+	int64_t episode;
+	int turn;
+	char task[TASK_ID_MAX + 1];
+	int line; /* of the program, from 1; 0: not known */
+	/* "AttributeError: 'Workplane' object has no attribute 'cone'"; of what built the first
+	 * note. One line of clean text, cut to fit; "" when nothing was kept */
+	char error[240];
+	char source[120]; /* that line of the program; "" */
+};
+/* The newest failures of a class, newest first: at most @max; how many, or -1. One whose score was
+ * lost is left out. */
+int curriculum_examples(const struct curriculum_feed *f, struct store *s, enum build_class class,
+                        struct curriculum_example *out, int max, struct err *e);
+
 /* {task, kind, class, turn, weight, why}; the caller's to delete. */
 cJSON *curriculum_item_json(const struct curriculum *c, const struct curriculum_item *x);
 

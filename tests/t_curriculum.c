@@ -147,6 +147,17 @@ static void by_hand_a_class_is_pinned_banned_or_weighed(void **state)
 	curriculum_close(c);
 }
 
+static void assert_stage(const struct curriculum *c, enum curriculum_stage asked, const char *want)
+{
+	struct curriculum_state s;
+	struct buf said = { 0 };
+
+	curriculum_look(c, CURRICULUM_MASTERY, &s);
+	curriculum_explain_stage(c, &s, asked, &said);
+	assert_string_equal(buf_str(&said), want);
+	buf_release(&said);
+}
+
 static void the_stage_follows_the_build_rate_and_says_what_may_be_drawn(void **state)
 {
 	struct curriculum *c = open_rules();
@@ -159,6 +170,10 @@ static void the_stage_follows_the_build_rate_and_says_what_may_be_drawn(void **s
 	add(c, 2, CLASS_SYNTAX_CLOSURE, CLASS_COUNT);
 	curriculum_look(c, CURRICULUM_MASTERY, &s);
 	assert_int_equal(s.stage, STAGE_FOUNDATION);
+	assert_stage(
+		c, STAGE_AUTO,
+		"foundation, since there are 3 turns and 4 are needed to measure a build rate; "
+		"balanced from 30 % on. It draws from the lowest level that has failures");
 	/* the easy ones, each once before one comes again */
 	assert_int_equal(draw(c, STAGE_AUTO, 3, 4, v), 4);
 	for (int i = 0; i < 4; i++)
@@ -169,12 +184,22 @@ static void the_stage_follows_the_build_rate_and_says_what_may_be_drawn(void **s
 		add(c, 0, CLASS_BUILD_OK, CLASS_COUNT);
 	curriculum_look(c, CURRICULUM_MASTERY, &s);
 	assert_int_equal(s.stage, STAGE_BALANCED);
+	assert_stage(c, STAGE_AUTO,
+	             "balanced, since 2 of the newest 5 turns built (40 %); hard from 60 % on, "
+	             "foundation below 30 %. It draws from all levels, each class and task once "
+	             "before any comes again");
+	assert_stage(c, STAGE_HARD,
+	             "hard, as was asked for (the build rate would say balanced): all, by weight "
+	             "alone");
 	draw(c, STAGE_AUTO, 3, 3, v);
 	assert_int_equal((1 << v[0].task) | (1 << v[1].task) | (1 << v[2].task), 7);
 	for (int i = 0; i < 5; i++)
 		add(c, 0, CLASS_BUILD_OK, CLASS_COUNT);
 	curriculum_look(c, CURRICULUM_MASTERY, &s);
 	assert_int_equal(s.stage, STAGE_HARD);
+	assert_stage(c, STAGE_AUTO,
+	             "hard, since 7 of the newest 10 turns built (70 %); balanced below 60 %. It "
+	             "draws from all, by weight alone");
 	curriculum_close(c);
 }
 
@@ -376,9 +401,75 @@ static void the_feed_goes_on_where_it_was(void **state)
 	remove_folder(dir);
 }
 
+/* The newest first, each with its error in one clean line, whatever it is made of. */
+static void examples_keep_the_error_and_its_line(void **state)
+{
+	static const char *const scores[] = {
+		"{\"build\":{\"ok\":false,\"class\":\"invented_api\",\"exception\":\"AttributeError\","
+		"\"error\":\"no attribute 'cone'\",\"line\":7,\"source\":\"w.cone(2)\"}}",
+		"{\"build\":{\"ok\":true,\"class\":\"build_ok\"},\"reward\":{\"total\":1}}",
+		"{\"build\":{\"ok\":false,\"class\":\"invented_api\",\"line\":-3,"
+		"\"error\":\"\\u001b[31mred\\nsecond line\",\"source\":5}}",
+		"{\"build\":{\"ok\":true,\"class\":\"low_editability\",\"error\":null},"
+		"\"notes\":[\"name the numbers\",\"x\"],\"reward\":{\"total\":0.5}}",
+		"{\"build\":{\"ok\":false,\"class\":\"invented_api\",\"cause\":\"attribute\"}}",
+	};
+	struct curriculum_example v[8];
+	struct curriculum_feed f;
+	struct curriculum_rules r;
+	struct tallies t = { 0 };
+	struct task task = { .id = "hook", .level = TASK_MEDIUM };
+	struct task_set tasks = { .tasks = &task, .n = 1 };
+	struct err e = { 0 };
+	char dir[256], db[300];
+	int64_t ep;
+	int number;
+	(void)state;
+
+	make_folder(dir, sizeof(dir));
+	snprintf(db, sizeof(db), "%s/sessions.db", dir);
+	struct store *s = store_open(db, STORE_WRITE, NULL, &e);
+	assert_non_null(s);
+	assert_done(curriculum_rules_parse(&r, text, strlen(text), "t.json", &e), &e);
+	assert_done(start_episode(s, "hook", &ep, &e), &e);
+	for (size_t i = 0; i < sizeof(scores) / sizeof(*scores); i++) {
+		cJSON *score = json_parse(scores[i], strlen(scores[i]), &e);
+		struct store_turn_new n = { .episode = ep,
+			                    .source = "model",
+			                    .prompt_tokens = -1,
+			                    .completion_tokens = -1,
+			                    .score = score };
+		assert_non_null(score);
+		assert_done(store_turn_commit(s, &n, &number, &e), &e);
+		cJSON_Delete(score);
+	}
+	assert_done(curriculum_feed_open(&f, &r, &tasks, &e), &e);
+	assert_int_equal(curriculum_feed_read(&f, &t, s, 0, &e), 0);
+	assert_int_equal(curriculum_examples(&f, s, CLASS_INVENTED_API, v, 8, &e), 3);
+	assert_int_equal(v[0].turn, 5);
+	assert_string_equal(v[0].error, "attribute");
+	assert_int_equal(v[1].turn, 3);
+	assert_string_equal(v[1].error, "\\x1b[31mred");
+	assert_string_equal(v[1].source, "");
+	assert_int_equal(v[1].line, 0);
+	assert_string_equal(v[2].error, "AttributeError: no attribute 'cone'");
+	assert_string_equal(v[2].source, "w.cone(2)");
+	assert_int_equal(v[2].line, 7);
+	assert_string_equal(v[2].task, "hook");
+	assert_int_equal(curriculum_examples(&f, s, CLASS_INVENTED_API, v, 1, &e), 1);
+	assert_int_equal(curriculum_examples(&f, s, CLASS_LOW_EDITABILITY, v, 8, &e), 1);
+	assert_string_equal(v[0].error, "name the numbers");
+	assert_int_equal(curriculum_examples(&f, s, CLASS_SYNTAX_CLOSURE, v, 8, &e), 0);
+	curriculum_feed_close(&f);
+	tallies_release(&t);
+	store_close(s);
+	remove_folder(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(examples_keep_the_error_and_its_line),
 		cmocka_unit_test(the_weight_is_the_formula),
 		cmocka_unit_test(only_the_newest_turns_and_repairs_count),
 		cmocka_unit_test(by_hand_a_class_is_pinned_banned_or_weighed),
