@@ -170,7 +170,7 @@ static int write_row(struct maker *m, const struct corpus_document *doc, bool sh
 		goto out;
 	}
 	if (fwrite(row.data, 1, row.len, m->f) != row.len) {
-		err_errno(e, ERR_IO, "%s/%s", m->d->out, m->part->file);
+		err_errno(e, ERR_IO, "%s/%s", m->d->stages.out, m->part->file);
 		goto out;
 	}
 	rc = 0;
@@ -191,9 +191,10 @@ static int on_tick(void *ctx)
 	                                 : m->bytes / m->part->bytes,
 	       taken = clock_now_s() - m->began;
 
-	demo_say(m->d, true, "corpus: %s: %d rows, %.0f %%, %.1f rows a second, %.1f min left",
-	         m->part->file, m->rows, 100 * share, m->rows / (taken + 1e-9),
-	         share > 0 ? taken * (1 - share) / share / 60 : NAN);
+	stages_say(&m->d->stages, true,
+	           "corpus: %s: %d rows, %.0f %%, %.1f rows a second, %.1f min left", m->part->file,
+	           m->rows, 100 * share, m->rows / (taken + 1e-9),
+	           share > 0 ? taken * (1 - share) / share / 60 : NAN);
 	return 0;
 }
 
@@ -338,7 +339,7 @@ static int make_part(struct demo *d, struct demo_builds *b, const struct part *p
 	char path[PATH_MAX], partial[PATH_MAX];
 	int rc = -1;
 
-	demo_path(d, path, sizeof(path), p->file);
+	stages_path(&d->stages, path, sizeof(path), p->file);
 	snprintf(partial, sizeof(partial), "%.*s.partial", PATH_MAX - 16, path);
 	m.family = calloc((size_t)corpus_families(), sizeof(*m.family));
 	if (!m.family || !(m.f = fopen(partial, "we"))) {
@@ -369,13 +370,13 @@ static int make_part(struct demo *d, struct demo_builds *b, const struct part *p
 		goto out;
 	}
 	cJSON_AddItemToObject(figures, p->file, part_figures(&m));
-	demo_say(d, false,
-	         "corpus: %s: %d rows (%d programs, %d repairs, %d drills), %d dropped%s%s",
-	         p->file, m.rows, m.kind[CORPUS_PROGRAM], m.kind[CORPUS_REPAIR],
-	         m.kind[CORPUS_DRILL],
-	         m.dropped[DROP_WRONG] + m.dropped[DROP_NOT_BROKEN] + m.dropped[DROP_TWICE],
-	         m.first[DROP_WRONG][0] ? "; the first that was not right: " : "",
-	         m.first[DROP_WRONG]);
+	stages_say(&d->stages, false,
+	           "corpus: %s: %d rows (%d programs, %d repairs, %d drills), %d dropped%s%s",
+	           p->file, m.rows, m.kind[CORPUS_PROGRAM], m.kind[CORPUS_REPAIR],
+	           m.kind[CORPUS_DRILL],
+	           m.dropped[DROP_WRONG] + m.dropped[DROP_NOT_BROKEN] + m.dropped[DROP_TWICE],
+	           m.first[DROP_WRONG][0] ? "; the first that was not right: " : "",
+	           m.first[DROP_WRONG]);
 	rc = 0;
 out:
 	if (m.f)
@@ -385,8 +386,9 @@ out:
 	return rc;
 }
 
-int demo_make_corpus(struct demo *d, cJSON *figures, struct err *e)
+int demo_make_corpus(void *demo, cJSON *figures, struct err *e)
 {
+	struct demo *d = demo;
 	const struct demo_recipe *r = &d->recipe;
 	double base = r->base_tokens, sft = r->sft_tokens;
 	char path[PATH_MAX];
@@ -404,8 +406,8 @@ int demo_make_corpus(struct demo *d, cJSON *figures, struct err *e)
 		{ "held.jsonl", CORPUS_HELD, 1000000000, 0, (int)fmin(HELD_ROWS, ceil(r->held / 2)),
 		  0, 0.2, 0.25, false },
 	};
-	demo_path(d, path, sizeof(path), "builds.jsonl");
-	struct demo_builds *b = demo_builds_open(d->app, path, e);
+	stages_path(&d->stages, path, sizeof(path), "builds.jsonl");
+	struct demo_builds *b = demo_builds_open(d->stages.app, path, e);
 	int rc = b ? 0 : -1;
 
 	for (size_t i = 0; rc == 0 && i < sizeof(parts) / sizeof(*parts); i++)
@@ -426,10 +428,10 @@ int demo_mix_drills(struct demo *d, const char *from, const char *to, double sha
 	char path[PATH_MAX];
 	int n = 0, rc = -1;
 
-	demo_path(d, path, sizeof(path), from);
+	stages_path(&d->stages, path, sizeof(path), from);
 	if (buf_read_file(&rows, path, ROWS_MAX, e) < 0)
 		return -1;
-	demo_path(d, path, sizeof(path), to);
+	stages_path(&d->stages, path, sizeof(path), to);
 	m.family = calloc((size_t)corpus_families(), sizeof(*m.family));
 	if (!m.family || !(m.f = fopen(path, "we"))) {
 		err_errno(e, m.family ? ERR_IO : ERR_MEM, "%s", path);
@@ -470,7 +472,7 @@ static int feed_file(struct demo *d, struct bpe_trainer *t, const char *name, do
 	char path[PATH_MAX];
 	int rc = -1;
 
-	demo_path(d, path, sizeof(path), name);
+	stages_path(&d->stages, path, sizeof(path), name);
 	if (buf_read_file(&text, path, ROWS_MAX, e) < 0)
 		goto out;
 	for (const char *p = buf_str(&text), *end = p + text.len; p < end;) {
@@ -498,8 +500,9 @@ out:
 	return rc;
 }
 
-int demo_make_tokenizer(struct demo *d, cJSON *figures, struct err *e)
+int demo_make_tokenizer(void *demo, cJSON *figures, struct err *e)
 {
+	struct demo *d = demo;
 	struct bpe_trainer *t = bpe_trainer_open(e);
 	char path[PATH_MAX];
 	double fed = 0;
@@ -507,8 +510,9 @@ int demo_make_tokenizer(struct demo *d, cJSON *figures, struct err *e)
 
 	if (!t)
 		return -1;
-	demo_path(d, path, sizeof(path), "tokenizer");
-	if (demo_remove(d, "tokenizer", e) == 0 && feed_file(d, t, "base.jsonl", &fed, e) == 0 &&
+	stages_path(&d->stages, path, sizeof(path), "tokenizer");
+	if (stages_remove(&d->stages, "tokenizer", e) == 0 &&
+	    feed_file(d, t, "base.jsonl", &fed, e) == 0 &&
 	    feed_file(d, t, "sft.jsonl", &fed, e) == 0 &&
 	    (n = bpe_trainer_write(t, path, (int)d->recipe.vocabulary, e)) > 0) {
 		cJSON_AddNumberToObject(figures, "entries", n);

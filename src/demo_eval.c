@@ -133,7 +133,8 @@ static int ask_all(struct eval *v, struct answer *a, int n, bool adapter, float 
 			err_set(e, ERR_CANCELLED, "interrupted");
 			goto out;
 		}
-		demo_say(v->d, true, "evaluate: %s: %d of %d answered", v->what, v->done, n);
+		stages_say(&v->d->stages, true, "evaluate: %s: %d of %d answered", v->what, v->done,
+		           n);
 	}
 	rc = 0;
 out:
@@ -448,9 +449,9 @@ static int run_set(struct eval *v, const struct set *s, struct demo_builds *b, c
 	cJSON_AddNumberToObject(o, "seconds_answering", answered);
 	cJSON_AddNumberToObject(o, "seconds", clock_now_s() - began);
 	cJSON_AddItemToArray(sets, o);
-	demo_say(v->d, false,
-	         "evaluate: %s: %d of %d build, %d have the box, %d all that was asked", s->title,
-	         all.built, all.n, all.box, all.all);
+	stages_say(&v->d->stages, false,
+	           "evaluate: %s: %d of %d build, %d have the box, %d all that was asked", s->title,
+	           all.built, all.n, all.box, all.all);
 	rc = 0;
 out:
 	if (f)
@@ -621,7 +622,7 @@ static int run_tasks(struct eval *v, const struct task_set *tasks, bool adapter,
                      struct err *e)
 {
 	const struct scoring_options so = {
-		.app = v->d->app,
+		.app = v->d->stages.app,
 		.rebuilds = -1,
 		.ears = { .tick = on_tick },
 	};
@@ -645,10 +646,10 @@ static int run_tasks(struct eval *v, const struct task_set *tasks, bool adapter,
 			goto out;
 	cJSON *o = tasks_json(t, n, adapter);
 	cJSON_AddItemToArray(sets, o);
-	demo_say(v->d, false, "evaluate: %s: %g of %d build, %g reach %g", v->what,
-	         json_number_or(cJSON_GetObjectItemCaseSensitive(o, "built"), "k", 0), n,
-	         json_number_or(cJSON_GetObjectItemCaseSensitive(o, "reached"), "k", 0),
-	         DEMO_REACHED);
+	stages_say(&v->d->stages, false, "evaluate: %s: %g of %d build, %g reach %g", v->what,
+	           json_number_or(cJSON_GetObjectItemCaseSensitive(o, "built"), "k", 0), n,
+	           json_number_or(cJSON_GetObjectItemCaseSensitive(o, "reached"), "k", 0),
+	           DEMO_REACHED);
 	rc = 0;
 out:
 	if (f)
@@ -665,8 +666,9 @@ out:
 
 /* ---- all of it ---- */
 
-int demo_make_evaluate(struct demo *d, cJSON *figures, struct err *e)
+int demo_make_evaluate(void *demo, cJSON *figures, struct err *e)
 {
+	struct demo *d = demo;
 	const struct demo_recipe *r = &d->recipe;
 	const int held = (int)r->held, repairs = (int)r->repairs, unseen = (int)r->unseen;
 	const struct set sets[] = {
@@ -691,21 +693,21 @@ int demo_make_evaluate(struct demo *d, cJSON *figures, struct err *e)
 	int rc = -1;
 
 	own.ctx = &v;
-	demo_path(d, v.base, sizeof(v.base), "demo/base");
-	demo_path(d, v.adapter, sizeof(v.adapter), "demo/sft");
-	demo_path(d, v.folder, sizeof(v.folder), "evaluate");
-	demo_path(d, builds, sizeof(builds), "builds.jsonl");
+	stages_path(&d->stages, v.base, sizeof(v.base), "demo/base");
+	stages_path(&d->stages, v.adapter, sizeof(v.adapter), "demo/sft");
+	stages_path(&d->stages, v.folder, sizeof(v.folder), "evaluate");
+	stages_path(&d->stages, builds, sizeof(builds), "builds.jsonl");
 	mkdir(v.folder, 0777);
 	const struct gpu_options o = {
-		.libexec_dir = d->app->libexec,
+		.libexec_dir = d->stages.app->libexec,
 		.model = v.base,
 		.slots = AT_ONCE,
 		.threads = d->threads,
-		.quiet = d->app->quiet,
+		.quiet = d->stages.app->quiet,
 		.backend = GPU_CPU,
 	};
 	const struct scoring_options so = {
-		.app = d->app,
+		.app = d->stages.app,
 		.profile = "exact",
 		.reference = "none",
 		.rebuilds = 0,
@@ -713,8 +715,8 @@ int demo_make_evaluate(struct demo *d, cJSON *figures, struct err *e)
 		.ears = { .tick = on_tick },
 	};
 	if (!(v.gpu = gpu_open(&o, &own, e)) || !(v.scoring = scoring_open(&so, e)) ||
-	    !(b = demo_builds_open(d->app, builds, e)) ||
-	    (r->turns > 0 && packs_load(&tasks, d->app, e) < 0))
+	    !(b = demo_builds_open(d->stages.app, builds, e)) ||
+	    (r->turns > 0 && packs_load(&tasks, d->stages.app, e) < 0))
 		goto out;
 	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
 		if (sets[i].n > 0 && run_set(&v, &sets[i], b, list, e) < 0)

@@ -26,6 +26,6 @@
 
 #define DEMO_REACHED 0.6 /* of a task's total, to count as reached */
 
-int demo_make_evaluate(struct demo *d, cJSON *figures, struct err *e);
+int demo_make_evaluate(void *demo, cJSON *figures, struct err *e);
 
 #endif

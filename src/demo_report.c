@@ -155,7 +155,7 @@ static int each_answer(struct demo *d, const char *name, int (*fn)(void *ctx, co
 	char path[PATH_MAX];
 	int rc;
 
-	demo_path(d, path, sizeof(path), name);
+	stages_path(&d->stages, path, sizeof(path), name);
 	rc = buf_read_file(&text, path, FILE_MAX, e);
 	for (const char *p = buf_str(&text), *end = p + text.len; rc == 0 && p < end;) {
 		const char *line = memchr(p, '\n', (size_t)(end - p));
@@ -211,7 +211,7 @@ static int draw_one(struct gallery *g, const cJSON *o, const char *family)
 		if (strcmp(s.pictures[i].name, "isometric") != 0)
 			continue;
 		snprintf(name, sizeof(name), "demo/pictures/%s.png", family);
-		demo_path(g->d, path, sizeof(path), name);
+		stages_path(&g->d->stages, path, sizeof(path), name);
 		rc = file_write_atomic(path, png->data, png->len, &g->failed);
 		if (g->n % COLUMNS == 0)
 			buf_adds(g->out, "|");
@@ -248,15 +248,15 @@ static int take_picture(void *ctx, const cJSON *o)
 static int gallery(struct demo *d, struct buf *out, struct err *e)
 {
 	const struct scoring_options o = {
-		.app = d->app, .reference = "none", .rebuilds = 0, .artifacts = SCORING_VIEWS
+		.app = d->stages.app, .reference = "none", .rebuilds = 0, .artifacts = SCORING_VIEWS
 	};
 	struct gallery g = { .d = d, .out = out };
 	char path[PATH_MAX];
 	int rc = -1;
 
-	if (demo_remove(d, "demo/pictures", e) < 0)
+	if (stages_remove(&d->stages, "demo/pictures", e) < 0)
 		return -1;
-	demo_path(d, path, sizeof(path), "demo/pictures");
+	stages_path(&d->stages, path, sizeof(path), "demo/pictures");
 	if (mkdir(path, 0777) < 0)
 		return err_errno(e, ERR_IO, "%s", path);
 	g.family = calloc((size_t)corpus_families(), sizeof(*g.family));
@@ -389,7 +389,7 @@ static int draw_curve(struct demo *d, const char *name, const char *title, struc
 		                .line = lines,
 		                .n = 3 };
 	plot_svg(&svg, &p);
-	demo_path(d, path, sizeof(path), file);
+	stages_path(&d->stages, path, sizeof(path), file);
 	rc = buf_failed(&svg) ? err_set(e, ERR_MEM, "no memory for a curve")
 	                      : file_write_atomic(path, svg.data, svg.len, e);
 out:
@@ -418,8 +418,8 @@ static int training_words(struct demo *d, struct buf *b, enum demo_stage s, cons
 	char name[32];
 	cJSON *o;
 
-	snprintf(name, sizeof(name), "%s.json", demo_stage_name(s));
-	if (!(o = demo_read(d, name, e)))
+	snprintf(name, sizeof(name), "%s.json", demo_plan.name[s]);
+	if (!(o = stages_read(&d->stages, name, e)))
 		return -1;
 	buf_printf(b, "| %s | %.0f | %.2f M | ", what, number(o, "steps"),
 	           number(o, "steps") * number(o, "settings.batch_tokens") / 1e6);
@@ -431,8 +431,8 @@ static int training_words(struct demo *d, struct buf *b, enum demo_stage s, cons
 
 static int rows_words(struct demo *d, struct buf *b, struct err *e)
 {
-	cJSON *o = demo_read(d, "corpus.json", e),
-	      *t = o ? demo_read(d, "tokenizer.json", e) : NULL;
+	cJSON *o = stages_read(&d->stages, "corpus.json", e),
+	      *t = o ? stages_read(&d->stages, "tokenizer.json", e) : NULL;
 	const cJSON *part, *x;
 	double programs = 0, repairs = 0, drills = 0, dropped = 0;
 
@@ -506,25 +506,21 @@ static int write_page(struct demo *d, const cJSON *sets, struct buf *b, struct e
 	buf_adds(b, "\n![loss of the base](pictures/base-loss.svg)\n\n"
 	            "![loss of the adapter](pictures/sft-loss.svg)\n");
 	buf_adds(b, "\nThe same again, on any machine:\n\n    cadforge train demo --out DIR");
-	for (int i = 0; i < demo_settings_count; i++) {
-		const struct demo_setting *s = &demo_settings[i];
-		double v = *(const double *)(const void *)((const char *)(const void *)r + s->at);
-		if (v != s->usual)
-			buf_printf(b, " --set %s=%.10g", s->name, v);
-	}
+	stages_print_set(b, &d->stages);
 	buf_adds(
 		b,
 		"\n\nThe documents are the same everywhere; the bits of the weights are those of one "
 		"build and processor. What the recipe's values mean: `cadforge train demo --help`.\n");
 	if (buf_failed(b))
 		return err_set(e, ERR_MEM, "no memory for the page");
-	demo_path(d, path, sizeof(path), "demo/README.md");
+	stages_path(&d->stages, path, sizeof(path), "demo/README.md");
 	return file_write_atomic(path, b->data, b->len, e);
 }
 
-int demo_make_report(struct demo *d, cJSON *figures, struct err *e)
+int demo_make_report(void *demo, cJSON *figures, struct err *e)
 {
-	cJSON *o = demo_read(d, "evaluate.json", e);
+	struct demo *d = demo;
+	cJSON *o = stages_read(&d->stages, "evaluate.json", e);
 	struct buf b = { 0 };
 	int rc = -1;
 

@@ -14,7 +14,6 @@
 #include "src/base/folder.h"
 #include "src/base/json.h"
 #include "src/demo.h"
-#include "src/training_run.h"
 
 enum { LONGEST = 2048, MEASURED_STEPS = 12, FILE_MAX = 64 << 20 };
 
@@ -32,7 +31,7 @@ static cJSON *fresh_config(const struct demo *d, struct err *e)
 	cJSON *o, *rope, *kinds;
 	char path[PATH_MAX];
 
-	demo_path(d, path, sizeof(path), "tokenizer");
+	stages_path(&d->stages, path, sizeof(path), "tokenizer");
 	struct tokenizer *t = tokenizer_open(path, e);
 	if (!t)
 		return NULL;
@@ -78,7 +77,7 @@ static void add_path(const struct demo *d, cJSON *o, const char *key, const char
 {
 	char path[PATH_MAX], text[PATH_MAX + 16];
 
-	demo_path(d, path, sizeof(path), name);
+	stages_path(&d->stages, path, sizeof(path), name);
 	snprintf(text, sizeof(text), "%s%s", before, path);
 	cJSON_AddStringToObject(o, key, text);
 }
@@ -152,144 +151,24 @@ static cJSON *sft_settings(const struct demo *d, double tokens)
 
 /* ---- a training ---- */
 
-struct watched {
-	struct demo *d;
-	struct training_result result;
-	const char *run_file;
-	FILE *events;
-	double tokens, seconds, tokens_per_s;
-	bool run_kept;
-};
-
-/* The run's number is kept as soon as it has one: a kill loses it otherwise. */
-static void keep_run(struct watched *w)
-{
-	cJSON *o = cJSON_CreateObject();
-	struct err ignored;
-
-	cJSON_AddNumberToObject(o, "run", (double)w->result.run);
-	demo_write(w->d, w->run_file, o, &ignored);
-	cJSON_Delete(o);
-	w->run_kept = true;
-}
-
-static void on_event(void *ctx, const char *kind, const cJSON *object)
-{
-	struct watched *w = ctx;
-	cJSON *line = cJSON_Duplicate(object, true);
-	struct buf text = { 0 };
-
-	if (w->run_file && !w->run_kept && w->result.run)
-		keep_run(w);
-	if (strcmp(kind, "step") == 0) {
-		w->tokens_per_s = json_number_or(object, "tokens_per_s", w->tokens_per_s);
-		w->seconds += json_number_or(object, "seconds", 0);
-		w->tokens += json_number_or(object, "tokens", 0);
-	}
-	cJSON_AddStringToObject(line, "event", kind);
-	json_print(&text, line);
-	buf_addc(&text, '\n');
-	if (w->events && !buf_failed(&text)) {
-		fwrite(text.data, 1, text.len, w->events);
-		fflush(w->events);
-	}
-	buf_release(&text);
-	cJSON_Delete(line);
-}
-
-/* Goes on with the run of before when it can. */
-static int64_t run_before(const struct demo *d, const char *run_file, const char *folder)
-{
-	char path[PATH_MAX];
-	cJSON *o = demo_read(d, run_file, NULL);
-	int64_t run = (int64_t)json_number_or(o, "run", 0);
-
-	cJSON_Delete(o);
-	demo_path(d, path, sizeof(path), folder);
-	return access(path, F_OK) == 0 ? run : 0;
-}
-
-static int train(struct demo *d, const char *name, const cJSON *settings, struct watched *w,
-                 struct err *e)
-{
-	char folder[32], run_file[32], events[40], kind[32], path[PATH_MAX];
-	int rc;
-
-	snprintf(folder, sizeof(folder), "%s-run", name);
-	snprintf(run_file, sizeof(run_file), "%s-run.json", name);
-	snprintf(events, sizeof(events), "%s-events.jsonl", name);
-	snprintf(kind, sizeof(kind), "demo-%s", name);
-	*w = (struct watched){ .d = d, .run_file = run_file };
-	struct training_run_options o = {
-		.app = d->app,
-		.store = d->store,
-		.kind = kind,
-		.settings = settings,
-		.run = run_before(d, run_file, folder),
-		.ctx = w,
-		.event = on_event,
-	};
-	if (!o.run && (demo_remove(d, folder, e) < 0 || demo_remove(d, events, e) < 0))
-		return -1;
-	demo_path(d, path, sizeof(path), events);
-	if (!(w->events = fopen(path, "ae")))
-		return err_errno(e, ERR_IO, "%s", path);
-	rc = training_run(&o, &w->result, e);
-	/* there was nothing to go on from: from the beginning */
-	if (rc < 0 && o.run && w->result.checkpoint[0] == '\0' && w->tokens == 0 &&
-	    !app_interrupted()) {
-		demo_say(d, false, "%s: %s; it begins anew", name, e->text);
-		o.run = 0;
-		w->run_kept = false;
-		if (demo_remove(d, folder, e) == 0)
-			rc = training_run(&o, &w->result, e);
-	}
-	fclose(w->events);
-	w->events = NULL;
-	if (rc < 0)
-		return err_wrap(e, "%s", name);
-	if (app_interrupted() || strcmp(w->result.outcome, "done") != 0)
-		return err_set(e, ERR_CANCELLED,
-		               "%s: stopped at step %lld of %lld; the same command goes on", name,
-		               (long long)w->result.step, (long long)w->result.steps);
-	return 0;
-}
-
-static void add_figures(cJSON *o, const struct watched *w, const cJSON *settings)
-{
-	cJSON_AddNumberToObject(o, "run", (double)w->result.run);
-	cJSON_AddNumberToObject(o, "steps", (double)w->result.steps);
-	json_add_figure(o, "loss", w->result.loss);
-	json_add_figure(o, "eval_loss", w->result.eval_loss);
-	json_add_figure(o, "tokens_per_s", w->tokens_per_s);
-	cJSON_AddItemToObject(o, "settings", cJSON_Duplicate(settings, true));
-}
-
 /* Tokens a second, by some steps of the base. */
 static int measure(struct demo *d, double *tokens_per_s, struct err *e)
 {
 	cJSON *s = base_settings(d, MEASURED_STEPS * d->recipe.batch_tokens, "measure-run");
-	struct watched w = { .d = d };
-	const struct training_run_options o = {
-		.app = d->app, .settings = s, .ctx = &w, .event = on_event
-	};
+	struct stage_training t;
 	int rc;
 
 	cJSON_DeleteItemFromObjectCaseSensitive(s, "eval_data");
-	rc = demo_remove(d, "measure-run", e);
+	rc = stages_train(&d->stages, NULL, NULL, "measure", s, &t, e);
 	if (rc == 0)
-		rc = training_run(&o, &w.result, e);
-	if (rc == 0)
-		rc = demo_remove(d, "measure-run", e);
+		rc = stages_remove(&d->stages, "measure-run", e);
 	cJSON_Delete(s);
 	if (rc < 0)
 		return err_wrap(e, "measuring the rate");
-	if (app_interrupted())
-		return err_set(e, ERR_CANCELLED, "interrupted");
-	*tokens_per_s = w.seconds > 0 && w.tokens > 0 ? w.tokens / w.seconds : w.tokens_per_s;
+	*tokens_per_s = t.seconds > 0 && t.tokens > 0 ? t.tokens / t.seconds : t.tokens_per_s;
 	if (!(*tokens_per_s > 0))
 		return err_set(e, ERR_LOST, "the training did not say how fast it is");
-	demo_say(d, false, "%.0f tokens a second", *tokens_per_s);
+	stages_say(&d->stages, false, "%.0f tokens a second", *tokens_per_s);
 	return 0;
 }
 
@@ -305,7 +184,7 @@ static int budget(struct demo *d, double *base, double *sft, struct err *e)
 	*sft = r->sft_tokens;
 	if (!(d->minutes > 0))
 		return 0;
-	if ((o = demo_read(d, "budget.json", NULL)) &&
+	if ((o = stages_read(&d->stages, "budget.json", NULL)) &&
 	    json_number_or(o, "minutes", 0) == d->minutes) {
 		*base = json_number_or(o, "base_tokens", *base);
 		*sft = json_number_or(o, "sft_tokens", *sft);
@@ -323,7 +202,7 @@ static int budget(struct demo *d, double *base, double *sft, struct err *e)
 	cJSON_AddNumberToObject(o, "tokens_per_s", rate);
 	cJSON_AddNumberToObject(o, "base_tokens", *base);
 	cJSON_AddNumberToObject(o, "sft_tokens", *sft);
-	int rc = demo_write(d, "budget.json", o, e);
+	int rc = stages_write(&d->stages, "budget.json", o, e);
 	cJSON_Delete(o);
 	return rc;
 }
@@ -339,11 +218,11 @@ static int install(struct demo *d, const char *from, const char *name, const cha
 	char demo[PATH_MAX], to[PATH_MAX], inside[64];
 	int rc = -1;
 
-	demo_path(d, demo, sizeof(demo), "demo");
+	stages_path(&d->stages, demo, sizeof(demo), "demo");
 	mkdir(demo, 0777);
 	snprintf(inside, sizeof(inside), "demo/%s", name);
-	demo_path(d, to, sizeof(to), inside);
-	if (demo_remove(d, inside, e) < 0 || new_folder_begin(&f, to, 0, e) < 0)
+	stages_path(&d->stages, to, sizeof(to), inside);
+	if (stages_remove(&d->stages, inside, e) < 0 || new_folder_begin(&f, to, 0, e) < 0)
 		return -1;
 	for (int i = 0; i < n; i++) {
 		int has = new_folder_copy(&f, from, files[i], FILE_MAX, e);
@@ -377,24 +256,25 @@ static const char about_demo[] =
 	"}\n";
 static const char greedy[] = "{\n  \"do_sample\": false,\n  \"temperature\": 0\n}\n";
 
-int demo_make_base(struct demo *d, cJSON *figures, struct err *e)
+int demo_make_base(void *demo, cJSON *figures, struct err *e)
 {
+	struct demo *d = demo;
 	static const char *const texts[][2] = { { "cadforge.json", about_demo },
 		                                { "generation_config.json", greedy } };
 	cJSON *config = fresh_config(d, e), *settings = NULL;
-	struct watched w;
+	struct stage_training t;
 	double base, sft;
 	int rc = -1;
 
-	if (!config || demo_write(d, "base-config.json", config, e) < 0 ||
+	if (!config || stages_write(&d->stages, "base-config.json", config, e) < 0 ||
 	    budget(d, &base, &sft, e) < 0)
 		goto out;
 	settings = base_settings(d, base, "base-run");
-	if (train(d, "base", settings, &w, e) < 0 ||
-	    install(d, w.result.checkpoint, "base", base_files,
+	if (stages_train(&d->stages, d->store, "demo-base", "base", settings, &t, e) < 0 ||
+	    install(d, t.checkpoint, "base", base_files,
 	            (int)(sizeof(base_files) / sizeof(*base_files)), texts, 2, e) < 0)
 		goto out;
-	add_figures(figures, &w, settings);
+	stages_training_figures(figures, &t, settings);
 	rc = 0;
 out:
 	cJSON_Delete(config);
@@ -402,10 +282,11 @@ out:
 	return rc;
 }
 
-int demo_make_sft(struct demo *d, cJSON *figures, struct err *e)
+int demo_make_sft(void *demo, cJSON *figures, struct err *e)
 {
+	struct demo *d = demo;
 	cJSON *settings;
-	struct watched w;
+	struct stage_training t;
 	double base, sft;
 	int rc = -1;
 
@@ -413,11 +294,11 @@ int demo_make_sft(struct demo *d, cJSON *figures, struct err *e)
 	    demo_mix_drills(d, "sft.jsonl", "sft-rows.jsonl", d->recipe.sft_drills, e) < 0)
 		return -1;
 	settings = sft_settings(d, sft);
-	if (train(d, "sft", settings, &w, e) < 0 ||
-	    install(d, w.result.checkpoint, "sft", adapter_files,
+	if (stages_train(&d->stages, d->store, "demo-sft", "sft", settings, &t, e) < 0 ||
+	    install(d, t.checkpoint, "sft", adapter_files,
 	            (int)(sizeof(adapter_files) / sizeof(*adapter_files)), NULL, 0, e) < 0)
 		goto out;
-	add_figures(figures, &w, settings);
+	stages_training_figures(figures, &t, settings);
 	rc = 0;
 out:
 	cJSON_Delete(settings);
