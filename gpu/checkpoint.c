@@ -214,6 +214,99 @@ out:
 	return rc;
 }
 
+static int write_weights(struct trainer *t, const struct checkpoint_options *o, const char *dir,
+                         struct err *e)
+{
+	return trainer_base(t)->options.full ? write_model(t, o, dir, e)
+	                                     : write_adapter(t, o, dir, e);
+}
+
+/* The step of a policy's folder, or -1: what a crash left, or a stranger's. */
+static int64_t policy_step(const char *name)
+{
+	int64_t v = 0;
+
+	if (strlen(name) < 6 || strlen(name) > 12 || name[strspn(name, "0123456789")])
+		return -1;
+	for (; *name; name++)
+		v = 10 * v + (*name - '0');
+	return v;
+}
+
+/* Removes what is in RUN/policy but the newest @keep of steps up to @last. How many went. */
+static int drop_policies(const char *run_dir, int keep, int64_t last)
+{
+	char *dir = path_of("%s/policy", run_dir);
+	DIR *d = dir ? opendir(dir) : NULL;
+	int64_t *step = NULL;
+	int n = 0, cap = 0, dropped = 0;
+
+	for (const struct dirent *x; d && (x = readdir(d));) {
+		int64_t v = policy_step(x->d_name);
+		if (v < 0 || v > last)
+			continue;
+		if (n == cap) {
+			int64_t *more = realloc(step, (size_t)(cap + 64) * sizeof(*more));
+			if (!more)
+				break;
+			step = more;
+			cap += 64;
+		}
+		step[n++] = v;
+	}
+	if (n > 0)
+		qsort(step, (size_t)n, sizeof(*step), falling);
+	if (d)
+		rewinddir(d);
+	for (const struct dirent *x; d && (x = readdir(d));) {
+		int64_t v = policy_step(x->d_name);
+		if (x->d_name[0] == '.' ||
+		    (v >= 0 && v <= last && keep > 0 && (n <= keep || v >= step[keep - 1])))
+			continue;
+		char *path = path_of("%s/%s", dir, x->d_name);
+		if (path)
+			remove_tree(path);
+		free(path);
+		dropped++;
+	}
+	if (d)
+		closedir(d);
+	free(step);
+	free(dir);
+	return dropped;
+}
+
+int checkpoint_drop_policies(const char *run_dir, int keep)
+{
+	return drop_policies(run_dir, keep, INT64_MAX);
+}
+
+int checkpoint_policy(struct trainer *t, const struct checkpoint_options *o, int64_t step,
+                      char **dir, struct err *e)
+{
+	char *parent = path_of("%s/policy", o->run_dir);
+	char *at = path_of("%s/policy/%06" PRId64, o->run_dir, step);
+	int rc = -1;
+
+	if (!parent || !at)
+		no_memory(e);
+	else if (mkdir(parent, 0777) < 0 && errno != EEXIST)
+		err_errno(e, ERR_IO, "%.300s", parent);
+	else {
+		/* one of this step is of a run that was killed, and went on from before it */
+		remove_tree(at);
+		rc = write_weights(t, o, at, e);
+	}
+	if (rc == 0) {
+		drop_policies(o->run_dir, o->keep, step);
+		*dir = at;
+		at = NULL;
+	}
+	free(at);
+	free(parent);
+	return rc;
+}
+
 /* ---- the state ---- */
 
 struct giving {
@@ -341,10 +434,8 @@ int checkpoint_write(struct trainer *t, const struct checkpoint_options *o, int6
 		goto out;
 	}
 	sweep(o->run_dir);
-	if ((trainer_base(t)->options.full ? write_model(t, o, part, e)
-	                                   : write_adapter(t, o, part, e)) < 0 ||
-	    write_tensors(t, tensors, e) < 0 || write_state(json, step, state, e) < 0 ||
-	    sync_folder(part, e) < 0)
+	if (write_weights(t, o, part, e) < 0 || write_tensors(t, tensors, e) < 0 ||
+	    write_state(json, step, state, e) < 0 || sync_folder(part, e) < 0)
 		goto out;
 	/* one of that step which is there is damaged, or it would have been gone on from */
 	drop(o->run_dir, step);

@@ -36,6 +36,13 @@ struct checkpoint_written {
 int checkpoint_write(struct trainer *t, const struct checkpoint_options *o, int64_t step,
                      const cJSON *state, struct checkpoint_written *out, struct err *e);
 
+/* What is to be used as it is alone, as RUN/policy/000012 of step 12: whole or not at all. Of older
+ * ones the newest @o->keep - 1 stay, of a later step none. *dir (to be freed) is where it is. */
+int checkpoint_policy(struct trainer *t, const struct checkpoint_options *o, int64_t step,
+                      char **dir, struct err *e);
+/* All of them but the newest @keep go: room on a full disk. How many went. */
+int checkpoint_drop_policies(const char *run_dir, int keep);
+
 /* The newest whole checkpoint: its folder (to be freed) and step. 0; 1: there is none; -1 with @e:
  * RUN cannot be read, or there are some and not one is whole. @passed_over (may be NULL): why a
  * newer one was, kind 0 when none. */

@@ -28,17 +28,25 @@
 /* Settings: those of gpu/train_settings.h that have to do with model, method, optimizer, schedule
  * (over "steps"), clip, seed, threads, backend, recompute, memory, dtype, pass_rows, longest, keep,
  * save_every, out; and
- *   reduction      "grpo" | "dapo" (usual) | "dr_grpo"       gpu/policy_loss.h
+ *   steps          of the run; needed
+ *   reduction      "dapo" (usual) | "grpo" | "dr_grpo"       gpu/policy_loss.h
+ *   answer_longest what dr_grpo divides by: tokens an answer may have; @longest
  *   beta 0         pull to the reference
+ *   watch_kl false     the distance to the reference is measured though beta is 0: one more forward
+ *                  a step
  *   clip_low 0.2, clip_high 0.2     DAPO's clip-higher: 0.28
  *   weighted_kl true
  *   temperature 1  of sampling
+ *   thinking "off" | "on" | "default"      how prompts are rendered: as the engine is asked
  *   updates 1      of the parameters, on each step's answers. With more than one the policy before
  *                  the first is "old"
  *   importance_cap 2   each token's part of the loss is multiplied by min(cap, exp(logp before the
  *                  step - logp as the engine drew it)), since engine and trainer round differently;
  *                  0: not
- * A key that is unknown or out of range is ERR_INPUT as in gpu/train_settings.h. */
+ * longest is of prompt and answer together. A key that is unknown or out of range is ERR_INPUT as
+ * in gpu/train_settings.h; so is model "fresh:...".
+ *
+ * Memory of a reference: gpu/policy_run.h. */
 
 struct policy_sample {         /* one answer; all borrowed for the call */
 	const cJSON *messages; /* its prompt */
@@ -51,16 +59,16 @@ struct policy_sample {         /* one answer; all borrowed for the call */
 struct policy_ops {
 	void *ctx;
 	/* One JSON object each, borrowed (@kind is a literal):
-	 * ready       {program, pid, backend, device, out, parameters, trainable, memory_bytes,
-	 *             resumed_from: step | null, state: what was handed over with it | null,
+	 * ready       {program, steps, pid, backend, device, out, parameters, trainable,
+	 * memory_bytes, resumed_from: step | null, state: what was handed over with it | null,
 	 *             policy: folder of the policy as it is, or null: as it was given}
 	 * step        {step, steps, loss, kl | null, clip_share, ratio_max, mismatch (mean over
-	 * tokens of |trainer's - engine's logp|) | null, mismatch_max | null, grad_norm,
-	 *             grad_clipped, lr, answers, tokens, seconds, policy: folder}
-	 * checkpoint  {step, dir, seconds, bytes}
-	 * note        {step, text} */
+	 *             tokens of |trainer's - engine's logp|) | null, mismatch_max | null,
+	 * grad_norm, grad_clipped, lr, answers, tokens, seconds, policy: folder} checkpoint  {step,
+	 * dir, seconds, bytes} note        {step, text} */
 	void (*event)(void *ctx, const char *kind, const cJSON *object);
-	/* The end: @outcome "done" | "stopped" | "failed". A loss or gradient that is no number
+	/* The end: @outcome "done" (the last of the steps is learnt, and a checkpoint written; it
+	 * comes by itself) | "stopped" | "failed". A loss or gradient that is no number
 	 * fails before the update, naming the answer. */
 	void (*ended)(void *ctx, const char *outcome, enum err_kind kind, const char *error);
 };

@@ -21,16 +21,11 @@ const char *policy_reduction_name(enum policy_reduction r)
 	return names[r];
 }
 
-struct token {
-	double loss, slope, kl, ratio;
-	bool clipped;
-};
-
-static struct token token_loss(const struct policy_options *o, const struct policy_answer *a, int i)
+struct policy_token policy_token(const struct policy_options *o, double adv, float logp,
+                                 const float *old_logp, const float *reference, float weight)
 {
-	double lp = (double)a->logp[i], old = a->old ? (double)a->old[i] : lp;
-	double adv = a->advantage;
-	struct token t = { .ratio = exp(lp - old), .kl = NAN };
+	double lp = (double)logp, old = old_logp ? (double)*old_logp : lp;
+	struct policy_token t = { .ratio = exp(lp - old), .kl = NAN };
 	double low = 1 - o->low, high = 1 + o->high;
 
 	t.clipped = (t.ratio < low && adv < 0) || (t.ratio > high && adv > 0);
@@ -40,19 +35,33 @@ static struct token token_loss(const struct policy_options *o, const struct poli
 		t.loss = -t.ratio * adv;
 		t.slope = -t.ratio * adv;
 	}
-	if (!a->reference)
-		return t;
-	double d = (double)a->reference[i] - lp, k = exp(d) - d - 1, dk = 1 - exp(d);
-	if (o->weighted_kl) {
-		dk = t.ratio * (k + dk);
-		k *= t.ratio;
+	if (reference) {
+		double d = (double)*reference - lp, k = exp(d) - d - 1, dk = 1 - exp(d);
+		if (o->weighted_kl) {
+			dk = t.ratio * (k + dk);
+			k *= t.ratio;
+		}
+		t.kl = k;
+		if (o->beta != 0) {
+			t.loss += o->beta * k;
+			t.slope += o->beta * dk;
+		}
 	}
-	t.kl = k;
-	if (o->beta != 0) {
-		t.loss += o->beta * k;
-		t.slope += o->beta * dk;
-	}
+	t.loss *= (double)weight;
+	t.slope *= (double)weight;
 	return t;
+}
+
+double policy_share(const struct policy_options *o, int n, int answers, int64_t tokens)
+{
+	switch (o->reduction) {
+	case POLICY_GRPO:
+		return 1.0 / n / answers;
+	case POLICY_DAPO:
+		return 1.0 / (double)tokens;
+	default:
+		return 1.0 / ((double)answers * o->longest);
+	}
 }
 
 int policy_loss(const struct policy_options *o, const struct policy_answer *v, int n,
@@ -75,11 +84,12 @@ int policy_loss(const struct policy_options *o, const struct policy_answer *v, i
 		f.tokens += v[a].n;
 	}
 	for (int a = 0; a < n; a++) {
-		double share = o->reduction == POLICY_GRPO   ? 1.0 / v[a].n / n
-		               : o->reduction == POLICY_DAPO ? 1.0 / (double)f.tokens
-		                                             : 1.0 / ((double)n * o->longest);
+		double share = policy_share(o, v[a].n, n, f.tokens);
 		for (int i = 0; i < v[a].n; i++) {
-			struct token t = token_loss(o, &v[a], i);
+			struct policy_token t = policy_token(
+				o, v[a].advantage, v[a].logp[i], v[a].old ? &v[a].old[i] : NULL,
+				v[a].reference ? &v[a].reference[i] : NULL,
+				v[a].weight ? v[a].weight[i] : 1);
 			if (!isfinite(t.loss) || !isfinite(t.slope))
 				return err_set(
 					e, ERR_INPUT,
@@ -88,7 +98,8 @@ int policy_loss(const struct policy_options *o, const struct policy_answer *v, i
 					a + 1, i + 1, (double)v[a].logp[i],
 					v[a].old ? (double)v[a].old[i] : (double)v[a].logp[i],
 					v[a].advantage);
-			v[a].coef[i] = (float)(share * t.slope);
+			if (v[a].coef)
+				v[a].coef[i] = (float)(share * t.slope);
 			f.loss += share * t.loss;
 			f.kl += reference ? t.kl / (double)f.tokens : 0;
 			f.clipped += t.clipped / (double)f.tokens;

@@ -7,8 +7,8 @@
  *   ratio = exp(lp - old)
  *   l = -min(ratio A, clip(ratio, 1 - low, 1 + high) A) + beta k
  *   k = exp(ref - lp) - (ref - lp) - 1, times ratio when it is weighted
- * The sum over tokens is reduced as @reduction says. Log-probabilities are of logits divided by the
- * temperature of sampling, without top-k and top-p.
+ * times @weight, where answers have one. The sum over tokens is reduced as @reduction says.
+ * Log-probabilities are of logits divided by the temperature of sampling, without top-k and top-p.
  */
 #ifndef GPU_POLICY_LOSS_H
 #define GPU_POLICY_LOSS_H
@@ -41,7 +41,8 @@ struct policy_answer {
 	const float *logp;
 	const float *old;       /* NULL: the policy that learns drew them */
 	const float *reference; /* NULL: none; then beta must be 0 */
-	float *coef;            /* out [n]: d loss / d logp */
+	const float *weight;    /* of each token's part; NULL: 1 */
+	float *coef;            /* out [n]: d loss / d logp; NULL: not wanted */
 };
 
 struct policy_figures {
@@ -51,6 +52,18 @@ struct policy_figures {
 	double ratio_max;
 	int64_t tokens;
 };
+
+struct policy_token {
+	double loss, slope; /* l, and d l / d lp; without the share */
+	double kl, ratio;   /* k, NAN without a reference */
+	bool clipped;
+};
+/* One token of an answer: @old NULL: the policy that learns drew it; @reference NULL: none. */
+struct policy_token policy_token(const struct policy_options *o, double advantage, float logp,
+                                 const float *old, const float *reference, float weight);
+/* What each token of an answer of @n tokens, one of @answers with @tokens together, is multiplied
+ * by in the sum. */
+double policy_share(const struct policy_options *o, int n, int answers, int64_t tokens);
 
 /* ERR_INPUT: no answer, one without tokens, no reference where beta asks for one, or a figure that
  * is no finite number (says which answer and token). */

@@ -30,6 +30,15 @@ struct train_batch {
 	                       * sample), or -1: none asked */
 	const int32_t *start; /* [samples + 1]; start[0] = 0, start[samples] = n */
 	uint64_t seed;        /* of dropout's masks: equal seeds, equal masks */
+	/* Log-probabilities (and what goes back) are of logits / temperature; 0 is 1. */
+	float temperature;
+	/* Where a loss is no linear function of log-probabilities: d loss / d logp of row i is
+	 * coef[i] x slope(slope_ctx, i, its logp), asked once for each row whose coef is not 0,
+	 * between forward and backward, so that one pass does both. Called from several threads at
+	 * once, for different rows; its result must depend on row and logp alone. NULL: coef as it
+	 * is. Without coef it is not asked. */
+	float (*slope)(void *slope_ctx, int row, float logp);
+	void *slope_ctx;
 };
 
 struct train_options {
@@ -77,7 +86,8 @@ struct trainer_ops {
 	/* @logp [n]: log p(label) of rows that have one, 0 elsewhere; may be NULL. @coef [n]:
 	 * d loss / d logp of each row (SFT: -1 / labels of the whole accumulated batch); NULL:
 	 * forward alone, and without dropout. Rows without label must have coef 0. 0; -1 with @e:
-	 * ERR_INPUT (ids or labels out of range, more rows than planned, starts that do not rise),
+	 * ERR_INPUT (ids or labels out of range, more rows than planned, starts that do not rise,
+	 * a temperature that is no number of 0 or more),
 	 * ERR_MEM (says what to lower and by how much), ERR_LOST (the device). */
 	int (*pass)(struct trainer *t, const struct train_batch *b, const float *coef, float *logp,
 	            struct err *e);

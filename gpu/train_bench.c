@@ -122,7 +122,9 @@ static int measure_way(struct bench *b, enum way way, int threads, const char *d
 		                         .seed = 1,
 		                         .threads = threads,
 		                         .rows = ROWS };
-	const struct train_batch batch = { ROWS, SAMPLES, b->id, b->label, b->start, 0 };
+	const struct train_batch batch = {
+		.n = ROWS, .samples = SAMPLES, .id = b->id, .label = b->label, .start = b->start
+	};
 	struct update u = { .muon = way == WAY_MUON,
 		            .lr = 1e-3,
 		            .lr_muon = 0.02,

@@ -460,6 +460,9 @@ static int check(const struct cpu_trainer *t, const struct train_batch *b, const
 		return err_set(e, ERR_INPUT,
 		               "a batch of at least one row, cut into samples from 0 to its end, "
 		               "is wanted");
+	if (!(b->temperature >= 0 && isfinite(b->temperature)))
+		return err_set(e, ERR_INPUT, "temperature: a number of 0 or more wanted, got %g",
+		               (double)b->temperature);
 	if (b->n > t->base.options.rows)
 		return err_set(e, ERR_INPUT, "a batch of %d rows: memory was planned for %d", b->n,
 		               t->base.options.rows);
@@ -578,8 +581,8 @@ struct trainer *train_cpu_open(const struct model *m, const struct train_options
 		goto fail;
 	}
 	if (t->c.conv > MIXER_CONV_MAX) {
-		err_set(e, ERR_INPUT, "a convolution of %d taps: at most %d can be learnt", t->c.conv,
-		        MIXER_CONV_MAX);
+		err_set(e, ERR_INPUT, "a convolution of %d taps: at most %d can be learnt",
+		        t->c.conv, MIXER_CONV_MAX);
 		goto fail;
 	}
 	if (!(o->dropout >= 0 && o->dropout < 1)) {

@@ -12,6 +12,10 @@
 
 #include "gpu/k_prefill.h"
 
+/* Of the pinned memory's ten places, those that are read again: tell_batch() fills the first eight.
+ */
+enum { PLACE_PICK = 2, PLACE_COEF = 7, PLACE_LOGP = 9 };
+
 static struct train_cuda *cuda_of(struct trainer *t)
 {
 	return (struct train_cuda *)(void *)t;
@@ -32,6 +36,9 @@ static int check_batch(const struct train_cuda *t, const struct train_batch *b, 
 		return err_set(e, ERR_INPUT,
 		               "a batch of %d rows; the trainer was opened for 1 to %d", b->n,
 		               t->rows);
+	if (!(b->temperature >= 0 && isfinite(b->temperature)))
+		return err_set(e, ERR_INPUT, "temperature: a number of 0 or more wanted, got %g",
+		               (double)b->temperature);
 	if (b->samples < 1 || b->start[0] != 0 || b->start[b->samples] != b->n)
 		return err_set(e, ERR_INPUT,
 		               "starts of samples must begin with 0 and end with the rows, %d",
@@ -128,12 +135,44 @@ static void tell_batch(struct train_cuda *t, const struct train_batch *b, const 
 	}
 }
 
-/* Final norm, head and loss of the rows that have a label, a block at a time. With @back their
+/* Place @i of the ten that the pinned memory has for tables and results. */
+static float *pinned_place(const struct train_cuda *t, int i)
+{
+	return (float *)(void *)(t->pinned + t->pinned_bytes / 10 * (uint64_t)i);
+}
+
+/* Coefficients that depend on log-probabilities, of the rows that a block of the head has picked:
+ * what the kernel found comes here, and what follows from it goes back. */
+static int ask_slopes(struct train_cuda *t, const struct train_batch *b, const float *coef,
+                      int from, int n, struct err *e)
+{
+	float *factor = pinned_place(t, PLACE_COEF), *logp = pinned_place(t, PLACE_LOGP);
+	const int32_t *pick = (const int32_t *)(const void *)pinned_place(t, PLACE_PICK) + from;
+
+	while (n > 0 && pick[n - 1] < 0)
+		n--;
+	if (n == 0)
+		return 0;
+	int first = pick[0], last = pick[n - 1];
+	device_download(t->device, logp + first, t->logp + first,
+	                (uint64_t)(last - first + 1) * sizeof(*logp));
+	if (device_finish(t->device, e) < 0)
+		return -1;
+	for (int i = first; i <= last; i++)
+		factor[i] = b->label[i] >= 0 && coef[i] != 0
+		                    ? coef[i] * b->slope(b->slope_ctx, i, logp[i])
+		                    : 0;
+	upload(t, t->coef + first, factor + first, last - first + 1);
+	return 0;
+}
+
+/* Final norm, head and loss of the rows that have a label, a block at a time. With @coef their
  * gradient starts dx. */
-static void head(struct train_cuda *t, bool back)
+static int head(struct train_cuda *t, const struct train_batch *b, const float *coef, struct err *e)
 {
 	const struct model_config *c = &t->base.model->config;
 	const float *x = t->x[c->layers];
+	const bool back = coef != NULL;
 	int V = c->vocabulary, ldv = (int)round_up((uint64_t)V, 8);
 	float eps = (float)c->norm_eps;
 
@@ -158,9 +197,15 @@ static void head(struct train_cuda *t, bool back)
 			.ldb = t->hp,
 			.ldc = ldv,
 			.b_turned = true,
-			.scale = 1,
+			.scale = b->temperature > 0 ? 1 / b->temperature : 1,
 		};
 		device_product(t->device, &p);
+		if (back && b->slope) {
+			train_loss(t->stream, t->logits, ldv, V, t->label + from, t->pick + from,
+			           NULL, t->logp, t->dlogits, ldv, n);
+			if (ask_slopes(t, b, coef, from, n, e) < 0)
+				return -1;
+		}
 		train_loss(t->stream, t->logits, ldv, V, t->label + from, t->pick + from,
 		           back ? t->coef : NULL, t->logp, t->dlogits, ldv, n);
 		if (!back)
@@ -177,6 +222,7 @@ static void head(struct train_cuda *t, bool back)
 		train_norm_back(t->stream, t->dx, t->hp, t->dxb, t->hp, t->head_d, t->hp, x,
 		                t->pick + from, t->final_norm, n, t->h, eps);
 	}
+	return 0;
 }
 
 static int run_pass(struct train_cuda *t, const struct train_batch *b, const float *coef,
@@ -197,13 +243,13 @@ static int run_pass(struct train_cuda *t, const struct train_batch *b, const flo
 	              t->h);
 	for (int l = 0; l < c->layers; l++)
 		train_cuda_forward(t, l);
-	head(t, coef != NULL);
+	if (head(t, b, coef, e) < 0)
+		return -1;
 	device_mark(t->device, TRAIN_MARK_HEAD);
 	for (int l = c->layers - 1; l >= 0 && coef; l--)
 		train_cuda_back(t, l);
 	device_mark(t->device, TRAIN_MARK_END);
-	/* the last of the tables' ten places */
-	float *out = (float *)(void *)(t->pinned + t->pinned_bytes / 10 * 9);
+	float *out = pinned_place(t, PLACE_LOGP);
 	device_download(t->device, out, t->logp, (uint64_t)b->n * sizeof(*out));
 	if (device_finish(t->device, e) < 0)
 		return -1;

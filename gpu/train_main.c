@@ -1,6 +1,6 @@
 /*
  * train_main.c - cadforge-train: a training run in a process of its own (gpu/train_wire.h), or by
- * hand.
+ * hand; or a policy that learns what it is given, a step at a time.
  *
  * Between two passes it looks at fd 3 and at its signals: a pause, a wish for a checkpoint, a stop
  * take effect within a step. SIGINT and SIGTERM are a stop, and so is the asker's end.
@@ -21,6 +21,7 @@
 #include "gpu/blas.h"
 #include "gpu/train_bench.h"
 #endif
+#include "gpu/policy_run.h"
 #include "gpu/train_grad.h"
 #include "gpu/train_run.h"
 #include "gpu/train_wire.h"
@@ -51,6 +52,9 @@ struct train {
 	bool lost; /* the asker */
 	bool paused, stop, checkpoint;
 	cJSON *settings; /* once they are there */
+	bool policy;     /* answers are learnt from, as they come: */
+	bool asked;      /* there is one more step of them */
+	struct policy_batch batch;
 };
 
 static const char *kind_name(enum err_kind k)
@@ -146,7 +150,9 @@ static void say_ended(struct train *t, const char *outcome, const struct err *e)
 /* 0; -1: no message of ours. */
 static int on_frame(struct train *t, const struct frame *f)
 {
-	cJSON *o = json_parse(f->json, f->json_len, NULL);
+	/* the answers of a step have a reader of their own */
+	cJSON *o = f->type == TRAIN_LEARN ? NULL : json_parse(f->json, f->json_len, NULL);
+	struct err e = { 0 };
 	int rc = 0;
 
 	switch (f->type) {
@@ -157,6 +163,7 @@ static int on_frame(struct train *t, const struct frame *f)
 		}
 		t->settings = cJSON_DetachItemFromObjectCaseSensitive(o, "settings");
 		t->resume = json_bool_or(o, "resume", false);
+		t->policy = json_bool_or(o, "policy", false);
 		rc = t->settings ? 0 : -1;
 		break;
 	case TRAIN_PAUSE:
@@ -167,6 +174,12 @@ static int on_frame(struct train *t, const struct frame *f)
 		break;
 	case TRAIN_STOP:
 		t->stop = true;
+		break;
+	case TRAIN_LEARN:
+		rc = t->policy && !t->asked ? policy_batch_read(&t->batch, f, &e) : -1;
+		t->asked = rc == 0;
+		if (e.kind)
+			fprintf(stderr, "%s: %s\n", program, e.text);
 		break;
 	default:
 		rc = -1;
@@ -256,17 +269,50 @@ static int check_backend(const cJSON *settings, struct err *e)
 	return err_set(e, ERR_USAGE, "setting backend: %s, and this is %s", asked, program);
 }
 
+/* Steps as they are asked for. 0 all done; 1 stopped; -1. */
+static int learn_policy(struct train *t, const struct train_run_ops *ops, struct err *e)
+{
+	struct policy_run *r = policy_run_open(t->settings, t->resume, ops, e);
+	unsigned want = 0;
+	int rc = r ? 0 : -1;
+
+	while (rc == 0 && !policy_run_done(r)) {
+		want = wants(t, !t->asked && !(want & TRAIN_WANT_CHECKPOINT));
+		if (want & TRAIN_WANT_CHECKPOINT)
+			policy_run_save(r);
+		if (want & TRAIN_WANT_STOP)
+			rc = 1;
+		if (rc != 0 || !t->asked)
+			continue;
+		rc = policy_run_learn(r, &t->batch, e);
+		policy_batch_release(&t->batch);
+		t->asked = false;
+	}
+	if (rc >= 0 && policy_run_end(r, e) < 0)
+		rc = -1;
+	policy_run_close(r);
+	return rc;
+}
+
+static int learn_rows(struct train *t, const struct train_run_ops *ops, struct err *e)
+{
+	struct train_run *r = train_run_open(t->settings, t->resume, ops, e);
+	int rc = r ? train_run_go(r, e) : -1;
+
+	train_run_close(r);
+	return rc;
+}
+
 /* 0 done or stopped; -1 failed. */
 static int work(struct train *t, struct err *e)
 {
 	char device[96] = "CUDA";
-	struct train_run *r = NULL;
-	struct train_run_ops ops = { .ctx = t,
-		                     .program = program,
-		                     .device = device,
-		                     .open = TRAINER_OPEN,
-		                     .event = on_event,
-		                     .wants = wants };
+	const struct train_run_ops ops = { .ctx = t,
+		                           .program = program,
+		                           .device = device,
+		                           .open = TRAINER_OPEN,
+		                           .event = on_event,
+		                           .wants = wants };
 	int rc;
 
 #ifndef TRAIN_CUDA
@@ -277,11 +323,8 @@ static int work(struct train *t, struct err *e)
 	rc = read_settings(t, e);
 	if (e->kind == ERR_CANCELLED)
 		return 0; /* nobody is there to be told */
-	if (rc == 0 && (rc = check_backend(t->settings, e)) == 0) {
-		r = train_run_open(t->settings, t->resume, &ops, e);
-		rc = r ? train_run_go(r, e) : -1;
-	}
-	train_run_close(r);
+	if (rc == 0 && (rc = check_backend(t->settings, e)) == 0)
+		rc = t->policy ? learn_policy(t, &ops, e) : learn_rows(t, &ops, e);
 	say_ended(t, rc < 0 ? "failed" : rc > 0 ? "stopped" : "done", e);
 	return rc < 0 ? -1 : 0;
 }
@@ -379,6 +422,7 @@ int main(int argc, char **argv)
 	first_to_go();
 	rc = work(&t, &e);
 	cJSON_Delete(t.settings);
+	policy_batch_release(&t.batch);
 	frame_reader_release(&t.in);
 	buf_release(&t.out);
 	return rc == 0 ? 0 : err_exit_status(&e);

@@ -14,21 +14,7 @@
 #ifndef GPU_TRAIN_RUN_H
 #define GPU_TRAIN_RUN_H
 
-#include "gpu/train_settings.h"
-
-enum { TRAIN_WANT_CHECKPOINT = 1, TRAIN_WANT_PAUSE = 2, TRAIN_WANT_STOP = 4 };
-
-struct train_run_ops {
-	void *ctx;
-	const char *program, *device; /* for "ready" */
-	struct trainer *(*open)(const struct model *m, const struct train_options *o,
-	                        struct err *e);
-	/* gpu/training.h: ready, step, eval, checkpoint, note; @object borrowed. */
-	void (*event)(void *ctx, const char *kind, const cJSON *object);
-	/* What is wanted now; asked between passes, so a stop takes effect within one. @wait: not
-	 * before that may have changed. TRAIN_WANT_CHECKPOINT is said once for each wish. */
-	unsigned (*wants)(void *ctx, bool wait);
-};
+#include "gpu/learner.h"
 
 struct train_run;
 /* Reads everything, makes OUT and OUT/settings.json. @resume: from the newest whole checkpoint in

@@ -21,6 +21,9 @@ enum kind {
 /* Whether a run that goes on must have the same value. */
 enum shaping { FREE, SHAPES };
 
+/* Whose key it is: of runs that learn from rows, of a policy's, of both (0). */
+enum whose { BOTH, ROWS, POLICY };
+
 struct key {
 	const char *name;
 	enum kind kind;
@@ -28,20 +31,21 @@ struct key {
 	double def, min, max;
 	bool above;        /* min itself is out of range */
 	const char *words; /* "adamw|muon"; the first is the default */
+	enum whose of;
 };
 
 static const struct key keys[] = {
 	{ "model", TEXT, FREE, .def = 0 },
-	{ "tokenizer", TEXT, FREE, .def = 0 },
-	{ "data", TEXT, FREE, .def = 0 },
-	{ "eval_data", TEXT, FREE, .def = 0 },
+	{ "tokenizer", TEXT, FREE, .def = 0, .of = ROWS },
+	{ "data", TEXT, FREE, .def = 0, .of = ROWS },
+	{ "eval_data", TEXT, FREE, .def = 0, .of = ROWS },
 	{ "out", TEXT, FREE, .def = 0 },
 	{ "base_name", TEXT, FREE, .def = 0 },
 	{ "method", CHOICE, SHAPES, .words = "lora|full" },
 	{ "adapter", TEXT, FREE, .def = 0 },
 	{ "rank", WHOLE, SHAPES, .def = 16, .min = 1, .max = 1024 },
 	{ "alpha", NUMBER, SHAPES, .def = 32, .min = 0, .max = 1e6, .above = true },
-	{ "dropout", NUMBER, SHAPES, .def = 0, .min = 0, .max = 0.9 },
+	{ "dropout", NUMBER, SHAPES, .def = 0, .min = 0, .max = 0.9, .of = ROWS },
 	{ "rslora", SWITCH, SHAPES, .def = 0 },
 	{ "targets", TARGETS, SHAPES, .def = 0 },
 	{ "optimizer", CHOICE, SHAPES, .words = "adamw|muon" },
@@ -57,17 +61,17 @@ static const struct key keys[] = {
 	{ "warmup", NUMBER, SHAPES, .def = 0.03, .min = 0, .max = 1 },
 	{ "floor", NUMBER, SHAPES, .def = 0, .min = 0, .max = 10 },
 	{ "decay_share", NUMBER, SHAPES, .def = 0.3, .min = 0, .max = 1 },
-	{ "order", CHOICE, SHAPES, .words = "shuffled|file" },
-	{ "epochs", NUMBER, SHAPES, .def = NAN, .min = 0, .max = 1e6, .above = true },
+	{ "order", CHOICE, SHAPES, .words = "shuffled|file", .of = ROWS },
+	{ "epochs", NUMBER, SHAPES, .def = NAN, .min = 0, .max = 1e6, .above = true, .of = ROWS },
 	{ "steps", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 50000000 },
-	{ "batch_samples", WHOLE, SHAPES, .def = NAN, .min = 0, .max = 1 << 24 },
-	{ "batch_tokens", WHOLE, SHAPES, .def = 0, .min = 0, .max = 1 << 30 },
+	{ "batch_samples", WHOLE, SHAPES, .def = NAN, .min = 0, .max = 1 << 24, .of = ROWS },
+	{ "batch_tokens", WHOLE, SHAPES, .def = 0, .min = 0, .max = 1 << 30, .of = ROWS },
 	{ "pass_rows", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 1 << 24 },
 	{ "longest", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 1 << 24 },
-	{ "by_length", SWITCH, SHAPES, .def = 1 },
-	{ "loss", CHOICE, SHAPES, .words = "completions|all" },
+	{ "by_length", SWITCH, SHAPES, .def = 1, .of = ROWS },
+	{ "loss", CHOICE, SHAPES, .words = "completions|all", .of = ROWS },
 	{ "seed", WHOLE, SHAPES, .def = 3407, .min = 0, .max = 9007199254740991.0 },
-	{ "eval_every", WHOLE, FREE, .def = 25, .min = 0, .max = 50000000 },
+	{ "eval_every", WHOLE, FREE, .def = 25, .min = 0, .max = 50000000, .of = ROWS },
 	{ "save_every", WHOLE, FREE, .def = 50, .min = 0, .max = 50000000 },
 	{ "keep", WHOLE, FREE, .def = 3, .min = 1, .max = 1000000 },
 	{ "threads", WHOLE, FREE, .def = 0, .min = 0, .max = 4096 },
@@ -75,6 +79,18 @@ static const struct key keys[] = {
 	{ "recompute", SWITCH, FREE, .def = 0 },
 	{ "memory_bytes", WHOLE, FREE, .def = 0, .min = 0, .max = 1e15 },
 	{ "dtype", CHOICE, FREE, .words = "f32|bf16" },
+	{ "reduction", CHOICE, SHAPES, .words = "dapo|grpo|dr_grpo", .of = POLICY },
+	{ "beta", NUMBER, SHAPES, .def = 0, .min = 0, .max = 1000, .of = POLICY },
+	{ "watch_kl", SWITCH, FREE, .def = 0, .of = POLICY },
+	{ "clip_low", NUMBER, SHAPES, .def = 0.2, .min = 0, .max = 1, .of = POLICY },
+	{ "clip_high", NUMBER, SHAPES, .def = 0.2, .min = 0, .max = 1e6, .of = POLICY },
+	{ "weighted_kl", SWITCH, SHAPES, .def = 1, .of = POLICY },
+	{ "temperature", NUMBER, SHAPES, .def = 1, .min = 0, .max = 100, .above = true,
+	  .of = POLICY },
+	{ "thinking", CHOICE, SHAPES, .words = "off|on|default", .of = POLICY },
+	{ "updates", WHOLE, SHAPES, .def = 1, .min = 1, .max = 1000, .of = POLICY },
+	{ "importance_cap", NUMBER, SHAPES, .def = 2, .min = 0, .max = 1e6, .of = POLICY },
+	{ "answer_longest", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 1 << 24, .of = POLICY },
 };
 enum { KEYS = sizeof(keys) / sizeof(*keys), TEXT_MAX = 4000, ROWS_DEFAULT = 8192 };
 
@@ -214,14 +230,19 @@ static cJSON *default_value(const struct key *k)
 
 /* ---- all of them ---- */
 
-static int check_names(const cJSON *given, struct err *e)
+static bool is_of(const struct key *k, enum whose of)
+{
+	return k->of == BOTH || k->of == of;
+}
+
+static int check_names(const cJSON *given, enum whose of, struct err *e)
 {
 	const cJSON *v;
 
 	cJSON_ArrayForEach(v, given)
 	{
 		size_t k = 0;
-		while (k < KEYS && strcmp(keys[k].name, v->string) != 0)
+		while (k < KEYS && (strcmp(keys[k].name, v->string) != 0 || !is_of(&keys[k], of)))
 			k++;
 		if (k < KEYS)
 			continue;
@@ -257,15 +278,16 @@ static void put(cJSON *all, const char *key, cJSON *v)
 }
 
 /* Defaults that depend on other keys. */
-static void late_defaults(cJSON *all, const cJSON *given)
+static void late_defaults(cJSON *all, const cJSON *given, enum whose of)
 {
 	double rows = ROWS_DEFAULT;
 
-	if (strncmp(json_string_or(all, "model", ""), "fresh:", 6) == 0 && !said(given, "method"))
+	if (of == ROWS && strncmp(json_string_or(all, "model", ""), "fresh:", 6) == 0 &&
+	    !said(given, "method"))
 		put(all, "method", cJSON_CreateString("full"));
-	if (!said(all, "steps") && !said(all, "epochs"))
+	if (of == ROWS && !said(all, "steps") && !said(all, "epochs"))
 		put(all, "epochs", cJSON_CreateNumber(3));
-	if (!said(all, "batch_samples"))
+	if (of == ROWS && !said(all, "batch_samples"))
 		put(all, "batch_samples",
 		    cJSON_CreateNumber(number(all, "batch_tokens") > 0 ? 0 : 8));
 	if (!said(all, "longest"))
@@ -274,15 +296,28 @@ static void late_defaults(cJSON *all, const cJSON *given)
 		                                              : rows));
 	if (!said(all, "pass_rows"))
 		put(all, "pass_rows", cJSON_CreateNumber(fmax(rows, number(all, "longest"))));
+	if (of == POLICY && !said(all, "answer_longest"))
+		put(all, "answer_longest", cJSON_CreateNumber(number(all, "longest")));
 }
 
-static int check_together(const struct train_settings *s, struct err *e)
+static int check_needed(const struct train_settings *s, enum whose of, struct err *e)
 {
-	static const char *const needed[] = { "model", "data", "out" };
+	static const char *const needed[2][3] = { { "model", "data", "out" },
+		                                  { "model", "steps", "out" } };
 
 	for (size_t i = 0; i < 3; i++)
-		if (!said(s->all, needed[i]))
-			return err_set(e, ERR_INPUT, "setting %s: it is needed", needed[i]);
+		if (!said(s->all, needed[of == POLICY][i]))
+			return err_set(e, ERR_INPUT, "setting %s: it is needed",
+			               needed[of == POLICY][i]);
+	return 0;
+}
+
+static int check_fresh(const struct train_settings *s, enum whose of, struct err *e)
+{
+	if (s->fresh && of == POLICY)
+		return err_set(e, ERR_INPUT,
+		               "setting model: the folder of a model was expected; what was never "
+		               "trained has no answers to learn from");
 	if (s->fresh && !*s->model)
 		return err_set(e, ERR_INPUT,
 		               "setting model: \"fresh:\" and the path of a "
@@ -299,6 +334,13 @@ static int check_together(const struct train_settings *s, struct err *e)
 		return err_set(e, ERR_INPUT,
 		               "setting tokenizer: only with a fresh model; a model's folder has "
 		               "its own");
+	return 0;
+}
+
+static int check_together(const struct train_settings *s, enum whose of, struct err *e)
+{
+	if (check_needed(s, of, e) < 0 || check_fresh(s, of, e) < 0)
+		return -1;
 	if (s->full && s->adapter)
 		return err_set(e, ERR_INPUT,
 		               "setting adapter: not with method \"full\"; `cadforge model merge` "
@@ -310,7 +352,7 @@ static int check_together(const struct train_settings *s, struct err *e)
 		               "setting optimizer: muon is for method \"full\" alone");
 	if (said(s->all, "steps") && said(s->all, "epochs"))
 		return err_set(e, ERR_INPUT, "settings steps and epochs: one of them");
-	if (s->order.batch_samples == 0 && s->order.batch_tokens == 0)
+	if (of == ROWS && s->order.batch_samples == 0 && s->order.batch_tokens == 0)
 		return err_set(e, ERR_INPUT,
 		               "settings batch_samples and batch_tokens: one of them above 0");
 	if (s->dataset.longest > s->order.pass_rows)
@@ -385,16 +427,41 @@ static void fill_in(struct train_settings *s)
 	s->dtype = is(o, "dtype", "bf16") ? DTYPE_BF16 : DTYPE_F32;
 }
 
-int train_settings_read(struct train_settings *s, const cJSON *given, struct err *e)
+static void fill_in_policy(struct train_settings *s)
+{
+	const cJSON *o = s->all;
+	struct policy_settings *p = &s->policy;
+
+	p->loss = (struct policy_options){
+		.reduction = (enum policy_reduction)policy_reduction_parse(
+			json_string_or(o, "reduction", "")),
+		.beta = number(o, "beta"),
+		.low = number(o, "clip_low"),
+		.high = number(o, "clip_high"),
+		.weighted_kl = json_bool_or(o, "weighted_kl", true),
+		.longest = (int)number(o, "answer_longest"),
+	};
+	p->watch_kl = json_bool_or(o, "watch_kl", false);
+	p->temperature = number(o, "temperature");
+	p->thinking = is(o, "thinking", "on")    ? CHAT_THINKING_ON
+	              : is(o, "thinking", "off") ? CHAT_THINKING_OFF
+	                                         : CHAT_THINKING_DEFAULT;
+	p->updates = (int)number(o, "updates");
+	p->importance_cap = number(o, "importance_cap");
+}
+
+static int settings_read(struct train_settings *s, const cJSON *given, enum whose of, struct err *e)
 {
 	memset(s, 0, sizeof(*s));
 	if (!cJSON_IsObject(given))
 		return err_set(e, ERR_INPUT, "settings: one JSON object was expected");
-	if (check_names(given, e) < 0)
+	if (check_names(given, of, e) < 0)
 		return -1;
 	s->all = cJSON_CreateObject();
 	for (size_t k = 0; k < KEYS; k++) {
 		const cJSON *v = cJSON_GetObjectItemCaseSensitive(given, keys[k].name);
+		if (!is_of(&keys[k], of))
+			continue;
 		if (v && !cJSON_IsNull(v)) {
 			if (check_key(&keys[k], v, e) < 0)
 				goto fail;
@@ -403,14 +470,26 @@ int train_settings_read(struct train_settings *s, const cJSON *given, struct err
 			cJSON_AddItemToObject(s->all, keys[k].name, default_value(&keys[k]));
 		}
 	}
-	late_defaults(s->all, given);
+	late_defaults(s->all, given, of);
 	fill_in(s);
-	if (check_together(s, e) < 0)
+	if (of == POLICY)
+		fill_in_policy(s);
+	if (check_together(s, of, e) < 0)
 		goto fail;
 	return 0;
 fail:
 	train_settings_release(s);
 	return -1;
+}
+
+int train_settings_read(struct train_settings *s, const cJSON *given, struct err *e)
+{
+	return settings_read(s, given, ROWS, e);
+}
+
+int train_settings_read_policy(struct train_settings *s, const cJSON *given, struct err *e)
+{
+	return settings_read(s, given, POLICY, e);
 }
 
 void train_settings_release(struct train_settings *s)
@@ -436,7 +515,8 @@ void train_settings_hash(const cJSON *all, char out[TRAIN_HASH_HEX])
 	struct buf text = { 0 };
 
 	for (size_t k = 0; k < KEYS; k++) {
-		if (keys[k].shapes == FREE)
+		if (keys[k].shapes == FREE ||
+		    !cJSON_HasObjectItem(all, keys[k].name)) /* of the other kind of run */
 			continue;
 		buf_printf(&text, "%s=", keys[k].name);
 		value_text(&text, all, keys[k].name);

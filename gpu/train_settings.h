@@ -42,7 +42,18 @@
 
 #include "gpu/gpu.h"
 #include "gpu/order.h"
+#include "gpu/policy_loss.h"
 #include "gpu/train.h"
+
+/* What a policy's run has beside; gpu/policy.h. */
+struct policy_settings {
+	struct policy_options loss;
+	bool watch_kl;
+	double temperature;
+	enum chat_thinking thinking;
+	int updates;
+	double importance_cap; /* 0: not */
+};
 
 struct train_settings {
 	cJSON *all;        /* every key with its value, defaults filled in; owns the texts below */
@@ -67,8 +78,11 @@ struct train_settings {
 	bool recompute;
 	uint64_t memory_bytes;
 	enum dtype dtype;
+	struct policy_settings policy;
 };
 
+/* Of a run that learns from rows; and of a policy's, whose keys gpu/policy.h tells of. */
+int train_settings_read_policy(struct train_settings *s, const cJSON *given, struct err *e);
 int train_settings_read(struct train_settings *s, const cJSON *given, struct err *e);
 void train_settings_release(struct train_settings *s); /* safe on {0} and twice */
 

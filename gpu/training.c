@@ -7,6 +7,7 @@
 
 #include "gpu/door.h"
 #include "gpu/train_wire.h"
+#include "gpu/training_inside.h"
 #include "src/base/frame.h"
 #include "src/base/json.h"
 #include "src/base/spawn.h"
@@ -260,7 +261,8 @@ bool training_over(const struct training *t)
 	return t->over;
 }
 
-static int first_frame(struct training *t, const cJSON *settings, bool resume, struct err *e)
+static int first_frame(struct training *t, const cJSON *settings, bool resume, bool policy,
+                       struct err *e)
 {
 	cJSON *o = cJSON_CreateObject();
 	struct buf text = { 0 };
@@ -268,6 +270,7 @@ static int first_frame(struct training *t, const cJSON *settings, bool resume, s
 
 	cJSON_AddItemToObject(o, "settings", cJSON_Duplicate(settings, true));
 	cJSON_AddBoolToObject(o, "resume", resume);
+	cJSON_AddBoolToObject(o, "policy", policy);
 	json_print(&text, o);
 	cJSON_Delete(o);
 	if (text.len > TRAIN_JSON_MAX)
@@ -279,9 +282,27 @@ static int first_frame(struct training *t, const cJSON *settings, bool resume, s
 	return rc;
 }
 
+int training_send(struct training *t, const struct buf *frame, struct err *e)
+{
+	if (t->over || t->program.pid <= 0)
+		return 0;
+	buf_add(&t->out, frame->data, frame->len);
+	if (buf_failed(&t->out))
+		return err_set(e, ERR_MEM, "no memory for a message of %zu bytes", frame->len);
+	frame_flush(&t->out, t->program.fd, NULL);
+	return 0;
+}
+
 struct training *training_open(const char *libexec_dir, enum gpu_backend backend,
                                const cJSON *settings, bool resume, const struct training_ops *ops,
                                struct err *e)
+{
+	return training_start(libexec_dir, backend, settings, resume, false, ops, e);
+}
+
+struct training *training_start(const char *libexec_dir, enum gpu_backend backend,
+                                const cJSON *settings, bool resume, bool policy,
+                                const struct training_ops *ops, struct err *e)
 {
 	const char *asked = json_string_or(settings, "backend", "auto");
 	struct training *t = calloc(1, sizeof(*t));
@@ -298,7 +319,7 @@ struct training *training_open(const char *libexec_dir, enum gpu_backend backend
 	             : strcmp(asked, "cpu") == 0  ? GPU_CPU
 	             : strcmp(asked, "cuda") == 0 ? GPU_CUDA
 	                                          : GPU_AUTO;
-	if (first_frame(t, settings, resume, e) == 0 &&
+	if (first_frame(t, settings, resume, policy, e) == 0 &&
 	    start(t,
 	          t->backend == GPU_CUDA ||
 	                  (t->backend == GPU_AUTO && has_program(t, program_cuda)),
