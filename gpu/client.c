@@ -321,8 +321,16 @@ static int on_done(struct client *c, struct request *r, const cJSON *o, const st
                    struct err *e)
 {
 	const char *end = json_string_or(o, "end", "");
+	const cJSON *stop = cJSON_GetObjectItemCaseSensitive(o, "stop");
+	const struct picked stopped = {
+		.id = figure(stop, "id"),
+		.logprob = (float)json_number_or(stop, "logprob", NAN),
+		.drawn = (float)json_number_or(stop, "drawn", NAN),
+		.entropy = (float)json_number_or(stop, "entropy", NAN),
+	};
 	int sequence = figure(o, "sequence");
 	struct gpu_done d = {
+		.stop = stopped.id >= 0 ? &stopped : NULL,
 		.prompt_tokens = figure(o, "prompt_tokens"),
 		.cached_tokens = figure(o, "cached_tokens"),
 		.drafted = figure(o, "drafted"),

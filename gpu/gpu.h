@@ -76,6 +76,9 @@ struct gpu_done {
 	const int32_t *ids;    /* NULL from a server that gives none */
 	const float *logprobs; /* as many; NULL when not known */
 	int n;
+	/* The token that ended it and is none of @ids, as it was picked (without rivals); NULL:
+	 * none did, or it is not known */
+	const struct picked *stop;
 	int prompt_tokens, cached_tokens, drafted, accepted; /* -1: not known */
 	double wait_s, prefill_s, decode_s;                  /* NAN: not known */
 	const char *adapter_hash; /* of all adapters in force and their weights: 64 hex digits; NULL

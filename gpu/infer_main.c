@@ -621,6 +621,13 @@ static void on_done(void *ctx, uint32_t request, int sequence, enum sequence_end
 	json_add_figure(o, "wait_s", f->wait_s);
 	json_add_figure(o, "prefill_s", f->prefill_s);
 	json_add_figure(o, "decode_s", f->decode_s);
+	if (f->stop) {
+		cJSON *p = cJSON_AddObjectToObject(o, "stop");
+		cJSON_AddNumberToObject(p, "id", f->stop->id);
+		json_add_figure(p, "logprob", (double)f->stop->logprob);
+		json_add_figure(p, "drawn", (double)f->stop->drawn);
+		json_add_figure(p, "entropy", (double)f->stop->entropy);
+	}
 	for (int i = 0; i < n; i++) {
 		unsigned char b[4];
 		wire_put32(b, (uint32_t)ids[i]);

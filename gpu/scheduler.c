@@ -601,7 +601,9 @@ static void sequence_take(struct scheduler *s, struct sequence *q, const struct 
 	bool found = false, full;
 
 	if (!r->ignore_eos && stops_here(s, p->id)) {
+		q->f.stop = p;
 		sequence_end(s, q, SEQUENCE_STOP, NULL);
+		q->f.stop = NULL;
 		return;
 	}
 	if (!room_for(&q->answer, 1 + BACKEND_WINDOW_MAX)) {

@@ -76,6 +76,9 @@ struct sequence_figures {
 	int drafted, accepted;                    /* by speculation */
 	/* till its prefill began; till its first token; till its end */
 	double wait_s, prefill_s, decode_s;
+	/* The stop id that ended it, which is none of its tokens, as it was picked; NULL: none did.
+	 * Borrowed for the call */
+	const struct picked *stop;
 };
 
 struct scheduler_ops {

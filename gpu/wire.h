@@ -41,7 +41,8 @@ enum infer_wire {
 	                     * token, only text that was held back */
 	INFER_DONE = 19,    /* json: {sequence, end: "stop"|"length"|"cancelled"|"error", error,
 	                     * prompt_tokens, cached_tokens, drafted, accepted, wait_s, prefill_s,
-	                     * decode_s}; blob: the answer's ids, i32 */
+	                     * decode_s, stop: {id, logprob, drawn, entropy} of the token that
+	                     * ended it, absent when none did}; blob: the answer's ids, i32 */
 	INFER_REFUSED = 20, /* json: {error, kind} */
 	INFER_ROWS = 21,    /* json: {from, rows, of, vocabulary}; blob: [rows, vocabulary] f32 */
 	INFER_SWEPT = 22,   /* json: {bytes_per_s} */

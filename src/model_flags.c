@@ -354,3 +354,34 @@ cJSON *model_flags_sampling(const struct model_flags *m)
 		cJSON_AddItemToArray(list, cJSON_CreateString(m->stop[i]));
 	return o;
 }
+
+void model_flags_name(char *out, size_t size, const char *model)
+{
+	const char *hash = strstr(model, "://") ? strchr(model, '#') : NULL;
+	size_t n = strlen(model), from;
+
+	if (hash) {
+		snprintf(out, size, "%s", hash + 1);
+		return;
+	}
+	while (n > 1 && model[n - 1] == '/')
+		n--;
+	for (from = n; from > 0 && model[from - 1] != '/';)
+		from--;
+	snprintf(out, size, "%.*s", (int)(n - from), model + from);
+}
+
+void model_flags_adapters(char *out, size_t size, const struct model_flags *f)
+{
+	size_t at = 0;
+
+	*out = '\0';
+	for (int i = 0; i < f->n_adapters && at < size; i++) {
+		char name[256];
+		model_flags_name(name, sizeof(name), f->adapter[i].dir);
+		at += (size_t)snprintf(out + at, size - at, "%s%s", i ? "+" : "", name);
+		if (f->adapter[i].weight != 1 && at < size)
+			at += (size_t)snprintf(out + at, size - at, ":%g",
+			                       (double)f->adapter[i].weight);
+	}
+}

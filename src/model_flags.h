@@ -116,6 +116,11 @@ void model_flags_request(const struct model_flags *m, struct gpu_request *out);
 int model_ids_parse(const char *text, const char *where, int32_t **out, int *n, struct err *e);
 int model_ids_read(const char *file, int32_t **out, int *n, struct err *e);
 
+/* What a model is called in the store: a folder's own name, or what stands behind the '#'; */
+void model_flags_name(char *out, size_t size, const char *model);
+/* and the adapters: "a+b:0.5"; "" without. */
+void model_flags_adapters(char *out, size_t size, const struct model_flags *m);
+
 /* {"temperature": ..., "seed": ...}: what the store keeps with a turn; the caller's to delete. */
 cJSON *model_flags_sampling(const struct model_flags *m);
 

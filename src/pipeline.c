@@ -26,11 +26,11 @@ struct pipeline {
 	struct engine *engine;
 	struct known_reference *known;
 	int n_known;
-	struct pipeline_item *items; /* of the run */
-	size_t n, next, ended;       /* next: the first that was not handed over */
-	struct pipeline_item **flying, **pushed;
-	size_t n_flying, n_pushed, room; /* of each of the two */
-	struct err failed;               /* from inside a callback */
+	struct queue {
+		struct pipeline_item *first, *last;
+		size_t n;
+	} pushed, added, flying; /* pushed go before added */
+	struct err failed;       /* from inside a callback */
 	struct awaited awaited;
 	struct engine_ops others;
 };
@@ -42,27 +42,52 @@ static int step(struct pipeline *p, struct err *e)
 	return engine_wait(p->engine, p->o.tick_ms > 0 ? p->o.tick_ms : 250, e);
 }
 
+static void queue_add(struct queue *q, struct pipeline_item *it)
+{
+	it->next = NULL;
+	if (q->last)
+		q->last->next = it;
+	else
+		q->first = it;
+	q->last = it;
+	q->n++;
+}
+
+/* Takes @it out of it; the first when @it is NULL. NULL: it is empty. */
+static struct pipeline_item *queue_take(struct queue *q, struct pipeline_item *it)
+{
+	struct pipeline_item *before = NULL;
+
+	it = it ? it : q->first;
+	if (!it)
+		return NULL;
+	for (struct pipeline_item *x = q->first; x != it; x = x->next)
+		before = x;
+	*(before ? &before->next : &q->first) = it->next;
+	q->last = it->next ? q->last : before;
+	q->n--;
+	it->next = NULL;
+	return it;
+}
+
 static struct pipeline_item *find(struct pipeline *p, uint32_t job)
 {
-	for (size_t i = 0; i < p->n_flying; i++)
-		if (p->flying[i]->job == job)
-			return p->flying[i];
-	return NULL;
+	struct pipeline_item *it = p->flying.first;
+
+	while (it && it->job != job)
+		it = it->next;
+	return it;
 }
 
 static void finish(struct pipeline *p, struct pipeline_item *it)
 {
-	size_t i = 0;
+	bool listed = it->listed;
 
-	while (p->flying[i] != it)
-		i++;
-	p->flying[i] = p->flying[--p->n_flying];
+	queue_take(&p->flying, it);
 	it->job = 0;
 	it->seconds = clock_now_s() - it->started;
-	bool pushed = it->index == PIPELINE_PUSHED;
-	p->ended += !pushed;
 	p->o.done(p->o.ctx, it->index, it);
-	if (pushed) /* may be gone, or under way again */
+	if (!listed) /* may be gone, or under way again */
 		return;
 	build_release(&it->build);
 	shape_report_release(&it->shape);
@@ -237,8 +262,6 @@ void pipeline_close(struct pipeline *p)
 		return;
 	engine_close(p->engine);
 	free(p->known);
-	free(p->flying);
-	free(p->pushed);
 	free(p->awaited.refusal);
 	free(p);
 }
@@ -265,22 +288,6 @@ int pipeline_warm(struct pipeline *p, struct err *e)
 	return pipeline_ready(p, true, p->o.measure, e);
 }
 
-static int make_room(struct pipeline *p, size_t n, struct err *e)
-{
-	if (n <= p->room)
-		return 0;
-	struct pipeline_item **f = realloc(p->flying, n * sizeof(*f));
-	if (f)
-		p->flying = f;
-	struct pipeline_item **q = f ? realloc(p->pushed, n * sizeof(*q)) : NULL;
-	if (q)
-		p->pushed = q;
-	if (!f || !q)
-		return err_set(e, ERR_MEM, "out of memory for %zu programs at once", n);
-	p->room = n;
-	return 0;
-}
-
 static int hand_over(struct pipeline *p, struct pipeline_item *it, struct err *e)
 {
 	struct build_request r = {
@@ -305,7 +312,7 @@ static int hand_over(struct pipeline *p, struct pipeline_item *it, struct err *e
 		if (it->given_is_step &&
 		    engine_convert(p->engine, false, it->given, it->given_len, &it->job, e) < 0)
 			return -1;
-		p->flying[p->n_flying++] = it;
+		queue_add(&p->flying, it);
 		if (!it->given_is_step) {
 			buf_add(&it->build.brep, it->given, it->given_len);
 			measure(p, it);
@@ -314,82 +321,100 @@ static int hand_over(struct pipeline *p, struct pipeline_item *it, struct err *e
 	}
 	if (engine_build(p->engine, &r, &it->job, e) < 0)
 		return -1;
-	p->flying[p->n_flying++] = it;
+	queue_add(&p->flying, it);
 	return 0;
 }
 
-static int run_items(struct pipeline *p, struct err *e)
+/* As many as there is room for. */
+static int hand_over_all(struct pipeline *p, struct err *e)
 {
 	size_t most = 2 * (size_t)p->o.engine.jobs;
+	struct pipeline_item *it;
 
-	if (make_room(p, most + 64, e) < 0)
-		return -1;
 	/* the scorer starts while the builder imports CadQuery */
-	if (p->n && (engine_warm_builder(p->engine, e) < 0 ||
-	             (p->o.measure && engine_warm_scorer(p->engine, e) < 0)))
+	if ((p->pushed.n || p->added.n) && (engine_warm_builder(p->engine, e) < 0 ||
+	                                    (p->o.measure && engine_warm_scorer(p->engine, e) < 0)))
 		return -1;
-	while (p->ended < p->n || p->n_flying || p->n_pushed) {
-		while (p->n_flying < most && (p->n_pushed || p->next < p->n)) {
-			struct pipeline_item *it;
-			if (p->n_pushed) {
-				it = p->pushed[0];
-				memmove(p->pushed, p->pushed + 1,
-				        --p->n_pushed * sizeof(*p->pushed));
-			} else {
-				it = &p->items[p->next];
-				it->index = p->next++;
-			}
-			if (hand_over(p, it, e) < 0)
-				return -1;
-		}
-		if (step(p, e) < 0)
+	while (p->flying.n < most &&
+	       (it = queue_take(p->pushed.n ? &p->pushed : &p->added, NULL)) != NULL)
+		if (hand_over(p, it, e) < 0)
 			return -1;
-		if (p->failed.kind) {
-			*e = p->failed;
-			return -1;
-		}
-		if (p->n_flying && engine_jobs(p->engine) == 0)
-			return err_set(
-				e, ERR_PROTOCOL,
-				"%zu programs got no answer from the engine: this is our fault, run it again",
-				p->n_flying);
-	}
 	return 0;
 }
 
-static void forget(struct pipeline *p, struct pipeline_item *it)
+/* What went wrong in a step that itself went well. */
+static int look(const struct pipeline *p, struct err *e)
 {
-	if (it->job)
-		engine_cancel(p->engine, it->job);
+	if (p->failed.kind) {
+		*e = p->failed;
+		return -1;
+	}
+	if (p->flying.n && engine_jobs(p->engine) == 0)
+		return err_set(
+			e, ERR_PROTOCOL,
+			"%zu programs got no answer from the engine: this is our fault, run it again",
+			p->flying.n);
+	return 0;
+}
+
+void pipeline_begin(struct pipeline *p)
+{
+	p->pushed = p->added = p->flying = (struct queue){ 0 };
+	p->failed = (struct err){ 0 };
+}
+
+void pipeline_add(struct pipeline *p, struct pipeline_item *it)
+{
 	it->job = 0;
-	build_release(&it->build);
-	shape_report_release(&it->shape);
+	queue_add(&p->added, it);
+}
+
+int pipeline_work(struct pipeline *p, struct err *e)
+{
+	return engine_step(p->engine, e) < 0 || look(p, e) < 0 || hand_over_all(p, e) < 0 ? -1 : 0;
+}
+
+void pipeline_end(struct pipeline *p)
+{
+	struct pipeline_item *it;
+
+	/* after a stop some are built and not measured; their answers find nobody */
+	p->pushed = p->added = (struct queue){ 0 };
+	while ((it = queue_take(&p->flying, NULL)) != NULL) {
+		if (it->job)
+			engine_cancel(p->engine, it->job);
+		it->job = 0;
+		build_release(&it->build);
+		shape_report_release(&it->shape);
+	}
+}
+
+int pipeline_until_over(struct pipeline *p, struct err *e)
+{
+	while (p->added.n || p->pushed.n || p->flying.n)
+		if (hand_over_all(p, e) < 0 || step(p, e) < 0 || look(p, e) < 0)
+			return -1;
+	return 0;
 }
 
 int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e)
 {
-	p->items = items;
-	p->n = n;
-	p->next = p->ended = p->n_flying = p->n_pushed = 0;
-	p->failed = (struct err){ 0 };
-	int rc = run_items(p, e);
-
-	/* after a stop some are built and not measured; their answers find nobody */
-	size_t left = p->n_flying;
-	p->n_flying = p->n_pushed = 0;
-	for (size_t i = 0; i < left; i++)
-		forget(p, p->flying[i]);
+	pipeline_begin(p);
+	for (size_t i = 0; i < n; i++) {
+		items[i].index = i;
+		items[i].listed = true;
+		pipeline_add(p, &items[i]);
+	}
+	int rc = pipeline_until_over(p, e);
+	pipeline_end(p);
 	return rc;
 }
 
-int pipeline_push(struct pipeline *p, struct pipeline_item *it, struct err *e)
+void pipeline_push(struct pipeline *p, struct pipeline_item *it)
 {
-	if (make_room(p, p->n_pushed + p->n_flying + 64, e) < 0)
-		return -1;
 	it->index = PIPELINE_PUSHED;
 	it->job = 0;
-	p->pushed[p->n_pushed++] = it;
-	return 0;
+	queue_add(&p->pushed, it);
 }
 
 void pipeline_fail(struct pipeline *p, const struct err *e)

@@ -24,10 +24,12 @@ struct pipeline_item {
 	struct build build;
 	struct shape_report shape;
 	double seconds; /* from its hand-over to the engine to its last answer */
-	/* the pipeline's own */
+	/* the pipeline's own; of pipeline_add() @index is the caller's */
 	size_t index;
 	uint32_t job;
 	double started;
+	bool listed; /* of pipeline_run() */
+	struct pipeline_item *next;
 };
 
 /* The index of an item that was pushed. */
@@ -61,8 +63,20 @@ void pipeline_tick_ms(struct pipeline *p, int ms);
 int pipeline_run(struct pipeline *p, struct pipeline_item *items, size_t n, struct err *e);
 /* From inside done(): one more, before those that wait. Its done() gets PIPELINE_PUSHED, releases
  * what was found, and may free the item or push it again; without a done() it must live until
- * pipeline_run() has returned, which then releases what was found. */
-int pipeline_push(struct pipeline *p, struct pipeline_item *it, struct err *e);
+ * pipeline_run() or pipeline_end() has returned, which then releases what was found. */
+void pipeline_push(struct pipeline *p, struct pipeline_item *it);
+
+/* The same without an end that is known before: items come when they come, and nothing here waits.
+ * pipeline_begin(); pipeline_add() at any time but inside done(), whose @it->index is what done()
+ * gets; pipeline_work() whenever the engine's descriptors are ready, or its time is up, or
+ * something was added. An item's done() releases what was found and may free it. pipeline_end()
+ * drops what is under way, without done(). -1: as pipeline_run(); then pipeline_end(). */
+void pipeline_begin(struct pipeline *p);
+void pipeline_add(struct pipeline *p, struct pipeline_item *it);
+int pipeline_work(struct pipeline *p, struct err *e);
+/* Waits until nothing is under way, with tick(). */
+int pipeline_until_over(struct pipeline *p, struct err *e);
+void pipeline_end(struct pipeline *p);
 /* From inside done(): the run ends with this error. */
 void pipeline_fail(struct pipeline *p, const struct err *e);
 /* STEP text of a BREP, or BREP of STEP. 0, or -1. */
@@ -83,8 +97,8 @@ int pipeline_ready(struct pipeline *p, bool builder, bool scorer, struct err *e)
 /* Both, as far as the pipeline needs them. */
 int pipeline_warm(struct pipeline *p, struct err *e);
 struct engine *pipeline_engine(struct pipeline *p);
-/* Who else works with this engine: gets what is said of what is watched, and of shapes that are none of
- * the pipeline's (@ears: ctx, watched, measured). NULL: nobody. */
+/* Who else works with this engine: gets what is said of what is watched, and of shapes that are
+ * none of the pipeline's (@ears: ctx, watched, measured). NULL: nobody. */
 void pipeline_listen(struct pipeline *p, const struct engine_ops *ears);
 
 #endif

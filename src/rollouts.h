@@ -62,7 +62,7 @@ struct rollout_group {
 	 * episode */
 	int64_t episode;
 	int parent;
-	const cJSON *settings; /* of the episode, or NULL */
+	const cJSON *settings; /* of the episode, or NULL; borrowed until the group is over */
 	void *user;
 };
 
@@ -71,7 +71,9 @@ struct rollouts_options {
 	struct store *store; /* NULL: nothing is stored; then no group can be a repair of a turn */
 	int64_t run;
 	const char *source;              /* "train", "eval": word of the episodes */
-	const struct model_flags *model; /* how it is asked for: borrowed */
+	/* How it is asked for: borrowed, and looked at when a run begins, so that sampling may be
+	 * changed between runs. An adapter or a model that was set since goes before its own */
+	const struct model_flags *model;
 	const struct prompt_set *prompts;
 	struct scoring_options scoring; /* its ears are ours */
 	int max_tokens;                 /* of an answer; 0: what the context leaves */
@@ -83,6 +85,10 @@ struct rollouts_options {
 	void (*group_over)(void *ctx, int group, void *user); /* may be NULL */
 	/* A dozen times a second; not 0: stop. May be NULL */
 	int (*tick)(void *ctx);
+	/* Another engine than gpu_open()'s (gpu/door.h), for benches and tests; NULL */
+	struct gpu *(*engine)(void *ctx, const struct gpu_options *o, const struct gpu_ops *ops,
+	                      struct err *e);
+	void *engine_ctx;
 };
 
 struct rollouts;

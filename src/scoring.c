@@ -51,13 +51,15 @@ struct job {
 	const struct scoring_input *in;
 	struct ready *ready;
 	struct extract what;
-	struct pipeline_item *item;
+	struct pipeline_item item;
+	struct job *next, **at; /* of all jobs, and what points to this one */
 	/* of the program as it is, kept while it is rebuilt */
 	struct build build;
 	struct shape_report shape;
 	bool measured;
 	struct edit *edits;
 	int n_edits, waiting;
+	bool lost; /* a rebuild of it was */
 	double rebuild_s;
 };
 
@@ -74,11 +76,8 @@ struct scoring {
 	struct pipeline *pipeline; /* NULL before it is needed */
 	struct ready **ready;
 	int n_ready;
-	/* the run that is under way */
-	struct job *jobs;
-	size_t n_jobs;
-	void (*done)(void *ctx, size_t item, struct scored *out);
-	void *done_ctx;
+	struct job *jobs; /* under way */
+	struct scoring_stream to;
 };
 
 void scored_release(struct scored *s)
@@ -503,6 +502,8 @@ static void hand_out(struct scoring *s, struct job *j, double total, enum build_
 {
 	struct scored out = { .built = j->build.ok, .total = total, .json = json, .cls = cls };
 
+	out.lost = j->lost || j->build.cause == CAUSE_BUILDER_LOST;
+
 	out.build = j->build;
 	j->build = (struct build){ 0 };
 	out.log = out.build.log;
@@ -517,7 +518,7 @@ static void hand_out(struct scoring *s, struct job *j, double total, enum build_
 	j->shape.stl = (struct buf){ 0 };
 	out.program = j->what.program;
 	j->what.program = (struct buf){ 0 };
-	s->done(s->done_ctx, (size_t)(j - s->jobs), &out);
+	s->to.done(s->to.ctx, j->item.index, &out, NULL);
 	scored_release(&out);
 }
 
@@ -687,16 +688,18 @@ static int end_exact(struct scoring *s, struct job *j, struct err *e)
 	return 0;
 }
 
-static void job_release(struct job *j)
+static void job_free(struct job *j)
 {
+	*j->at = j->next;
+	if (j->next)
+		j->next->at = j->at;
 	extract_release(&j->what);
 	build_release(&j->build);
 	shape_report_release(&j->shape);
 	for (int i = 0; i < j->n_edits; i++)
 		buf_release(&j->edits[i].program);
 	free(j->edits);
-	j->edits = NULL;
-	j->n_edits = 0;
+	free(j);
 }
 
 static void job_end(struct scoring *s, struct job *j)
@@ -707,9 +710,9 @@ static void job_end(struct scoring *s, struct job *j)
 	if (rc < 0) {
 		if (j->in->file)
 			err_wrap(&e, "%s", j->in->file);
-		pipeline_fail(s->pipeline, &e);
+		s->to.done(s->to.ctx, j->item.index, NULL, &e);
 	}
-	job_release(j);
+	job_free(j);
 }
 
 /* ---- rebuilds ---- */
@@ -756,8 +759,7 @@ static int edits_start(struct scoring *s, struct job *j, struct err *e)
 			j->n_edits++;
 	}
 	for (int i = 0; i < j->n_edits; i++) {
-		if (pipeline_push(s->pipeline, &j->edits[i].item, e) < 0)
-			return -1;
+		pipeline_push(s->pipeline, &j->edits[i].item);
 		j->waiting++;
 	}
 	return 0;
@@ -774,6 +776,7 @@ static void edit_done(struct scoring *s, struct edit *x)
 	x->item.build = (struct build){ 0 };
 	x->item.shape = (struct shape_report){ 0 };
 	j->rebuild_s += b.seconds;
+	j->lost = j->lost || b.cause == CAUSE_BUILDER_LOST || shape.cause == CAUSE_BUILDER_LOST;
 	/* a count takes whole numbers alone, and says so by its type */
 	bool again = !b.ok && b.cause == CAUSE_TYPE && !x->whole &&
 	             json_bool_or(x->dimension, "whole", false);
@@ -781,7 +784,7 @@ static void edit_done(struct scoring *s, struct edit *x)
 	if (again) {
 		int rc = edit_write(s, x, &e);
 		if (rc == 0)
-			rc = pipeline_push(s->pipeline, &x->item, &e);
+			pipeline_push(s->pipeline, &x->item);
 		if (rc < 0)
 			pipeline_fail(s->pipeline, &e);
 		again = rc == 0;
@@ -844,7 +847,7 @@ static void on_done(void *ctx, size_t index, struct pipeline_item *it)
 		edit_done(s, (struct edit *)((char *)it - offsetof(struct edit, item)));
 		return;
 	}
-	struct job *j = &s->jobs[index];
+	struct job *j = (struct job *)((char *)it - offsetof(struct job, item));
 	j->build = it->build;
 	j->shape = it->shape;
 	j->measured = it->measured;
@@ -1047,59 +1050,105 @@ static const struct reference_set *seed_reference(const struct scoring *s, const
 	return s->has_set ? &s->set : r->has_box ? &r->box : NULL;
 }
 
+static int start_job(struct scoring *s, struct job *j, size_t item, struct err *e)
+{
+	const struct scoring_input *in = j->in;
+
+	if (in->shape && s->mode != MODE_EXACT)
+		return err_set(
+			e, ERR_USAGE,
+			"%s: a shape without a program is scored by the exact profiles alone, and "
+			"this is %s",
+			in->file ? in->file : "a shape", s->name);
+	j->ready = ready_of(s, in->task, e);
+	if (!j->ready || prepare(s, j->ready, e) < 0 ||
+	    (!in->shape && extract_program(&j->what, in->rule, in->text, in->len, e) < 0))
+		return -1;
+	if (in->program_lines)
+		j->what.line_offset = 0;
+	j->item = (struct pipeline_item){
+		.program = buf_str(&j->what.program),
+		.len = j->what.program.len,
+		.line_offset = j->what.line_offset,
+		.given = in->shape,
+		.given_len = in->shape_len,
+		.given_is_step = in->shape_is_step,
+		.reference = seed_reference(s, j->ready),
+		.exact = j->ready->exact,
+		.exact_reference = j->ready->exact_id,
+		.index = item,
+	};
+	pipeline_add(s->pipeline, &j->item);
+	return 0;
+}
+
+void scoring_begin(struct scoring *s, const struct scoring_stream *to)
+{
+	s->to = *to;
+	pipeline_begin(s->pipeline);
+}
+
+int scoring_add(struct scoring *s, const struct scoring_input *in, size_t item, struct err *e)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return err_set(e, ERR_MEM, "out of memory for a program");
+	j->in = in;
+	j->next = s->jobs;
+	j->at = &s->jobs;
+	if (j->next)
+		j->next->at = &j->next;
+	s->jobs = j;
+	int rc = start_job(s, j, item, e);
+	if (rc < 0)
+		job_free(j);
+	return rc;
+}
+
+int scoring_work(struct scoring *s, struct err *e)
+{
+	return pipeline_work(s->pipeline, e);
+}
+
+void scoring_end(struct scoring *s)
+{
+	pipeline_end(s->pipeline);
+	while (s->jobs)
+		job_free(s->jobs);
+}
+
+/* Of a run that waits: one that cannot be scored ends it. */
+struct all {
+	struct scoring *s;
+	void (*done)(void *ctx, size_t item, struct scored *out);
+	void *ctx;
+};
+
+static void done_of_all(void *ctx, size_t item, struct scored *out, const struct err *why)
+{
+	const struct all *a = ctx;
+
+	if (out)
+		a->done(a->ctx, item, out);
+	else
+		pipeline_fail(a->s->pipeline, why);
+}
+
 int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
                     void (*done)(void *ctx, size_t item, struct scored *out), void *ctx,
                     struct err *e)
 {
-	struct pipeline_item *items = calloc(n ? n : 1, sizeof(*items));
+	struct all all = { s, done, ctx };
+	const struct scoring_stream to = { &all, done_of_all };
 	int rc = 0;
 
-	s->jobs = calloc(n ? n : 1, sizeof(*s->jobs));
-	s->n_jobs = n;
-	s->done = done;
-	s->done_ctx = ctx;
-	if (!items || !s->jobs)
-		rc = err_set(e, ERR_MEM, "out of memory for %zu programs", n);
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		struct job *j = &s->jobs[i];
-		j->in = &in[i];
-		j->ready = ready_of(s, in[i].task, e);
-		if (!j->ready || prepare(s, j->ready, e) < 0 ||
-		    (!in[i].shape &&
-		     extract_program(&j->what, in[i].rule, in[i].text, in[i].len, e) < 0)) {
-			rc = -1;
-			break;
-		}
-		if (in[i].shape && s->mode != MODE_EXACT) {
-			rc = err_set(
-				e, ERR_USAGE,
-				"%s: a shape without a program is scored by the exact profiles "
-				"alone, and this is %s",
-				in[i].file ? in[i].file : "a shape", s->name);
-			break;
-		}
-		if (in[i].program_lines)
-			j->what.line_offset = 0;
-		items[i] = (struct pipeline_item){
-			.program = buf_str(&j->what.program),
-			.len = j->what.program.len,
-			.line_offset = j->what.line_offset,
-			.given = in[i].shape,
-			.given_len = in[i].shape_len,
-			.given_is_step = in[i].shape_is_step,
-			.reference = seed_reference(s, j->ready),
-			.exact = j->ready->exact,
-			.exact_reference = j->ready->exact_id,
-		};
-	}
+	scoring_begin(s, &to);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = scoring_add(s, &in[i], i, e);
 	if (rc == 0)
-		rc = pipeline_run(s->pipeline, items, n, e);
-	for (size_t i = 0; s->jobs && i < n; i++)
-		job_release(&s->jobs[i]);
-	free(s->jobs);
-	free(items);
-	s->jobs = NULL;
-	s->n_jobs = 0;
+		rc = pipeline_until_over(s->pipeline, e);
+	scoring_end(s);
 	return rc;
 }
 

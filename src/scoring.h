@@ -89,7 +89,10 @@ struct scored_picture {
 struct scored {
 	bool built;
 	double total; /* -1 to 1; NAN: there is none */
-	cJSON *json;  /* the object of score --json (cadforge(1)) */
+	/* Our own machinery was lost under it or under one of its rebuilds (CAUSE_BUILDER_LOST):
+	 * the figures are less than they would be, and say nothing of the program */
+	bool lost;
+	cJSON *json; /* the object of score --json (cadforge(1)) */
 	enum build_class cls;
 	struct build build;   /* its brep is moved to brep below, its log to log */
 	struct buf program;   /* what was extracted and run */
@@ -150,6 +153,24 @@ int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored
 int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
                     void (*done)(void *ctx, size_t item, struct scored *out), void *ctx,
                     struct err *e);
+
+/* Programs as they come, with nothing that waits: for an event loop that has something else to
+ * attend to. scoring_begin(); scoring_add() at any time but inside a callback; scoring_work()
+ * whenever the descriptors of scoring_poll_fds() are ready, after scoring_add(), and once a second
+ * at least; done() is called from both of these. */
+struct scoring_stream {
+	void *ctx;
+	/* @out NULL: it could not be scored, @why says why, others go on. Else as in
+	 * scoring_run_all() */
+	void (*done)(void *ctx, size_t item, struct scored *out, const struct err *why);
+};
+void scoring_begin(struct scoring *s, const struct scoring_stream *to);
+/* @in and its texts are borrowed until its done(). The first program of a task that
+ * scoring_prepare() was not called for waits for that, with tick(). -1: this one cannot be scored.
+ */
+int scoring_add(struct scoring *s, const struct scoring_input *in, size_t item, struct err *e);
+int scoring_work(struct scoring *s, struct err *e); /* -1: none can be, now */
+void scoring_end(struct scoring *s); /* what is under way is dropped, without done() */
 
 /* The answer for a text that could not be read at all: cause bad_input, every figure null. */
 void scoring_unreadable(const struct scoring *s, const struct task *task, const char *file,

@@ -3,13 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "engine/extract.h"
-#include "src/base/sha256.h"
 #include "src/watch.h"
 
-enum { TASK_BYTES_MAX = 16 << 20, EARLY_TICK_MS = 20 };
+enum { EARLY_TICK_MS = 20 };
 
 /* ---- what is told ---- */
 
@@ -252,53 +250,19 @@ static int read_summary(void *ctx, const struct store_episode *ep)
 	return 0;
 }
 
-/* A name that no other episode anywhere has: it is known again when it is imported. */
-static int name_origin(char *out, size_t size, struct err *e)
-{
-	unsigned char random[16];
-	int at = snprintf(out, size, "run:");
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return err_errno(e, ERR_IO, "random bytes");
-	for (size_t i = 0; i < sizeof(random); i++)
-		at += snprintf(out + at, size - (size_t)at, "%02x", random[i]);
-	return 0;
-}
-
-/* Of the task's file as it is now: the same id may come to mean something else. */
-static const char *hash_task(const struct task *task, char out[SHA256_HEX])
-{
-	struct buf text = { 0 };
-	bool known = task->file && buf_read_file(&text, task->file, TASK_BYTES_MAX, NULL) == 0;
-
-	if (known)
-		sha256_hex(buf_str(&text), text.len, out);
-	buf_release(&text);
-	return known ? out : NULL;
-}
-
 static int start_episode(struct session *s, struct err *e)
 {
 	const struct session_options *o = s->o;
-	char origin[64], hash[SHA256_HEX];
-
-	if (name_origin(origin, sizeof(origin), e) < 0)
-		return -1;
-	struct store_episode_new n = {
-		.task = o->task->id,
-		.pack = *o->task->pack ? o->task->pack : NULL,
-		.task_hash = hash_task(o->task, hash),
-		.profile = scoring_profile_name(s->scoring),
-		.profile_hash = scoring_profile_hash(s->scoring),
-		.prompts = o->prompts->name,
-		.prompts_hash = o->prompts->hash,
+	const struct episode_new n = {
+		.task = o->task,
+		.scoring = s->scoring,
+		.prompts = o->prompts,
 		.source = "run",
-		.origin = origin,
 		.run = o->run,
 		.settings = o->settings,
 	};
 
-	return store_episode_start(o->store, &n, &s->episode, e);
+	return turn_episode(o->store, &n, &s->episode, e);
 }
 
 static int go_on(struct session *s, struct err *e)

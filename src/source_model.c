@@ -307,38 +307,6 @@ static cJSON *with_head(const struct ask *a)
 	return list;
 }
 
-/* A folder's own name, or what stands behind the '#'. */
-static void name_model(char *out, size_t size, const char *model)
-{
-	const char *hash = strstr(model, "://") ? strchr(model, '#') : NULL;
-	size_t n = strlen(model), from;
-
-	if (hash) {
-		snprintf(out, size, "%s", hash + 1);
-		return;
-	}
-	while (n > 1 && model[n - 1] == '/')
-		n--;
-	for (from = n; from > 0 && model[from - 1] != '/';)
-		from--;
-	snprintf(out, size, "%.*s", (int)(n - from), model + from);
-}
-
-static void name_adapters(char *out, size_t size, const struct model_flags *f)
-{
-	size_t at = 0;
-
-	*out = '\0';
-	for (int i = 0; i < f->n_adapters && at < size; i++) {
-		char name[256];
-		name_model(name, sizeof(name), f->adapter[i].dir);
-		at += (size_t)snprintf(out + at, size - at, "%s%s", i ? "+" : "", name);
-		if (f->adapter[i].weight != 1 && at < size)
-			at += (size_t)snprintf(out + at, size - at, ":%g",
-			                       (double)f->adapter[i].weight);
-	}
-}
-
 /* What the guard knows is asked for once, when it is first wanted. */
 static int need_names(struct model_source *m, struct err *e)
 {
@@ -360,7 +328,7 @@ static int begin(struct model_source *m, const struct ask *a, struct err *e)
 	m->more = a->siblings > n;
 	if (need_names(m, e) < 0)
 		return -1;
-	name_adapters(m->adapter, sizeof(m->adapter), m->flags);
+	model_flags_adapters(m->adapter, sizeof(m->adapter), m->flags);
 	m->stopping = false;
 	m->seed_add = a->seed_add;
 	/* of an ask that was left: nobody waits for the rest */
@@ -544,7 +512,7 @@ int source_model(struct source *out, const struct app *a, const struct model_fla
 	if (about.name[0])
 		snprintf(m->model, sizeof(m->model), "%s", about.name);
 	else
-		name_model(m->model, sizeof(m->model), f->model);
+		model_flags_name(m->model, sizeof(m->model), f->model);
 	if (need_names(m, e) < 0) {
 		close_source(m);
 		return -1;

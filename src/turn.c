@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "src/base/sha256.h"
 #include "src/base/utf8.h"
 #include "src/page.h"
 
@@ -97,6 +99,57 @@ void turn_event_text_end(struct turn_events *ev)
 	flush_tokens(ev, ev->tokens.len);
 }
 
+/* ---- an episode ---- */
+
+enum { TASK_BYTES_MAX = 16 << 20 };
+
+/* It is known again by this when it is imported. */
+static int name_origin(char *out, size_t size, struct err *e)
+{
+	unsigned char random[16];
+	int at = snprintf(out, size, "run:");
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return err_errno(e, ERR_IO, "random bytes");
+	for (size_t i = 0; i < sizeof(random); i++)
+		at += snprintf(out + at, size - (size_t)at, "%02x", random[i]);
+	return 0;
+}
+
+/* Of the task's file as it is now: the same id may come to mean something else. */
+static const char *hash_task(const struct task *task, char out[SHA256_HEX])
+{
+	struct buf text = { 0 };
+	bool known = task->file && buf_read_file(&text, task->file, TASK_BYTES_MAX, NULL) == 0;
+
+	if (known)
+		sha256_hex(buf_str(&text), text.len, out);
+	buf_release(&text);
+	return known ? out : NULL;
+}
+
+int turn_episode(struct store *s, const struct episode_new *n, int64_t *episode, struct err *e)
+{
+	char origin[64], hash[SHA256_HEX];
+
+	if (name_origin(origin, sizeof(origin), e) < 0)
+		return -1;
+	const struct store_episode_new row = {
+		.task = n->task->id,
+		.pack = *n->task->pack ? n->task->pack : NULL,
+		.task_hash = hash_task(n->task, hash),
+		.profile = scoring_profile_name(n->scoring),
+		.profile_hash = scoring_profile_hash(n->scoring),
+		.prompts = n->prompts->name,
+		.prompts_hash = n->prompts->hash,
+		.source = n->source,
+		.origin = origin,
+		.run = n->run,
+		.settings = n->settings,
+	};
+	return store_episode_start(s, &row, episode, e);
+}
+
 /* ---- artifacts ---- */
 
 enum { ARTIFACTS_MAX = 48 };
@@ -155,7 +208,8 @@ int turn_commit(struct store *s, const struct turn_new *t, int *number, struct e
 	if (t->prompt)
 		json_print(&prompt, t->prompt);
 	print_notes(&notes, sc->json);
-	print_page(&page, t);
+	if (!t->light)
+		print_page(&page, t);
 	add_artifact(artifact, &n, "shape.brep", "brep", &sc->brep);
 	add_artifact(artifact, &n, "shape.step", "step", &sc->step);
 	add_artifact(artifact, &n, "shape.stl", "stl", &sc->stl);

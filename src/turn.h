@@ -14,6 +14,7 @@
 #ifndef SRC_TURN_H
 #define SRC_TURN_H
 
+#include "engine/prompts.h"
 #include "src/scoring.h"
 #include "src/source.h"
 #include "src/store.h"
@@ -36,6 +37,17 @@ void turn_event(struct turn_events *ev, int64_t time_us, const char *kind, const
 void turn_event_text(struct turn_events *ev, int64_t time_us, const char *text, size_t len);
 void turn_event_text_end(struct turn_events *ev);
 
+/* An episode that begins here, of a name that no other one anywhere has. */
+struct episode_new {
+	const struct task *task;
+	const struct scoring *scoring;
+	const struct prompt_set *prompts;
+	const char *source;   /* "run", "train", "eval" */
+	int64_t run;          /* 0: none */
+	const char *settings; /* JSON object, or NULL */
+};
+int turn_episode(struct store *s, const struct episode_new *n, int64_t *episode, struct err *e);
+
 struct turn_new {
 	int64_t episode;
 	int parent;
@@ -50,6 +62,7 @@ struct turn_new {
 	size_t completion_len;
 	const struct scored *scored;
 	struct turn_events *events; /* or NULL */
+	bool light;                 /* without turn.md */
 };
 
 /* On success *@number is its number, and it is on the disk. */
