@@ -190,21 +190,59 @@ static void unload(struct infer *in, struct loaded *l)
 	*l = (struct loaded){ 0 };
 }
 
-/* A free place, or that of the adapter which nobody uses for the longest time; NULL: none. */
-static struct loaded *place(struct infer *in)
+static bool as_loaded(const struct loaded *l)
+{
+	struct stamp now[2];
+
+	return stamp_file(&now[0], l->dir, "adapter_config.json") &&
+	       stamp_file(&now[1], l->dir, "adapter_model.safetensors") &&
+	       same_stamp(&l->stamp[0], &now[0]) && same_stamp(&l->stamp[1], &now[1]);
+}
+
+/* Nobody can ask for these again: their folders are gone, or hold others. A training leaves one
+ * behind with each step. */
+static void unload_gone(struct infer *in)
+{
+	for (int i = 0; i < ADAPTERS_MAX; i++) {
+		struct loaded *l = &in->loaded[i];
+		if (l->number > 0 && l->users == 0 && !as_loaded(l))
+			unload(in, l);
+	}
+}
+
+/* The adapter that nobody uses for the longest time gives up its place; NULL: all are in use. */
+static struct loaded *unload_oldest(struct infer *in)
 {
 	struct loaded *oldest = NULL;
 
 	for (int i = 0; i < ADAPTERS_MAX; i++) {
 		struct loaded *l = &in->loaded[i];
-		if (l->number == 0)
-			return l;
-		if (l->users == 0 && (!oldest || l->used < oldest->used))
+		if (l->number > 0 && l->users == 0 && (!oldest || l->used < oldest->used))
 			oldest = l;
 	}
 	if (oldest)
 		unload(in, oldest);
 	return oldest;
+}
+
+static struct loaded *place(struct infer *in)
+{
+	for (int i = 0; i < ADAPTERS_MAX; i++)
+		if (in->loaded[i].number == 0)
+			return &in->loaded[i];
+	return unload_oldest(in);
+}
+
+/* Its number in the backend; where there is no room for it, those that nobody uses make some. */
+static int add_adapter(struct infer *in, const struct adapter *a, struct err *e)
+{
+	int number;
+
+	do {
+		*e = (struct err){ 0 };
+		number = in->backend->ops->adapter_add(in->backend, a, e);
+	} while (number < 1 && e->kind == ERR_MEM && unload_oldest(in));
+	return number;
 }
 
 /* The place of @dir's adapter as its files are now, loaded when it is not. */
@@ -241,13 +279,14 @@ static struct loaded *load_adapter(struct infer *in, const char *dir, struct err
 		adapter_close(&a);
 		return l;
 	}
+	unload_gone(in);
 	if (!(l = place(in))) {
 		err_set(e, ERR_MEM, "%d adapters are in use at once; no more are taken",
 		        ADAPTERS_MAX);
 	} else if (!(l->dir = strdup(dir))) {
 		err_set(e, ERR_MEM, "out of memory");
 		l = NULL;
-	} else if ((l->number = in->backend->ops->adapter_add(in->backend, &a, e)) < 1) {
+	} else if ((l->number = add_adapter(in, &a, e)) < 1) {
 		l->number = 0;
 		unload(in, l);
 		l = NULL;
