@@ -40,6 +40,9 @@
  *   thinking "off" | "on" | "default"      how prompts are rendered: as the engine is asked
  *   updates 1      of the parameters, on each step's answers. With more than one the policy before
  *                  the first is "old"
+ *   old "trainer" | "engine"   whose log-probabilities the ratio is to: the trainer's own before
+ *                  the step, or those with which the engine drew (answers without them: the
+ *                  trainer's; no further weight then)
  *   importance_cap 2   each token's part of the loss is multiplied by min(cap, exp(logp before the
  *                  step - logp as the engine drew it)), since engine and trainer round differently;
  *                  0: not

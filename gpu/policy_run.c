@@ -52,17 +52,20 @@ static float importance(const struct policy_run *r, double logp, double drawn)
 	return (float)fmin(r->s.policy.importance_cap, exp(logp - drawn));
 }
 
-/* train_batch.slope. In the first update the policy that learns is the one that drew. */
+/* train_batch.slope. In the first update the policy that learns is the one that drew, unless the
+ * engine's word is taken for it. */
 static float slope(void *ctx, int row, float logp)
 {
 	struct work *w = ctx;
-	const struct policy_item *a = &w->b->item[w->row_answer[row]];
+	const int answer = w->row_answer[row];
+	const struct policy_item *a = &w->b->item[answer];
 	const int64_t k = a->at + w->row_token[row];
 
-	if (w->update == 0 && a->has_drawn && w->r->s.policy.importance_cap > 0)
+	if (w->update == 0 && a->has_drawn && !w->r->s.policy.old_is_drawn &&
+	    w->r->s.policy.importance_cap > 0)
 		w->weight[k] = importance(w->r, (double)logp, (double)w->b->drawn[k]);
 	return (float)policy_token(&w->r->s.policy.loss, a->advantage, logp,
-	                           w->update > 0 ? &w->old[k] : NULL,
+	                           w->answer[answer].old ? &w->old[k] : NULL,
 	                           w->referenced ? &w->reference[k] : NULL, w->weight[k])
 	        .slope;
 }
@@ -282,6 +285,10 @@ static int work_open(struct work *w, struct err *e)
 			                               .advantage = x->advantage,
 			                               .logp = w->logp + x->at,
 			                               .weight = w->weight + x->at };
+		if (!w->r->s.policy.old_is_drawn || !x->has_drawn)
+			continue;
+		memcpy(w->old + x->at, b->drawn + x->at, (size_t)x->n * sizeof(*w->old));
+		w->answer[a].old = w->old + x->at;
 	}
 	return 0;
 }
@@ -340,9 +347,13 @@ static int update(struct work *w, struct told *told, struct err *e)
 	told->clipped |= scale < 1;
 	if (w->update == 0) {
 		measure_mismatch(w);
-		memcpy(w->old, w->logp, (size_t)w->b->tokens * sizeof(*w->old));
-		for (int a = 0; a < w->b->n; a++)
-			w->answer[a].old = w->old + w->b->item[a].at;
+		for (int a = 0; a < w->b->n; a++) {
+			const struct policy_item *x = &w->b->item[a];
+			if (!w->answer[a].old)
+				memcpy(w->old + x->at, w->logp + x->at,
+				       (size_t)x->n * sizeof(*w->old));
+			w->answer[a].old = w->old + x->at;
+		}
 	}
 	return 0;
 }

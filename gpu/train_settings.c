@@ -89,6 +89,7 @@ static const struct key keys[] = {
 	  .of = POLICY },
 	{ "thinking", CHOICE, SHAPES, .words = "off|on|default", .of = POLICY },
 	{ "updates", WHOLE, SHAPES, .def = 1, .min = 1, .max = 1000, .of = POLICY },
+	{ "old", CHOICE, SHAPES, .words = "trainer|engine", .of = POLICY },
 	{ "importance_cap", NUMBER, SHAPES, .def = 2, .min = 0, .max = 1e6, .of = POLICY },
 	{ "answer_longest", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 1 << 24, .of = POLICY },
 };
@@ -447,6 +448,7 @@ static void fill_in_policy(struct train_settings *s)
 	              : is(o, "thinking", "off") ? CHAT_THINKING_OFF
 	                                         : CHAT_THINKING_DEFAULT;
 	p->updates = (int)number(o, "updates");
+	p->old_is_drawn = is(o, "old", "engine");
 	p->importance_cap = number(o, "importance_cap");
 }
 

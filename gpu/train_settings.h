@@ -52,6 +52,7 @@ struct policy_settings {
 	double temperature;
 	enum chat_thinking thinking;
 	int updates;
+	bool old_is_drawn;     /* the ratio is to what the engine drew with */
 	double importance_cap; /* 0: not */
 };
 

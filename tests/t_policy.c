@@ -1,7 +1,7 @@
 /*
  * t_policy.c - a policy that learns, through its door and the real program: the oracle's losses and
- * gradients, a problem that has to be solved, and runs that are killed, stopped, forsaken, or out of
- * disk, which go on to the bit.
+ * gradients, a problem that has to be solved, and runs that are killed, stopped, forsaken, or out
+ * of disk, which go on to the bit.
  */
 #include "tests/tiny_model.h"
 
@@ -53,6 +53,9 @@ static void write_model(const struct place *p)
 	assert_int_equal(model_fresh(&m, c, 7, &e), 0);
 	v = calloc((size_t)m.tensors.n, sizeof(*v));
 	assert_non_null(v);
+	/* the head is the embedding, which begins so small that no token could ever be likely */
+	for (uint64_t i = 0; i < m.embedding->n; i++)
+		((float *)(uintptr_t)m.embedding->data)[i] *= 20;
 	for (int i = 0; i < m.tensors.n; i++) {
 		const struct tensor *t = &m.tensors.item[i];
 		v[i] = (struct model_values){ .name = t->name,
@@ -250,8 +253,8 @@ static void ask(struct policy *p, const struct place *at, int step)
 static void run_to(struct policy *p, const struct place *at, struct watched *w, int until)
 {
 	go(p, w, TO_READY);
-	for (int i = (w->resumed_from > 0 ? w->resumed_from : 0) + 1;
-	     i <= until && !policy_over(p); i++) {
+	for (int i = (w->resumed_from > 0 ? w->resumed_from : 0) + 1; i <= until && !policy_over(p);
+	     i++) {
 		ask(p, at, i);
 		go(p, w, i);
 	}
@@ -533,8 +536,9 @@ static void own_group(const cJSON *json, struct policy_sample *v, int32_t id[4][
 	}
 }
 
-/* A trainer of our own on the same model and adapter: the gradient of the same loss, by a forward, the
- * loss, and a pass with its coefficients. What the program does in one pass has to give its norm.
+/* A trainer of our own on the same model and adapter: the gradient of the same loss, by a forward,
+ * the loss, and a pass with its coefficients. What the program does in one pass has to give its
+ * norm.
  */
 static double norm_by_hand(const char *model, const cJSON *messages, const struct policy_sample *v,
                            int n, const struct policy_options *o, float temperature, double *kl,
@@ -549,17 +553,14 @@ static double norm_by_hand(const char *model, const cJSON *messages, const struc
 	struct model m;
 	struct err e = { 0 };
 	double norm;
-	struct train_batch b = { .id = id,
-		                 .label = label,
-		                 .start = start,
-		                 .samples = n,
-		                 .temperature = temperature };
+	struct train_batch b = {
+		.id = id, .label = label, .start = start, .samples = n, .temperature = temperature
+	};
 	const struct train_options options = { .rank = 4,
 		                               .alpha = 32,
 		                               .targets = (1u << MODULE_Q) | (1u << MODULE_K) |
 		                                          (1u << MODULE_V) | (1u << MODULE_O) |
-		                                          (1u << MODULE_GATE) |
-		                                          (1u << MODULE_UP) |
+		                                          (1u << MODULE_GATE) | (1u << MODULE_UP) |
 		                                          (1u << MODULE_DOWN),
 		                               .seed = 3407,
 		                               .rows = ROWS };
@@ -631,8 +632,9 @@ static void one_pass_gives_what_three_give(void **state)
 		assert_int_equal(policy_learn(x, 1, g.v, GROUP, NULL, false, &e), 0);
 		go(x, &w, 1);
 		policy_close(x);
-		double kl, loss, norm = norm_by_hand(in(p, "model"), p->messages, g.v, GROUP, &o,
-		                                     (float)temperature, &kl, &loss);
+		double kl, loss,
+			norm = norm_by_hand(in(p, "model"), p->messages, g.v, GROUP, &o,
+		                            (float)temperature, &kl, &loss);
 		assert_true(norm > 0);
 		assert_close(w.norm[1], norm, 1e-5 * norm);
 		assert_close(w.loss[1], loss, 1e-6);
@@ -668,23 +670,133 @@ static void what_the_engine_drew_weighs(void **state)
 		go(x, &w, 1);
 		policy_close(x);
 		norm[k] = w.norm[1];
-		assert_true(k == 0 ? isnan(w.mismatch) : w.mismatch > 40 && w.mismatch < 50);
+		assert_true(k == 0 ? isnan(w.mismatch) : w.mismatch > 35 && w.mismatch < 50);
 		cJSON_Delete(s);
 	}
 	assert_close(norm[1], 3 * norm[0], 1e-5 * norm[0]);
 	assert_close(norm[2], norm[0], 1e-9);
 }
 
-static void the_oracles_gradients_come_out(void **state)
+/* AdamW's first moment after one update is a tenth of the gradient. */
+static void same_gradient(const char *checkpoint, const char *expected)
 {
-	static const struct {
-		const char *name, *grads;
-	} cases[] = {
-		{ "grpo_beta0_onpolicy", "expected/grpo_grads_grpo_beta0_onpolicy.safetensors" },
-	};
-	(void)state;
-	(void)cases;
-	(void)own_group;
+	struct tensors got = { 0 }, want = { 0 };
+	struct err e = { 0 };
+	double sum = 0, off = 0;
+	char name[256];
+
+	if (tensors_open_file(&got, checkpoint, &e) < 0 ||
+	    tensors_open_file(&want, expected, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_true(want.n > 10);
+	for (int i = 0; i < want.n; i++) {
+		const struct tensor *x = &want.item[i];
+		assert_memory_equal(x->name, "grad.", 5);
+		snprintf(name, sizeof(name), "moment1.%s", x->name + 5);
+		const struct tensor *y = tensors_find(&got, name);
+		if (!y)
+			fail_msg("no %s", name);
+		assert_int_equal(x->n, y->n);
+		float *a = malloc(x->n * sizeof(*a)), *b = malloc(x->n * sizeof(*b));
+		tensor_read(x, 0, x->n, a);
+		tensor_read(y, 0, y->n, b);
+		for (uint64_t k = 0; k < x->n; k++) {
+			double d = 10 * (double)b[k] - (double)a[k];
+			sum += (double)a[k] * (double)a[k];
+			off += d * d;
+		}
+		free(b);
+		free(a);
+	}
+	assert_true(sum > 0);
+	assert_true(sqrt(off) < 2e-3 * sqrt(sum));
+	tensors_close(&want);
+	tensors_close(&got);
+}
+
+static void the_oracles_seven_variants_are_learnt_from(void **state)
+{
+	struct place *p = *state;
+	static int32_t id[4][16];
+	static float old[4][16];
+	char path[4096], model[4096], adapter[4096];
+	struct policy_sample v[4];
+	double advantage[4];
+	struct buf text = { 0 };
+	struct tensors logps = { 0 };
+	struct watched w;
+	struct err e = { 0 };
+	int cases = 0, gradients = 0;
+	cJSON *json, *c,
+		*messages = cJSON_Parse("[{\"role\": \"user\", \"content\": \"Make a box.\"}]");
+
+	assert_int_equal(buf_read_file(&text, oracle(path, "expected/grpo.json"), 1 << 20, &e), 0);
+	json = json_parse(buf_str(&text), text.len, &e);
+	assert_non_null(json);
+	assert_int_equal(
+		tensors_open_file(&logps, oracle(path, "expected/grpo_logps.safetensors"), &e), 0);
+	const struct tensor *x = tensors_find(&logps, "old_logps");
+	assert_non_null(x);
+	assert_int_equal(x->n, 64);
+	tensor_read(x, 0, x->n, *old);
+	own_group(json, v, id, advantage);
+	cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(json, "cases"))
+	{
+		char out[80];
+		double loss = json_number_or(c, "loss", NAN);
+		double norm = json_number_or(c, "grad_norm", NAN);
+		cJSON *s = cJSON_CreateObject();
+		snprintf(out, sizeof(out), "oracle-%s", c->string);
+		cJSON_AddStringToObject(s, "model", oracle(model, "tiny-f32"));
+		cJSON_AddStringToObject(s, "adapter", oracle(adapter, "lora-a"));
+		cJSON_AddStringToObject(s, "out", in(p, out));
+		cJSON_AddNumberToObject(s, "steps", 1);
+		cJSON_AddNumberToObject(s, "clip", 0);
+		cJSON_AddNumberToObject(s, "longest", 64);
+		cJSON_AddNumberToObject(s, "pass_rows", 80);
+		cJSON_AddStringToObject(s, "reduction", json_string_or(c, "loss_type", ""));
+		cJSON_AddNumberToObject(s, "beta", json_number_or(c, "beta", NAN));
+		cJSON_AddBoolToObject(s, "watch_kl", true);
+		cJSON_AddBoolToObject(s, "weighted_kl",
+		                      json_bool_or(c, "kl_importance_correction", false));
+		cJSON_AddNumberToObject(s, "answer_longest", 32);
+		cJSON_AddStringToObject(s, "old", "engine");
+		for (int a = 0; a < 4; a++) {
+			v[a].messages = messages;
+			v[a].drawn = json_bool_or(c, "on_policy", false) ? NULL : old[a];
+		}
+		struct policy *q = begin(s, false, &w);
+		go(q, &w, TO_READY);
+		if (!w.ready)
+			fail_msg("%s", w.error);
+		assert_int_equal(policy_learn(q, 1, v, 4, NULL, false, &e), 0);
+		go(q, &w, TO_END);
+		policy_close(q);
+		expect(&w, "done");
+		assert_close(w.loss[1], loss, 1e-4 + 1e-4 * fabs(loss));
+		assert_close(w.kl, json_number_or(c, "mean_kl", NAN), 1e-3);
+		assert_close(w.clip_share, json_number_or(c, "clip_fraction", NAN), 1e-6);
+		assert_close(w.norm[1], norm, 2e-3 * norm);
+		/* oracle() would skip all of it for one that is not there */
+		char state_at[400], name[200];
+		oracle(path, "expected");
+		snprintf(name, sizeof(name), "/grpo_grads_%s.safetensors", c->string);
+		strncat(path, name, sizeof(path) - strlen(path) - 1);
+		if (access(path, R_OK) == 0) {
+			snprintf(state_at, sizeof(state_at),
+			         "%s/checkpoint-000001/state.safetensors", in(p, out));
+			same_gradient(state_at, path);
+			gradients++;
+		}
+		cJSON_Delete(s);
+		cases++;
+	}
+	assert_int_equal(cases, 7);
+	assert_int_equal(gradients, 3);
+	tensors_close(&logps);
+	cJSON_Delete(messages);
+	cJSON_Delete(json);
+	buf_release(&text);
 }
 
 /* ---- a problem that has to be solved ---- */
@@ -745,7 +857,7 @@ static void first_token(const struct place *p, const char *dir, float out[VOCABU
  * rewards of what it tried. */
 static void a_bandit_is_solved(void **state)
 {
-	enum { MEMBERS = 64, WANTED = 'k', LAST = 60 };
+	enum { MEMBERS = 64, LAST = 100 };
 	struct place *p = *state;
 	cJSON *o = settings(p, "bandit");
 	struct watched w;
@@ -755,7 +867,7 @@ static void a_bandit_is_solved(void **state)
 	struct policy_sample v[MEMBERS];
 	int32_t id[MEMBERS];
 	uint32_t seed = 11;
-	int step = 0;
+	int step = 0, wanted = 0;
 
 	set(o, "steps", cJSON_CreateNumber(LAST));
 	set(o, "lr", cJSON_CreateNumber(0.003));
@@ -765,7 +877,12 @@ static void a_bandit_is_solved(void **state)
 	struct policy *x = begin(o, false, &w);
 	go(x, &w, TO_READY);
 	first_token(p, "", logp);
-	assert_true(exp((double)logp[WANTED]) < 0.05);
+	/* one that is as likely as one of so many can be */
+	for (int k = 1; k < VOCABULARY; k++)
+		if (fabs((double)logp[k] + log(VOCABULARY)) <
+		    fabs((double)logp[wanted] + log(VOCABULARY)))
+			wanted = k;
+	assert_close(exp((double)logp[wanted]), 1.0 / VOCABULARY, 1e-3);
 	while (step < LAST && share <= 0.9) {
 		for (int a = 0; a < MEMBERS; a++) {
 			double at = (double)next(&seed) / (1 << 24);
@@ -774,7 +891,7 @@ static void a_bandit_is_solved(void **state)
 				k++;
 			id[a] = k;
 			drawn[a] = logp[k];
-			reward[a] = k == WANTED;
+			reward[a] = k == wanted;
 		}
 		policy_advantages(reward, MEMBERS, advantage);
 		for (int a = 0; a < MEMBERS; a++)
@@ -789,9 +906,10 @@ static void a_bandit_is_solved(void **state)
 		go(x, &w, step);
 		assert_string_equal(w.outcome, "");
 		/* the same values, by the same arithmetic */
-		assert_true(w.mismatch < 1e-4);
+		/* where no one was lucky there is nothing to pass */
+		assert_true(isnan(w.mismatch) || w.mismatch < 1e-5);
 		first_token(p, w.policy, logp);
-		share = exp((double)logp[WANTED]);
+		share = exp((double)logp[wanted]);
 	}
 	policy_close(x);
 	print_message("share %.3f after %d steps\n", share, step);
@@ -972,7 +1090,7 @@ int main(void)
 		cmocka_unit_test(a_whole_model_learns_against_what_it_was),
 		cmocka_unit_test(one_pass_gives_what_three_give),
 		cmocka_unit_test(what_the_engine_drew_weighs),
-		cmocka_unit_test(the_oracles_gradients_come_out),
+		cmocka_unit_test(the_oracles_seven_variants_are_learnt_from),
 		cmocka_unit_test(a_bandit_is_solved),
 		cmocka_unit_test(what_cannot_be_learnt_names_the_answer),
 		cmocka_unit_test(a_gradient_that_is_no_number_stops_before_the_update),
