@@ -13,6 +13,7 @@
 #include "gpu/train_cpu_inside.h"
 #include "gpu/train_dropout.h"
 #include "gpu/train_kernels.h"
+#include "gpu/train_panels.h"
 
 enum {
 	BLOCK = 192,           /* rows of an item, when there are many */
@@ -22,6 +23,7 @@ enum {
 	HEAD_ROWS_MAX = 1024,  /* ... nor more */
 	HEAD_BLOCKS = 16,      /* items of those rows */
 	TOKEN_RANGES = 64,     /* items of the embedding's gradient */
+	HEAD_PACKED = 1 << 24, /* floats of a head that is packed; a larger one is OpenBLAS' */
 	MODULES_IN = 4         /* linear layers that share a mixer's input, at most */
 };
 
@@ -44,12 +46,18 @@ struct pass {
 	const float *coef;
 	float *logp;
 	int n, block, blocks;
+	float sharper; /* 1 / temperature: what logits are multiplied by */
 
 	float **x;         /* [layers + 1] residual stream before each layer, and at the end */
 	struct kept *kept; /* [layers]; without PASS_KEEP they share memory by turns */
 	float *mixer_scratch;
 	float *scratch; /* of threads */
 	size_t scratch_floats;
+
+	/* weights of the layers under way as gpu/train_panels.h wants them: for one direction */
+	enum mixer_isa isa;
+	float *packed[MODULE_COUNT];
+	float *head_there, *head_back; /* NULL: not packed */
 
 	/* going back */
 	float *d_out, *d_mid, *d_in;   /* [n][h]: at a layer's end, after its mixer, before it */
@@ -173,6 +181,28 @@ static void plan_back(struct plan *m, struct pass *p)
 	p->token_start = (int32_t *)take(m, TOKEN_RANGES + 1);
 }
 
+static void plan_packed(struct plan *m, struct pass *p)
+{
+	const struct cpu_trainer *t = p->t;
+	const int h = t->c.hidden, v = t->c.vocabulary;
+
+	for (int k = 0; k < MODULE_COUNT; k++) {
+		size_t floats = 0;
+		for (int l = 0; l < t->c.layers; l++) {
+			const struct train_linear *w = &t->layer[l].linear[k];
+			if (w->out > 0)
+				floats = most(floats, most(panels_floats(w->out, w->in),
+				                           panels_floats(w->in, w->out)));
+		}
+		p->packed[k] = take(m, floats);
+	}
+	if ((int64_t)h * v > HEAD_PACKED)
+		return;
+	p->head_there = take(m, panels_floats(v, h));
+	if (p->mode != PASS_FORWARD)
+		p->head_back = take(m, panels_floats(h, v));
+}
+
 /* Gives everything its place in @base; returns the floats. */
 static size_t plan_pass(struct pass *p, float *base, int samples, int longest)
 {
@@ -228,6 +258,7 @@ static size_t plan_pass(struct pass *p, float *base, int samples, int longest)
 	p->scratch_floats =
 		((size_t)p->block * (2 * h + 3 * (size_t)c->mlp + wide + rank) + 15) / 16 * 16;
 	p->scratch = take(&m, (size_t)threads * p->scratch_floats);
+	plan_packed(&m, p);
 
 	p->head_rows = HEAD_FLOATS / c->vocabulary;
 	p->head_rows = p->head_rows < HEAD_ROWS_MIN ? HEAD_ROWS_MIN : p->head_rows;
@@ -276,16 +307,60 @@ static uint64_t dropout_key(const struct pass *p, int layer, enum module k)
 	return train_dropout_key(p->b->seed, layer, (int)k);
 }
 
-/* y = W x + s B (A x), or added to y. @x: the block's own rows, @from the first of them; @spare:
- * [block][widest in + rank]. */
+/* The weights of @n modules of a layer, for products of rows with them (@there) or on the way back.
+ */
+static int pack_modules(const struct pass *p, int layer, const enum module *k, int n, bool there,
+                        struct panels_of *out)
+{
+	for (int i = 0; i < n; i++) {
+		const struct train_linear *w = &p->t->layer[layer].linear[k[i]];
+		out[i] = (struct panels_of){ .b = w->w,
+			                     .n = there ? w->out : w->in,
+			                     .k = there ? w->in : w->out,
+			                     .turned = there,
+			                     .to = p->packed[k[i]] };
+	}
+	return n;
+}
+
+static int modules_from(enum layer_kind kind, enum module out[static 4])
+{
+	out[0] = module_after(kind);
+	out[1] = MODULE_GATE;
+	out[2] = MODULE_UP;
+	out[3] = MODULE_DOWN;
+	return 4;
+}
+
+/* What stands after the mixer of layer @after and before that of layer @before; -1: none. */
+static void pack(const struct pass *p, int after, int before, bool there)
+{
+	struct panels_of what[MODULE_COUNT];
+	enum module some[4];
+	const enum module *more;
+	int n = 0;
+
+	if (after >= 0) {
+		int count = modules_from(p->t->layer[after].kind, some);
+		n += pack_modules(p, after, some, count, there, what);
+	}
+	if (before >= 0) {
+		int count = modules_before(p->t->layer[before].kind, &more);
+		n += pack_modules(p, before, more, count, there, what + n);
+	}
+	panels_pack(p->t->pool, what, n);
+}
+
+/* y = W x + s B (A x), and @plus where it is not NULL. @x: the block's own rows, @from the first of
+ * them; @spare: [block][widest in + rank]. */
 static void linear(const struct pass *p, int layer, enum module k, const float *x, int from,
-                   int rows, float *y, bool add, float *spare)
+                   int rows, float *y, const float *plus, float *spare)
 {
 	const struct train_linear *w = &p->t->layer[layer].linear[k];
 	const size_t in = (size_t)w->in, out = (size_t)w->out, rank = (size_t)w->rank;
 	const float drop = p->t->base.options.dropout;
 
-	product(true, rows, w->out, w->in, 1, x, in, w->w, in, add ? 1 : 0, y, out);
+	panels_product(p->isa, p->packed[k], rows, w->out, w->in, 1, x, plus, y);
 	if (rank == 0 || !p->adapters)
 		return;
 	float *kept = p->kept[layer].t[k];
@@ -311,7 +386,8 @@ static void linear_back(const struct pass *p, int layer, enum module k, const fl
 	const float drop = p->t->base.options.dropout;
 
 	if (dx)
-		product(false, rows, w->in, w->out, 1, dy, out, w->w, in, add ? 1 : 0, dx, in);
+		panels_product(p->isa, p->packed[k], rows, w->in, w->out, 1, dy, add ? dx : NULL,
+		               dx);
 	if (rank == 0)
 		return;
 	float *dt = p->dt[k] + (size_t)from * rank;
@@ -374,7 +450,7 @@ static void block_before(const struct pass *p, int l, const struct block *b)
 	for (int i = 0, n = modules_before(y->kind, &before); i < n; i++) {
 		enum module m = before[i];
 		linear(p, l, m, b->normed, b->from, b->rows,
-		       k->in[m] + from * (size_t)y->linear[m].out, false, b->spare);
+		       k->in[m] + from * (size_t)y->linear[m].out, NULL, b->spare);
 	}
 }
 
@@ -390,17 +466,15 @@ static void block_after(const struct pass *p, int l, const struct block *b)
 	float *gate = k->gate ? k->gate + from * mlp : b->gate;
 	float *up = k->up ? k->up + from * mlp : b->up;
 
-	memcpy(mid, p->x[l] + from * h, rows * h * sizeof(float));
-	linear(p, l, out, k->y + from * (size_t)y->linear[out].in, b->from, b->rows, mid, true,
-	       b->spare);
+	linear(p, l, out, k->y + from * (size_t)y->linear[out].in, b->from, b->rows, mid,
+	       p->x[l] + from * h, b->spare);
 	norm_rows(p, &y->post_norm, mid, k->inverse2 + from, b->normed, b->rows);
-	linear(p, l, MODULE_GATE, b->normed, b->from, b->rows, gate, false, b->spare);
-	linear(p, l, MODULE_UP, b->normed, b->from, b->rows, up, false, b->spare);
+	linear(p, l, MODULE_GATE, b->normed, b->from, b->rows, gate, NULL, b->spare);
+	linear(p, l, MODULE_UP, b->normed, b->from, b->rows, up, NULL, b->spare);
 	if (p->again && y->linear[MODULE_DOWN].rank == 0)
 		return; /* the sum is there */
 	silu_mul_forward(b->act, gate, up, rows * mlp);
-	memcpy(next, mid, rows * h * sizeof(float));
-	linear(p, l, MODULE_DOWN, b->act, b->from, b->rows, next, true, b->spare);
+	linear(p, l, MODULE_DOWN, b->act, b->from, b->rows, next, mid, b->spare);
 }
 
 static void first_item(void *arg, int item, int thread)
@@ -449,10 +523,12 @@ static void mixer(const struct pass *p, int l)
 static void forward(struct pass *p)
 {
 	p->layer = 0;
+	pack(p, -1, 0, true);
 	pool_run(p->t->pool, first_item, p, p->blocks);
 	for (int l = 0; l < p->t->c.layers; l++) {
 		p->layer = l;
 		mixer(p, l);
+		pack(p, l, l + 1 < p->t->c.layers ? l + 1 : -1, true);
 		pool_run(p->t->pool, between_item, p, p->blocks);
 	}
 }
@@ -462,6 +538,7 @@ static void forward_again(struct pass *p, int l)
 {
 	p->layer = l;
 	p->again = true;
+	pack(p, l, l, true);
 	pool_run(p->t->pool, first_item, p, p->blocks);
 	mixer(p, l);
 	pool_run(p->t->pool, between_item, p, p->blocks);
@@ -489,23 +566,34 @@ static void head_item(void *arg, int item, int thread)
 	for (int i = 0; i < n; i++)
 		inverse[i] = norm_forward(in + (size_t)i * h, x + (size_t)row[i] * h,
 		                          t->final_norm.w, (float)t->c.norm_eps, (int)h);
-	product(true, n, (int)v, (int)h, 1, in, h, t->head, h, 0, logits, v);
+	if (p->head_there)
+		panels_product(p->isa, p->head_there, n, (int)v, (int)h, p->sharper, in, NULL,
+		               logits);
+	else
+		product(true, n, (int)v, (int)h, p->sharper, in, h, t->head, h, 0, logits, v);
 	for (int i = 0; i < n; i++) {
 		float *z = logits + (size_t)i * v, top;
 		const int32_t label = p->b->label[row[i]];
 		const float of_label = z[label];
 		const double log_sum = softmax_forward(z, (int)v, &top);
+		const float logp = (float)((double)of_label - top - log_sum);
 		if (p->logp)
-			p->logp[row[i]] = (float)((double)of_label - top - log_sum);
+			p->logp[row[i]] = logp;
 		if (!p->coef)
 			continue;
-		const float coef = p->coef[row[i]];
+		float coef = p->coef[row[i]];
+		if (p->b->slope && coef != 0)
+			coef *= p->b->slope(p->b->slope_ctx, row[i], logp);
 		scale_values(z, (float)(-coef * exp(-log_sum)), v);
 		z[label] += coef;
 	}
 	if (!p->coef)
 		return;
-	product(false, n, (int)h, (int)v, 1, logits, v, t->head, h, 0, back, h);
+	if (p->head_back)
+		panels_product(p->isa, p->head_back, n, (int)h, (int)v, p->sharper, logits, NULL,
+		               back);
+	else
+		product(false, n, (int)h, (int)v, p->sharper, logits, v, t->head, h, 0, back, h);
 	if (sum)
 		memset(sum, 0, h * sizeof(float));
 	for (int i = 0; i < n; i++) {
@@ -524,6 +612,12 @@ static void head(struct pass *p)
 	for (int i = 0; i < p->n; i++)
 		if (p->b->label[i] >= 0 && (p->logp || (p->coef && p->coef[i] != 0)))
 			p->row[p->labelled++] = i;
+	const struct panels_of packed[2] = {
+		{ .b = t->head, .n = (int)v, .k = (int)h, .turned = true, .to = p->head_there },
+		{ .b = t->head, .n = (int)h, .k = (int)v, .to = p->head_back }
+	};
+	if (p->head_there && p->labelled > 0)
+		panels_pack(t->pool, packed, p->coef ? 2 : 1);
 	for (int from = 0; from < p->labelled; from += p->head_rows) {
 		p->head_from = from;
 		p->head_n = p->labelled - from < p->head_rows ? p->labelled - from : p->head_rows;
@@ -538,7 +632,7 @@ static void head(struct pass *p)
 			                                            .m = (int)v,
 			                                            .n = (int)h,
 			                                            .k = p->head_n,
-			                                            .alpha = 1,
+			                                            .alpha = p->sharper,
 			                                            .beta = 1,
 			                                            .a = p->logits,
 			                                            .lda = v,
@@ -727,6 +821,7 @@ static void layer_back(struct pass *p, int l)
 	if (p->mode == PASS_RECOMPUTE)
 		forward_again(p, l);
 	p->layer = l;
+	pack(p, l, l, false);
 	pool_run(p->t->pool, after_item, p, p->blocks);
 	what[n++] = (struct learning){ MODULE_DOWN, k->gate, p->d_out };
 	what[n++] = (struct learning){ MODULE_GATE, p->normed2, p->d_gate };
@@ -788,7 +883,9 @@ void train_pass(struct cpu_trainer *t, const struct train_batch *b, int longest,
 		          .adapters = adapters,
 		          .coef = coef,
 		          .logp = logp,
-		          .n = b->n };
+		          .n = b->n,
+		          .isa = mixer_version(MIXER_BEST, NULL),
+		          .sharper = b->temperature > 0 ? 1 / b->temperature : 1 };
 
 	plan_pass(&p, t->room, b->samples, longest);
 	if (logp)
