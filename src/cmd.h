@@ -37,7 +37,7 @@ extern const struct cmd cmd_workbench, cmd_attach;
 extern const struct cmd cmd_host, cmd_detach;
 extern const struct cmd cmd_curriculum, cmd_compare;
 extern const struct cmd cmd_models, cmd_adapters;
-extern const struct cmd cmd_train, cmd_runs, cmd_report;
+extern const struct cmd cmd_train, cmd_runs, cmd_report, cmd_eval;
 
 /* Exit statuses. */
 enum { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_LACKS = 3, EXIT_INTERRUPTED = 130 };

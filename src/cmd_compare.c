@@ -10,6 +10,7 @@
 #include "src/base/utf8.h"
 #include "src/compare.h"
 #include "src/db.h"
+#include "src/evaluation_text.h"
 #include "src/show.h"
 
 enum { RUNS_MAX = 16, TASK_WIDTH = 30, CELL_WIDTH = 22 };
@@ -196,6 +197,68 @@ static void print_table(const struct compare *c, const struct compare_pair *p)
 	}
 }
 
+/* ---- evaluations: item by item ---- */
+
+static int see_kind(void *ctx, const struct store_run *r)
+{
+	*(bool *)ctx = strcmp(r->kind, "eval") == 0;
+	return 0;
+}
+
+/* Whether all of them are evaluations; -1. */
+static int all_evaluations(struct store *s, const int64_t *runs, int n, struct err *e)
+{
+	for (int i = 0; i < n; i++) {
+		bool is = false;
+		if (store_runs(s, runs[i], 1, see_kind, &is, e) < 0)
+			return -1;
+		if (!is)
+			return 0;
+	}
+	return n >= 2 && n <= EVALUATION_ARMS_MAX;
+}
+
+static void print_object(const char *key, cJSON *v)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddItemToObject(o, key, v);
+	show_json_line(o);
+	cJSON_Delete(o);
+}
+
+/* Each run against the first, over the items that both have. */
+static int compare_evaluations(struct store *s, const int64_t *runs, int n, bool json,
+                               struct err *e)
+{
+	struct evaluation v[EVALUATION_ARMS_MAX] = { 0 };
+	struct evaluation_pair p[EVALUATION_ARMS_MAX];
+	struct buf text = { 0 };
+	int rc = 0;
+
+	for (int i = 0; i < n && rc == 0; i++)
+		rc = evaluation_read(&v[i], s, runs[i], e);
+	for (int i = 1; i < n && rc == 0; i++)
+		rc = evaluation_compare(&p[i], &v[0], &v[i], e);
+	if (rc == 0 && !json)
+		evaluation_table(&text, v, n);
+	for (int i = 0; i < n && rc == 0; i++) {
+		if (json)
+			print_object("evaluation", evaluation_json(&v[i]));
+		if (json && i > 0)
+			print_object("paired", evaluation_pair_json(&p[i], &v[0], &v[i]));
+		if (!json && i > 0) {
+			buf_addc(&text, '\n');
+			evaluation_pair_text(&text, &p[i], &v[0], &v[i]);
+		}
+	}
+	db_print_text(stdout, buf_str(&text), text.len, "");
+	buf_release(&text);
+	for (int i = 0; i < n; i++)
+		evaluation_release(&v[i]);
+	return rc;
+}
+
 static int choose_turns(const char *arg, enum compare_turns *out)
 {
 	static const char *const words[] = { "all", "first", "repairs" };
@@ -228,7 +291,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 	struct db_flags f;
 	struct err e = { 0 };
 	int64_t runs[RUNS_MAX];
-	int opt, rc = EXIT_DONE, n;
+	bool table = false; /* asked for in words that only the table knows */
+	int opt, rc = EXIT_DONE, n, items;
 
 	db_flags_init(&f);
 	opterr = 0;
@@ -238,6 +302,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 			return EXIT_DONE;
 		if (rc < 0)
 			return EXIT_USAGE;
+		table |= opt == BY || opt == TURNS || opt == PROFILE || opt == DB_TASK ||
+		         opt == DB_MODEL || opt == DB_ADAPTER;
 		if (rc == 1)
 			continue;
 		if (opt == BY) {
@@ -268,7 +334,16 @@ static int run(const struct cmd *self, int argc, char **argv)
 	o.model = f.filter.model;
 	o.adapter = f.filter.adapter;
 	rc = 0;
-	if (!(s = db_open(&f, STORE_READ, &e)) || tallies_read(&t, s, 0, &e) < 0 ||
+	if (!(s = db_open(&f, STORE_READ, &e)))
+		return app_fail(&e);
+	items = table ? 0 : all_evaluations(s, runs, n, &e);
+	if (items) {
+		if (items < 0 || compare_evaluations(s, runs, n, f.app.json, &e) < 0)
+			rc = app_fail(&e);
+		store_close(s);
+		return rc;
+	}
+	if (tallies_read(&t, s, 0, &e) < 0 ||
 	    (n ? compare_runs(&c, &t, s, runs, n, &o, &e) : compare_make(&c, &t, &o, &e)) < 0 ||
 	    (c.n_columns == 2 && compare_paired(&c, 0, 1, &pair, &e) < 0)) {
 		rc = app_fail(&e);
@@ -300,9 +375,12 @@ const struct cmd cmd_compare = {
 		"  --task ID, --model NAME, --adapter NAME  of these only\n" DB_HELP
 		"\nTasks in rows: mean reward and how many turns built, the best mean in brackets. Of "
 		"two columns\nalso the difference over the tasks that both have. Build rates have "
-		"Wilson intervals of 95 %.\nJSON: a line a column {column, label, model, adapter, "
+		"Wilson intervals of 95 %.\nRuns of eval are set beside one another item by item, "
+		"the same task under the same seed: differences\nwith intervals, sign-flip test, "
+		"McNemar, and what keeps them from meaning more; what does not compare\n(other "
+		"profiles, references, numbers of turns) is refused.\nJSON: a line a column {column, label, model, adapter, "
 		"prompts, sampling, turns, built, build {rate,\nlow, high}, mean, task_mean, tasks, "
 		"best, failures}, a line a task {task, cells, spread,\nbest_column}, and {paired} of "
-		"two.\n",
+		"two; of runs of eval {evaluation} a run and {paired}.\n",
 	.run = run,
 };

@@ -16,13 +16,14 @@
  * When an item is over its turns become rollouts of the run (kind "eval", step 0; group: number of
  * the task from 0, member: the seed from 1, round: the turn) and a step of kind "eval" (step: the
  * item's number from 1; tokens, seconds; data {"task", "member", "episode", "generate_s",
- * "score_s"}) with them, in one transaction. An item that has no such rows was not finished, and
- * counts for nothing.
+ * "score_s", "wall_s": since the item before it}) with them, in one transaction. An item that has
+ * no such rows was not finished, and counts for nothing.
  *
  * Figures are over items, of an item's best turn (the highest total), but for what says "first":
  * of its first. An answer that was lost (nobody measured it) is left out and counted.
  * Intervals are of 95 %, percentile bootstrap over tasks (src/statistics.h): seeds of one task are
- * no draws of their own. All are recomputed from the store's rows.
+ * no draws of their own; of a share that is 0 or 1, where resampling tells nothing, Wilson's over
+ * tasks. All are recomputed from the store's rows.
  */
 #ifndef SRC_EVALUATION_H
 #define SRC_EVALUATION_H
@@ -109,7 +110,8 @@ struct evaluation_figures {
 	struct interval chamfer_mm, chamfer_median_mm;
 	struct interval chamfer_share; /* of the asked box's diagonal, mean */
 	int first_class[CLASS_COUNT], cls[CLASS_COUNT];
-	double tokens, seconds, generate_s, score_s; /* in all; NAN: not known */
+	double tokens, generate_s, score_s; /* in all; NAN: not known */
+	double seconds;                     /* that it was worked on, by the clock */
 };
 
 struct evaluation {

@@ -15,12 +15,12 @@
 #include "src/cmd.h"
 
 static const struct cmd *const verbs[] = {
-	&cmd_build,      &cmd_score,  &cmd_run,      &cmd_fork,      &cmd_tasks,  &cmd_prompts,
-	&cmd_episodes,   &cmd_replay, &cmd_show,     &cmd_search,    &cmd_diff,   &cmd_judge,
-	&cmd_judgements, &cmd_fsck,   &cmd_db,       &cmd_export,    &cmd_import, &cmd_curriculum,
-	&cmd_compare,    &cmd_models, &cmd_adapters, &cmd_generate,  &cmd_model,  &cmd_train,
-	&cmd_runs,       &cmd_report, &cmd_bench,    &cmd_workbench, &cmd_doctor, &cmd_attach,
-	&cmd_detach,     &cmd_host,
+	&cmd_build,      &cmd_score,  &cmd_run,      &cmd_fork,     &cmd_tasks,     &cmd_prompts,
+	&cmd_episodes,   &cmd_replay, &cmd_show,     &cmd_search,   &cmd_diff,      &cmd_judge,
+	&cmd_judgements, &cmd_fsck,   &cmd_db,       &cmd_export,   &cmd_import,    &cmd_curriculum,
+	&cmd_compare,    &cmd_models, &cmd_adapters, &cmd_generate, &cmd_model,     &cmd_train,
+	&cmd_runs,       &cmd_report, &cmd_eval,     &cmd_bench,    &cmd_workbench, &cmd_doctor,
+	&cmd_attach,     &cmd_detach, &cmd_host,
 };
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
 

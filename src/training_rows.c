@@ -3,7 +3,6 @@
  */
 #include "src/training_rows.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +14,9 @@
 #include "src/base/sha256.h"
 #include "src/base/utf8.h"
 #include "src/jsonl.h"
+#include "src/near.h"
 
-enum {
-	SHINGLE = 5, /* words that are looked at together */
-	HASHES = 64, /* of a text's shingles: an estimate within a few hundredths */
-	BANDS = 16,  /* texts that agree in one whole band are compared */
-	EPISODES_AT_ONCE = 500,
-};
+enum { EPISODES_AT_ONCE = 500 };
 
 static const char *const names[ROW_DROPS] = {
 	[ROW_NOT_JSON] = "not JSON",
@@ -44,19 +39,6 @@ const char *row_drop_name(enum row_drop d)
 	return names[d];
 }
 
-/* Texts by hash, and the signatures of all kept ones by their bands. */
-struct row_seen {
-	uint64_t *exact; /* open addressing; 0: empty */
-	size_t exact_cap, n_exact;
-	uint32_t *signature; /* HASHES a text */
-	int n, cap;
-	struct band {
-		uint64_t key; /* 0: empty */
-		int32_t text;
-	} * band;
-	size_t band_cap, n_band;
-};
-
 /* ---- what was left out ---- */
 
 static void drop(struct training_rows *r, enum row_drop d, const char *where, const char *why)
@@ -65,168 +47,6 @@ static void drop(struct training_rows *r, enum row_drop d, const char *where, co
 		return;
 	snprintf(r->first[d].where, sizeof(r->first[d].where), "%s", where);
 	snprintf(r->first[d].why, sizeof(r->first[d].why), "%.199s", why ? why : "");
-}
-
-/* ---- duplicates ---- */
-
-static uint64_t mix(uint64_t x)
-{
-	x ^= x >> 30;
-	x *= 0xbf58476d1ce4e5b9u;
-	x ^= x >> 27;
-	x *= 0x94d049bb133111ebu;
-	return x ^ x >> 31;
-}
-
-static uint64_t hash_bytes(uint64_t h, const void *data, size_t len)
-{
-	const unsigned char *p = data;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ p[i]) * 0x100000001b3u;
-	return h;
-}
-
-static bool is_word(unsigned char c)
-{
-	return isalnum(c) || c == '_' || c == '.' || c >= 0x80;
-}
-
-/* The least hash of all runs of SHINGLE words, for each of HASHES hash functions. Layout, and what
- * stands behind a # in its line, do not count. */
-static void sign(const char *text, size_t len, uint32_t out[HASHES])
-{
-	uint64_t last[SHINGLE] = { 0 };
-	int words = 0;
-
-	for (int k = 0; k < HASHES; k++)
-		out[k] = UINT32_MAX;
-	for (size_t i = 0; i < len;) {
-		size_t from = i;
-		uint64_t all = 0;
-		if (text[i] == '#') {
-			while (i < len && text[i] != '\n')
-				i++;
-			continue;
-		}
-		if (isspace((unsigned char)text[i])) {
-			i++;
-			continue;
-		}
-		if (is_word((unsigned char)text[i]))
-			while (i < len && is_word((unsigned char)text[i]))
-				i++;
-		else
-			i++;
-		memmove(last, last + 1, sizeof(last) - sizeof(*last));
-		last[SHINGLE - 1] = hash_bytes(0xcbf29ce484222325u, text + from, i - from);
-		if (++words < SHINGLE)
-			continue;
-		for (int k = 0; k < SHINGLE; k++)
-			all = mix(all ^ last[k]);
-		for (int k = 0; k < HASHES; k++) {
-			uint32_t h = (uint32_t)(mix(all + (uint64_t)k * 0x9e3779b97f4a7c15u) >> 32);
-			out[k] = h < out[k] ? h : out[k];
-		}
-	}
-	if (words < SHINGLE)
-		for (int k = 0; k < HASHES; k++)
-			out[k] = (uint32_t)hash_bytes((uint64_t)k, text, len);
-}
-
-/* 1: @key was there; 0: it is now; -1: no memory. */
-static int seen_exact(struct row_seen *s, uint64_t key)
-{
-	key = key ? key : 1;
-	if ((s->n_exact + 1) * 2 > s->exact_cap) {
-		size_t cap = s->exact_cap ? 2 * s->exact_cap : 1024;
-		uint64_t *more = calloc(cap, sizeof(*more));
-		if (!more)
-			return -1;
-		for (size_t i = 0; i < s->exact_cap; i++)
-			for (size_t at = s->exact[i] & (cap - 1); s->exact[i];
-			     at = (at + 1) & (cap - 1))
-				if (!more[at]) {
-					more[at] = s->exact[i];
-					break;
-				}
-		free(s->exact);
-		s->exact = more;
-		s->exact_cap = cap;
-	}
-	size_t at = key & (s->exact_cap - 1);
-	for (; s->exact[at]; at = (at + 1) & (s->exact_cap - 1))
-		if (s->exact[at] == key)
-			return 1;
-	s->exact[at] = key;
-	s->n_exact++;
-	return 0;
-}
-
-static int grow_bands(struct row_seen *s)
-{
-	size_t cap = s->band_cap ? 2 * s->band_cap : 4096;
-	struct band *more = calloc(cap, sizeof(*more));
-
-	if (!more)
-		return -1;
-	for (size_t i = 0; i < s->band_cap; i++)
-		for (size_t at = s->band[i].key & (cap - 1); s->band[i].key;
-		     at = (at + 1) & (cap - 1))
-			if (!more[at].key) {
-				more[at] = s->band[i];
-				break;
-			}
-	free(s->band);
-	s->band = more;
-	s->band_cap = cap;
-	return 0;
-}
-
-/* Whether a text like this one was kept; else it is from now on. -1: no memory. */
-static int seen_near(struct row_seen *s, const char *text, size_t len, double near)
-{
-	uint32_t sig[HASHES];
-
-	sign(text, len, sig);
-	if (s->n == s->cap) {
-		int cap = s->cap ? 2 * s->cap : 256;
-		uint32_t *more = realloc(s->signature, (size_t)cap * sizeof(sig));
-		if (!more)
-			return -1;
-		s->signature = more;
-		s->cap = cap;
-	}
-	for (int pass = 0; pass < 2; pass++)
-		for (int b = 0; b < BANDS; b++) {
-			uint64_t key = hash_bytes(0xcbf29ce484222325u + (uint64_t)b,
-			                          sig + b * (HASHES / BANDS),
-			                          HASHES / BANDS * sizeof(*sig));
-			key = key ? key : 1;
-			if (pass == 1 && (s->n_band + 1) * 2 > s->band_cap && grow_bands(s) < 0)
-				return -1;
-			if (!s->band_cap)
-				continue;
-			size_t at = key & (s->band_cap - 1);
-			for (; s->band[at].key; at = (at + 1) & (s->band_cap - 1)) {
-				if (pass == 1 || s->band[at].key != key)
-					continue;
-				const uint32_t *o =
-					s->signature + (size_t)s->band[at].text * HASHES;
-				int same = 0;
-				for (int k = 0; k < HASHES; k++)
-					same += o[k] == sig[k];
-				if (same >= near * HASHES)
-					return 1;
-			}
-			if (pass == 1) {
-				s->band[at] = (struct band){ key, s->n };
-				s->n_band++;
-			}
-		}
-	memcpy(s->signature + (size_t)s->n * HASHES, sig, sizeof(sig));
-	s->n++;
-	return 0;
 }
 
 /* ---- one row ---- */
@@ -355,14 +175,14 @@ static int take_offer(struct training_rows *r, const struct offer *f, struct err
 		}
 		x.program = strdup(buf_str(&program.program));
 	}
-	seen = seen_exact(r->seen, hash_bytes(0xcbf29ce484222325u, body.data, body.len));
+	seen = near_seen_key(r->seen, near_hash(NEAR_START, body.data, body.len));
 	if (seen == 1) {
 		drop(r, ROW_DUPLICATE, f->where, NULL);
 		rc = 0;
 		goto out;
 	}
 	if (seen == 0 && r->o.near > 0) {
-		seen = seen_near(r->seen, buf_str(&words), words.len, r->o.near);
+		seen = near_seen_text(r->seen, buf_str(&words), words.len, r->o.near);
 		if (seen == 1) {
 			drop(r, ROW_NEAR_DUPLICATE, f->where, NULL);
 			rc = 0;
@@ -697,24 +517,36 @@ out:
 
 /* ---- the split ---- */
 
-struct part {
-	const char *name;
-	uint64_t key;
-	bool held;
-};
-
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct part *)a)->name, ((const struct part *)b)->name);
+	return strcmp(((const struct training_part *)a)->name,
+	              ((const struct training_part *)b)->name);
 }
 
 static int by_key(const void *pa, const void *pb)
 {
-	const struct part *a = pa, *b = pb;
+	const struct training_part *a = pa, *b = pb;
 
 	if (a->held != b->held)
 		return a->held ? -1 : 1;
 	return a->key < b->key ? -1 : a->key > b->key ? 1 : strcmp(a->name, b->name);
+}
+
+int training_hold_out(struct training_part *v, int n, double share, uint64_t seed)
+{
+	int held = (int)lround(share * n), all = 0;
+
+	if (held == 0 && share > 0 && n > 1)
+		held = 1;
+	for (int i = 0; i < n; i++)
+		v[i].key = near_mix(near_hash(near_mix(seed + 1), v[i].name, strlen(v[i].name)));
+	qsort(v, (size_t)n, sizeof(*v), by_key);
+	for (int i = 0; i < n && i < held; i++)
+		v[i].held = true;
+	for (int i = 0; i < n; i++)
+		all += v[i].held;
+	qsort(v, (size_t)n, sizeof(*v), by_name);
+	return all;
 }
 
 static int nothing_left(const struct training_rows *r, struct err *e)
@@ -733,8 +565,8 @@ static int nothing_left(const struct training_rows *r, struct err *e)
 
 int training_rows_split(struct training_rows *r, struct err *e)
 {
-	struct part *part = calloc((size_t)r->n + 1, sizeof(*part));
-	int n = 0, held, kept = 0;
+	struct training_part *part = calloc((size_t)r->n + 1, sizeof(*part));
+	int n = 0, kept = 0;
 
 	if (!part)
 		return err_set(e, ERR_MEM, "out of memory");
@@ -752,28 +584,18 @@ int training_rows_split(struct training_rows *r, struct err *e)
 	for (int i = 0; i < r->n; i++)
 		if (n == 0 || strcmp(part[n - 1].name, part[i].name) != 0)
 			part[n++] = part[i];
-	for (int i = 0; i < n; i++) {
-		part[i].key =
-			mix(hash_bytes(mix(r->o.seed + 1), part[i].name, strlen(part[i].name)));
+	for (int i = 0; i < n; i++)
 		for (int k = 0; k < r->o.n_held_tasks; k++)
 			part[i].held |= strcmp(part[i].name, r->o.held_tasks[k]) == 0;
-	}
-	qsort(part, (size_t)n, sizeof(*part), by_key);
-	held = (int)lround(r->o.held_out * n);
-	if (held == 0 && r->o.held_out > 0 && n > 1)
-		held = 1;
-	for (int i = 0; i < n && i < held; i++)
-		part[i].held = true;
-	for (r->held_tasks = 0, held = 0; held < n; held++)
-		r->held_tasks += part[held].held;
-	qsort(part, (size_t)n, sizeof(*part), by_name);
+	r->held_tasks = training_hold_out(part, n, r->o.held_out, r->o.seed);
 	r->tasks = n;
 	r->train = r->eval = r->programs = r->repairs = 0;
 	r->weighted = 0;
 	for (int i = 0; i < r->n; i++) {
 		struct training_row *x = &r->row[i];
-		const struct part key = { .name = x->task };
-		const struct part *p = bsearch(&key, part, (size_t)n, sizeof(*part), by_name);
+		const struct training_part key = { .name = x->task };
+		const struct training_part *p =
+			bsearch(&key, part, (size_t)n, sizeof(*part), by_name);
 		x->held = p->held;
 		r->eval += x->held;
 		if (x->held)
@@ -890,7 +712,7 @@ int training_rows_open(struct training_rows *r, const struct training_rows_optio
                        struct err *e)
 {
 	*r = (struct training_rows){ .o = *o };
-	r->seen = calloc(1, sizeof(*r->seen));
+	r->seen = near_seen_open();
 	return r->seen ? 0 : err_set(e, ERR_MEM, "out of memory");
 }
 
@@ -899,11 +721,6 @@ void training_rows_close(struct training_rows *r)
 	for (int i = 0; i < r->n; i++)
 		row_release(&r->row[i]);
 	free(r->row);
-	if (r->seen) {
-		free(r->seen->exact);
-		free(r->seen->signature);
-		free(r->seen->band);
-	}
-	free(r->seen);
+	near_seen_close(r->seen);
 	*r = (struct training_rows){ 0 };
 }

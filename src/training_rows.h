@@ -78,7 +78,7 @@ struct training_rows {
 	struct {
 		char where[160], why[200];
 	} first[ROW_DROPS];
-	struct row_seen *seen; /* for duplicates */
+	struct near_seen *seen; /* for duplicates */
 	/* after training_rows_split() */
 	int tasks, held_tasks, train, eval, programs, repairs;
 	double weighted; /* rows to learn from, each times its weight */
@@ -103,6 +103,16 @@ struct scoring;
 int training_rows_check(struct training_rows *r, struct scoring *s, struct err *e);
 /* Leaves out row @i under a reason; its place stays empty until training_rows_split(). */
 void training_rows_drop(struct training_rows *r, int i, enum row_drop d, const char *why);
+
+/* The split by task: @share of the @n names (each once; one at least, when there are two) is held
+ * out, by a hash of @seed and name, beside those that are already. Sorted by name afterwards; how
+ * many are held. */
+struct training_part {
+	const char *name;
+	bool held;
+	uint64_t key; /* its own */
+};
+int training_hold_out(struct training_part *v, int n, double share, uint64_t seed);
 
 /* Chooses what is held out. ERR_INPUT when nothing is left to learn from; says what was dropped. */
 int training_rows_split(struct training_rows *r, struct err *e);
