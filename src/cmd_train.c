@@ -18,6 +18,7 @@
 #include "src/base/utf8.h"
 #include "src/db.h"
 #include "src/demo.h"
+#include "src/experiment.h"
 #include "src/model_flags.h"
 #include "src/packs.h"
 #include "src/scoring.h"
@@ -839,6 +840,10 @@ int train_resume(const struct cmd *self, int argc, char **argv)
 		        (long long)id, learns ? "grpo" : "sft");
 		goto fail;
 	}
+	if (learns) {
+		rc = train_grpo_resume(self, &w->f, w->store, &run, changed);
+		goto out;
+	}
 	if (w->samples < 0)
 		w->samples = (int)json_number_or(run.about, "samples", 0);
 	if (isnan(w->sample_s))
@@ -944,9 +949,10 @@ static int run_train(const struct cmd *self, int argc, char **argv)
 	static const struct {
 		const char *word;
 		int (*run)(const struct cmd *self, int argc, char **argv);
-	} words[] = { { "sft", train_sft },       
+	} words[] = { { "sft", train_sft },       { "grpo", train_grpo },
 		      { "resume", train_resume }, { "grad", train_grad },
-		      { "sample", train_sample }, { "demo", cmd_train_demo } };
+		      { "sample", train_sample }, { "demo", cmd_train_demo },
+		      { "experiment", cmd_train_experiment } };
 
 	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
 		printf("usage: cadforge %s\n\n%s", self->usage, self->help);
@@ -955,22 +961,27 @@ static int run_train(const struct cmd *self, int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof(words) / sizeof(*words); i++)
 		if (strcmp(argv[1], words[i].word) == 0)
 			return words[i].run(self, argc - 1, argv + 1);
-	return app_usage(self, "sft, resume, grad, sample or demo was expected%s%.40s%s",
+	return app_usage(self, "sft, grpo, resume, grad, sample, demo or experiment was expected%s%.40s%s",
 	                 argc > 1 ? ", got '" : "", argc > 1 ? argv[1] : "", argc > 1 ? "'" : "");
 }
 
 const struct cmd cmd_train = {
 	.name = "train",
-	.usage = "train sft|resume RUN|grad DIR|sample RUN|demo [FLAGS]",
+	.usage = "train sft|grpo|resume RUN|grad DIR|sample RUN|demo|experiment [FLAGS]",
 	.summary = "train an adapter or a model: from examples, or from what its own answers earn",
 	.help = "  train sft --model DIR --data FILE.jsonl...   a LoRA adapter (PEFT folder), or with\n"
 		"                    --method full all of the model\n"
+		"  train grpo        reinforcement learning: groups of answers, built and scored, learnt "
+		"from\n"
+		"                    (train grpo --help)\n"
 		"  train resume RUN  goes on from the newest checkpoint, exactly where it was\n"
 		"  train grad DIR --batch FILE.json --loss sft|grpo --out FILE  the gradients of one\n"
 		"                    batch under their PEFT names ([--adapter DIR] [--labels\n"
 		"                    prompt_masked|all_tokens] [--case NAME]), for comparing\n"
 		"  train sample RUN  held-out prompts answered by a run's checkpoint, built, stored\n"
-		"  train demo        the demonstration model from nothing (train demo --help)\n\n"
+		"  train demo        the demonstration model from nothing (train demo --help)\n"
+		"  train experiment  the published experiment in miniature (train experiment "
+		"--help)\n\n"
 		"What is learnt from:\n"
 		"  --data FILE       chat JSON lines: {\"messages\"}, {\"prompt\", \"completion\"} or "
 		"{\"text\"},\n"

@@ -55,9 +55,9 @@ struct work {
 	struct grpo_guard guard;
 	int tokens; /* that an answer may have */
 	/* the policy's words */
-	bool ready, over, stopping;
-	cJSON *state;  /* at resume */
-	cJSON *learnt; /* the step's figures; NULL until they are there */
+	bool ready, over, done, stopping; /* done: all steps are learnt */
+	cJSON *state;                     /* at resume */
+	cJSON *learnt;                    /* the step's figures; NULL until they are there */
 	struct err failure;
 	char folder[4096]; /* of the policy as it is; "": as it was given */
 	char checkpoint[4096];
@@ -193,10 +193,11 @@ static void on_end(void *ctx, const char *outcome, enum err_kind kind, const cha
 	struct work *w = ctx;
 
 	w->over = true;
+	w->done = strcmp(outcome, "done") == 0;
 	if (strcmp(outcome, "failed") == 0)
 		err_set(&w->failure, kind ? kind : ERR_LOST, "%s",
 		        error && *error ? error : "the training ended without a word");
-	else if (!w->stopping)
+	else if (!w->stopping && !w->done)
 		err_set(&w->failure, ERR_LOST,
 		        "the training's process left in the middle of a run");
 }
@@ -249,9 +250,10 @@ static int attend_policy(struct work *w, int ms, struct err *e)
 	return 0;
 }
 
+/* When all is learnt it leaves by itself. */
 static bool policy_gone(const struct work *w)
 {
-	return w->over || policy_over(w->policy);
+	return !w->done && (w->over || policy_over(w->policy));
 }
 
 static int policy_failed(struct work *w, struct err *e)
@@ -841,6 +843,7 @@ static int open_policy(struct work *w, struct err *e)
 		cJSON_AddNumberToObject(settings, "lr", grpo_usual_lr(w->budget.parameters, full));
 	if (!cJSON_HasObjectItem(settings, "longest"))
 		cJSON_AddNumberToObject(settings, "longest", w->budget.context);
+	cJSON_AddNumberToObject(settings, "answer_longest", w->tokens);
 	w->policy = policy_open(o->app->libexec, o->backend, settings, o->run != 0, &ops, e);
 	cJSON_Delete(settings);
 	while (w->policy && !w->ready && !policy_gone(w) && !w->want_stop)
@@ -885,13 +888,17 @@ static int open_engine(struct work *w, struct err *e)
 	               : rollouts_adapter(w->rollouts, w->folder, e);
 }
 
+/* The run's row. The budget that was found is a setting from now on: another one would come out
+ * when more is known. */
 static void begin_run(struct work *w)
 {
 	cJSON *about = cJSON_CreateObject();
+	cJSON *all = cJSON_Duplicate(w->o->all ? w->o->all : w->o->policy, true);
 
+	cJSON_DeleteItemFromObjectCaseSensitive(all, "max_tokens");
+	cJSON_AddNumberToObject(all, "max_tokens", w->tokens);
 	cJSON_AddStringToObject(about, "version", PACKAGE_VERSION);
-	cJSON_AddItemToObject(about, "settings",
-	                      cJSON_Duplicate(w->o->all ? w->o->all : w->o->policy, true));
+	cJSON_AddItemToObject(about, "settings", all);
 	run_log_begin(&w->log, w->o->kind, w->o->run, about);
 	cJSON_Delete(about);
 	w->out->run = w->log.run;
@@ -981,11 +988,10 @@ static int begin(struct work *w, struct err *e)
 	if (grpo_budget_open(&w->budget, w->model.model, w->model.thinking, w->s.context, e) < 0)
 		return -1;
 	w->model.context = w->budget.context;
-	if (open_policy(w, e) < 0 ||
-	    !(w->prompts = grpo_prompts_open(o, &w->budget,
-	                                     cJSON_GetObjectItemCaseSensitive(w->state, "prompts"),
-	                                     w->out->step, e)) ||
-	    set_budget(w, e) < 0)
+	if (!(w->prompts = grpo_prompts_open(o, &w->budget, e)) || set_budget(w, e) < 0 ||
+	    open_policy(w, e) < 0 ||
+	    grpo_prompts_begin(w->prompts, cJSON_GetObjectItemCaseSensitive(w->state, "prompts"),
+	                       w->out->step, e) < 0)
 		return -1;
 	begin_run(w);
 	if (open_engine(w, e) < 0)
@@ -1008,7 +1014,7 @@ static void stop_policy(struct work *w)
 	w->stopping = true;
 	if (w->ready)
 		policy_stop(w->policy);
-	while (w->ready && !policy_gone(w) && clock_now_s() < until)
+	while (w->ready && !w->over && !policy_over(w->policy) && clock_now_s() < until)
 		if (attend_policy(w, 250, &e) < 0)
 			break;
 	policy_close(w->policy);

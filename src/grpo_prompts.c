@@ -130,7 +130,7 @@ static int read_tasks(struct grpo_prompts *p, struct err *e)
 		               "no prompt fits into a context of %d tokens: a longer --context, or "
 		               "tasks with fewer words",
 		               p->b->context);
-	shuffle(p, 0);
+	p->round = -1;
 	return 0;
 }
 
@@ -382,7 +382,7 @@ cJSON *grpo_prompts_state(const struct grpo_prompts *p)
 }
 
 struct grpo_prompts *grpo_prompts_open(const struct grpo_options *o, struct grpo_budget *b,
-                                       const cJSON *state, int64_t step, struct err *e)
+                                       struct err *e)
 {
 	struct grpo_prompts *p = calloc(1, sizeof(*p));
 
@@ -392,13 +392,18 @@ struct grpo_prompts *grpo_prompts_open(const struct grpo_options *o, struct grpo
 	}
 	p->o = o;
 	p->b = b;
-	p->taken = (int64_t)json_number_or(state, "taken", 0);
-	p->first = (int64_t)json_number_or(state, "first", 0);
-	if (read_tasks(p, e) < 0 || open_curriculum(p, state, step, e) < 0) {
+	if (read_tasks(p, e) < 0) {
 		grpo_prompts_close(p);
 		return NULL;
 	}
 	return p;
+}
+
+int grpo_prompts_begin(struct grpo_prompts *p, const cJSON *state, int64_t step, struct err *e)
+{
+	p->taken = (int64_t)json_number_or(state, "taken", 0);
+	p->first = (int64_t)json_number_or(state, "first", 0);
+	return open_curriculum(p, state, step, e);
 }
 
 void grpo_prompts_close(struct grpo_prompts *p)

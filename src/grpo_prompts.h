@@ -30,11 +30,14 @@ struct grpo_prompt {
 };
 
 struct grpo_prompts;
-/* @b: measures; its @longest gets the longest first try's tokens. Prompts that leave less than a
- * quarter of the context for the answer are left out; ERR_INPUT when none is left. @o is borrowed.
- * @state: of grpo_prompts_state() at the checkpoint, NULL for a new run; @step: its step. */
+/* The tasks. @b: measures; its @longest gets the longest first try's tokens. Prompts that leave
+ * less than a quarter of the context for the answer are left out; ERR_INPUT when none is left. @o
+ * is borrowed. */
 struct grpo_prompts *grpo_prompts_open(const struct grpo_options *o, struct grpo_budget *b,
-                                       const cJSON *state, int64_t step, struct err *e);
+                                       struct err *e);
+/* Where it stands. @state: of grpo_prompts_state() at the checkpoint, NULL for a new run; @step:
+ * its step. */
+int grpo_prompts_begin(struct grpo_prompts *p, const cJSON *state, int64_t step, struct err *e);
 void grpo_prompts_close(struct grpo_prompts *p); /* NULL is fine */
 
 /* Begins a step in which @most prompts are drawn at most, answers of @tokens each. -1: ERR_MEM, or

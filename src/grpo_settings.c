@@ -97,6 +97,8 @@ const struct grpo_setting grpo_setting_table[] = {
 	  .what = "of the loss: over all tokens (DAPO), by answer (GRPO), by longest answer (Dr. GRPO)" },
 	{ "beta", NULL, SETTING_NUMBER, SETTING_POLICY, .usual = NAN, .min = 0, .max = 100, .sign = "X",
 	  .what = "pull to the reference, the base without an adapter (0)" },
+	{ "watch_kl", NULL, SETTING_SWITCH, SETTING_POLICY, .usual = NAN, .sign = "on|off",
+	  .what = "the distance to it is measured though beta is 0: one more forward a step (off)" },
 	{ "clip_low", NULL, SETTING_NUMBER, SETTING_POLICY, .usual = NAN, .min = 0, .max = 1, .sign = "X",
 	  .what = "of the ratio: at least 1 - X (0.2)" },
 	{ "clip_high", NULL, SETTING_NUMBER, SETTING_POLICY, .usual = NAN, .min = 0, .max = 100, .sign = "X",
