@@ -460,7 +460,8 @@ static int make_out(struct work *w, struct err *e)
 
 void train_forget_out(const char *out)
 {
-	static const char *const ours[] = { "train.jsonl", "eval.jsonl", "settings.json", "lock" };
+	static const char *const ours[] = { "train.jsonl", "eval.jsonl", "settings.json", "lock",
+		                            "learnt.json" };
 	char path[PATH_MAX + 32];
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
@@ -912,36 +913,6 @@ int train_run_number(const char *text, int64_t *id)
 	return 0;
 }
 
-static int see_run(void *ctx, const struct store_run *x)
-{
-	struct train_run *r = ctx;
-
-	r->id = x->id;
-	r->started_us = x->started_us;
-	r->ended_us = x->ended_us;
-	snprintf(r->kind, sizeof(r->kind), "%s", x->kind);
-	snprintf(r->outcome, sizeof(r->outcome), "%s", x->outcome ? x->outcome : "");
-	r->about = x->settings ? json_parse(x->settings, strlen(x->settings), NULL) : NULL;
-	return 0;
-}
-
-int train_run_read(struct store *s, int64_t id, struct train_run *out, struct err *e)
-{
-	*out = (struct train_run){ 0 };
-	if (store_runs(s, id, 1, see_run, out, e) < 0)
-		return -1;
-	return out->id ? 0
-	               : err_set(e, ERR_INPUT,
-	                         "%s: there is no run %lld; 'cadforge runs' lists them",
-	                         store_file(s), (long long)id);
-}
-
-void train_run_release(struct train_run *r)
-{
-	cJSON_Delete(r->about);
-	*r = (struct train_run){ 0 };
-}
-
 /* ---- the verb ---- */
 
 static int run_train(const struct cmd *self, int argc, char **argv)
@@ -949,9 +920,12 @@ static int run_train(const struct cmd *self, int argc, char **argv)
 	static const struct {
 		const char *word;
 		int (*run)(const struct cmd *self, int argc, char **argv);
-	} words[] = { { "sft", train_sft },       { "grpo", train_grpo },
-		      { "resume", train_resume }, { "grad", train_grad },
-		      { "sample", train_sample }, { "demo", cmd_train_demo },
+	} words[] = { { "sft", train_sft },
+		      { "grpo", train_grpo },
+		      { "resume", train_resume },
+		      { "grad", train_grad },
+		      { "sample", train_sample },
+		      { "demo", cmd_train_demo },
 		      { "experiment", cmd_train_experiment } };
 
 	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
@@ -961,8 +935,9 @@ static int run_train(const struct cmd *self, int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof(words) / sizeof(*words); i++)
 		if (strcmp(argv[1], words[i].word) == 0)
 			return words[i].run(self, argc - 1, argv + 1);
-	return app_usage(self, "sft, grpo, resume, grad, sample, demo or experiment was expected%s%.40s%s",
-	                 argc > 1 ? ", got '" : "", argc > 1 ? argv[1] : "", argc > 1 ? "'" : "");
+	return app_usage(
+		self, "sft, grpo, resume, grad, sample, demo or experiment was expected%s%.40s%s",
+		argc > 1 ? ", got '" : "", argc > 1 ? argv[1] : "", argc > 1 ? "'" : "");
 }
 
 const struct cmd cmd_train = {

@@ -17,6 +17,7 @@
 #include "config.h"
 #include "src/base/clock.h"
 #include "src/base/json.h"
+#include "src/contamination.h"
 #include "src/grpo_batch.h"
 #include "src/grpo_budget.h"
 #include "src/grpo_prompts.h"
@@ -931,8 +932,7 @@ static void tell_ready(struct work *w)
 		            json_string_or(o, "device", "?"), json_number_or(o, "trainable", NAN),
 		            json_number_or(o, "parameters", NAN));
 		run_log_say(&w->log,
-		            "%d task%s, %d held out; %d prompts x %d answers a step, %s; %" PRId64
-		            " steps",
+		            "%d task%s, %d held out; %d x %d answers a step, %s; %" PRId64 " steps",
 		            w->o->n_tasks, w->o->n_tasks == 1 ? "" : "s", w->o->n_held,
 		            w->s.prompts, w->s.members, w->s.reward, w->s.steps);
 		run_log_say(&w->log,
@@ -949,6 +949,22 @@ static void tell_ready(struct work *w)
 		run_log_say(&w->log, "folder: %s", w->dir);
 	}
 	cJSON_Delete(o);
+}
+
+/* What may be drawn, beside the run: an evaluation refuses what was learnt from. */
+static int record_tasks(const struct work *w, struct err *e)
+{
+	const struct grpo_options *o = w->o;
+	const struct task **v = calloc((size_t)o->n_tasks + 1, sizeof(const struct task *));
+	int rc;
+
+	if (!v)
+		return err_set(e, ERR_MEM, "no memory for %d tasks", o->n_tasks);
+	for (int i = 0; i < o->n_tasks; i++)
+		v[i] = &o->tasks->tasks[o->task[i]];
+	rc = contamination_record(w->dir, v, o->n_tasks, NULL, 0, e);
+	free(v);
+	return rc;
 }
 
 /* How many tokens an answer may have. */
@@ -992,6 +1008,8 @@ static int begin(struct work *w, struct err *e)
 	    open_policy(w, e) < 0 ||
 	    grpo_prompts_begin(w->prompts, cJSON_GetObjectItemCaseSensitive(w->state, "prompts"),
 	                       w->out->step, e) < 0)
+		return -1;
+	if (!o->run && record_tasks(w, e) < 0)
 		return -1;
 	begin_run(w);
 	if (open_engine(w, e) < 0)

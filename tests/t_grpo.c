@@ -281,8 +281,8 @@ static void prompts_are_counted_in_the_models_tokens(void **state)
 {
 	struct grpo_budget b;
 	struct model_flags m = { .model = SRCDIR "/gpu/demo/base" };
-	cJSON *messages =
-		json_parse("[{\"role\":\"user\",\"content\":\"A plate, 20 mm.\"}]", 47, NULL);
+	static const char text[] = "[{\"role\":\"user\",\"content\":\"A plate, 20 mm.\"}]";
+	cJSON *messages = json_parse(text, sizeof(text) - 1, NULL);
 	struct err e = { 0 };
 	(void)state;
 
