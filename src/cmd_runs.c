@@ -1,5 +1,5 @@
 /*
- * cmd_runs.c - the runs of the database (runs), and what came of a training as a page (report).
+ * cmd_runs.c - the runs of the database (runs).
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -11,7 +11,6 @@
 #include "src/base/utf8.h"
 #include "src/cmd_train.h"
 #include "src/db.h"
-#include "src/report.h"
 #include "src/show.h"
 #include "src/training_run.h"
 
@@ -208,79 +207,4 @@ const struct cmd cmd_runs = {
 		"\nJSON: {run, kind, state, started, step, steps, loss, eval_loss, tokens_per_s, model, "
 		"out,\ncheckpoint, error} a line.\n",
 	.run = run_runs,
-};
-
-/* ---- report ---- */
-
-static int run_report(const struct cmd *self, int argc, char **argv)
-{
-	enum { OUT = DB_FLAGS_END };
-	static const struct option options[] = {
-		DB_LONG_OPTIONS,
-		{ "out", required_argument, NULL, OUT },
-		{ NULL, 0, NULL, 0 },
-	};
-	struct db_flags f;
-	struct err e = { 0 };
-	struct store *s;
-	int64_t ids[REPORT_RUNS_MAX];
-	char made[PATH_MAX];
-	const char *out = NULL;
-	int opt, n = 0;
-
-	db_flags_init(&f);
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":", options, NULL)) >= 0) {
-		int rc = opt < DB_FLAGS_END ? db_flag(&f, self, opt, optarg) : 0;
-		if (rc == 2)
-			return EXIT_DONE;
-		if (rc < 0)
-			return EXIT_USAGE;
-		if (rc == 0 && opt != OUT)
-			return app_bad_flag(self, opt, argv);
-		if (rc == 0)
-			out = optarg;
-	}
-	if (optind == argc)
-		return app_usage(self, "the number of a run was expected; 'cadforge runs' lists "
-		                       "them");
-	for (; optind < argc; optind++) {
-		if (n == REPORT_RUNS_MAX)
-			return app_usage(self, "at most %d runs", REPORT_RUNS_MAX);
-		if (train_run_number(argv[optind], &ids[n++]) < 0)
-			return EXIT_USAGE;
-	}
-	if (!out) {
-		snprintf(made, sizeof(made), "report-%" PRId64, ids[0]);
-		out = made;
-	}
-	s = db_open(&f, STORE_READ, &e);
-	if (!s || report_write(s, ids, n, out, &e) < 0) {
-		store_close(s);
-		return app_fail(&e);
-	}
-	store_close(s);
-	if (f.app.json) {
-		cJSON *o = cJSON_CreateObject();
-		cJSON_AddStringToObject(o, "out", out);
-		cJSON_AddStringToObject(o, "page", "README.md");
-		show_json_line(o);
-		cJSON_Delete(o);
-	} else if (!f.app.quiet) {
-		printf("%s/README.md\n", out);
-	}
-	return EXIT_DONE;
-}
-
-const struct cmd cmd_report = {
-	.name = "report",
-	.usage = "report RUN... [--out DIR]",
-	.summary = "a page about trainings: curves, data, samples with pictures",
-	.help = "Writes DIR/README.md (Markdown) with its plots (SVG) and pictures beside it: how the\n"
-		"run was set, what it learnt from and what was left out, loss on training and held-out\n"
-		"samples, learning rate, gradient norm, throughput, build rate over the steps, sample\n"
-		"completions. Several runs stand in the same plots, for comparing.\n\n"
-		"  --out DIR         the folder (report-RUN): new, empty, or an earlier report's\n" DB_HELP
-		"\nJSON: {out, page}.\n",
-	.run = run_report,
 };

@@ -25,6 +25,7 @@ struct train_run {
 	char kind[32], outcome[32];
 	cJSON *about; /* the row's settings: {"settings", "rows", "samples", ...}; NULL: none */
 };
+/* src/train_run.c */
 int train_run_read(struct store *s, int64_t id, struct train_run *out, struct err *e);
 void train_run_release(struct train_run *r);
 /* "12" as a run's number; told when it is none. */

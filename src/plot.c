@@ -450,9 +450,10 @@ static int legend(struct buf *out, const struct plot *p)
 		else if (out)
 			buf_printf(out,
 			           "<line x1=\"%.1f\" y1=\"%.0f\" x2=\"%.1f\" y2=\"%.0f\" "
-			           "stroke=\"%s\" stroke-width=\"2\"%s%s%s/>\n",
-			           x, y, x + 26, y, colour, *dash ? " stroke-dasharray=\"" : "",
-			           dash, *dash ? "\"" : "");
+			           "stroke=\"%s\" stroke-width=\"%s\"%s%s%s/>\n",
+			           x, y, x + 26, y, colour,
+			           l->faint ? "1\" stroke-opacity=\"0.35" : "2",
+			           *dash ? " stroke-dasharray=\"" : "", dash, *dash ? "\"" : "");
 		if (out)
 			label(out, x + 31, y + 4, "", l->name);
 		x += entry_width(l);

@@ -14,7 +14,7 @@
 
 #include "src/base/buf.h"
 
-enum { PLOT_LINES_MAX = 12 };
+enum { PLOT_LINES_MAX = 32 };
 
 struct plot_line {
 	const char *name; /* in the legend; NULL: none */
