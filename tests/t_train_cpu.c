@@ -15,11 +15,17 @@ struct rows {
 	int n, samples;
 	int32_t id[ROWS_MAX], label[ROWS_MAX], start[SAMPLES_MAX + 1];
 	float coef[ROWS_MAX], logp[ROWS_MAX];
+	float temperature; /* of passes; 0: none */
 };
 
 static struct train_batch batch_of(const struct rows *r)
 {
-	return (struct train_batch){ r->n, r->samples, r->id, r->label, r->start, 0 };
+	return (struct train_batch){ .n = r->n,
+		                     .samples = r->samples,
+		                     .id = r->id,
+		                     .label = r->label,
+		                     .start = r->start,
+		                     .temperature = r->temperature };
 }
 
 /* Another sample; @learn[i] != 0: token i is to be learnt, from the row before it. */
@@ -654,6 +660,12 @@ static void random_rows(int vocabulary)
 		rows.coef[i] = rows.label[i] >= 0 ? (float)(i % 5 - 3) * 0.25f : 0;
 }
 
+static int all_modules(int l, enum module m)
+{
+	(void)l, (void)m;
+	return 1;
+}
+
 static void full_gradients_are_slopes(void **state)
 {
 	(void)state;
@@ -663,15 +675,112 @@ static void full_gradients_are_slopes(void **state)
 		c.tied = tied;
 		rig_random(&g, &c, (struct train_options){ .full = true });
 		random_rows(c.vocabulary);
+		rows.temperature = tied ? 0.7f : 0;
 		assert_slopes(&g);
 		rig_close(&g);
 	}
 }
 
-static int all_modules(int l, enum module m)
+/* With adapters and without: the whole distribution of a row is that of its logits / temperature.
+ */
+static void a_temperature_divides_logits(void **state)
 {
-	(void)l, (void)m;
-	return 1;
+	const float temperature[] = { 1, 0.5f, 2.5f };
+	struct model_config c = tiny_config();
+	struct train_batch b;
+	struct err e = { 0 };
+	struct rig g;
+
+	(void)state;
+	rig_random(&g, &c, (struct train_options){ .full = true });
+	make_adapter(&g.a, &c, 3, 0.7f, 9, all_modules);
+	g.base->ops->close(g.t);
+	rig_trainer(&g, (struct train_options){ 0 });
+	for (int base = 0; base < 2; base++) {
+		static float plain[128], sharp[128];
+		const int last = 69;
+		assert_true(c.vocabulary <= 128);
+		for (int k = 0; k < 3; k++) {
+			double sum = 0;
+			random_rows(c.vocabulary);
+			rows.temperature = temperature[k];
+			b = batch_of(&rows);
+			for (int v = 0; v < c.vocabulary; v++) {
+				rows.label[last] = v;
+				if ((base ? g.base->ops->pass_base(g.t, &b, rows.logp, &e)
+				          : g.base->ops->pass(g.t, &b, NULL, rows.logp, &e)) < 0)
+					fail_msg("%s", e.text);
+				(k == 0 ? plain : sharp)[v] = rows.logp[last];
+			}
+			for (int v = 0; v < c.vocabulary; v++)
+				sum += exp((double)plain[v] / (double)temperature[k]);
+			assert_close(sum, k == 0 ? 1 : sum, 1e-5);
+			for (int v = 0; v < c.vocabulary && k > 0; v++)
+				assert_close(sharp[v],
+				             (double)plain[v] / (double)temperature[k] - log(sum),
+				             2e-5);
+		}
+	}
+	rows.temperature = -1;
+	b = batch_of(&rows);
+	assert_int_equal(g.base->ops->pass(g.t, &b, NULL, rows.logp, &e), -1);
+	assert_contains(e.text, "temperature: a number of 0 or more wanted, got -1");
+	rig_close(&g);
+}
+
+struct asked {
+	int times[ROWS_MAX];
+	float logp[ROWS_MAX], slope[ROWS_MAX];
+};
+
+static float on_slope(void *ctx, int row, float logp)
+{
+	struct asked *a = ctx;
+
+	a->times[row]++;
+	a->logp[row] = logp;
+	return a->slope[row];
+}
+
+static void coefficients_can_be_asked_for_in_the_middle_of_a_pass(void **state)
+{
+	static struct asked asked;
+	struct model_config c = tiny_config();
+	struct rig g;
+
+	(void)state;
+	for (int tied = 0; tied < 2; tied++) {
+		c.tied = tied;
+		rig_random(&g, &c, (struct train_options){ .full = true, .threads = 3 });
+		random_rows(c.vocabulary);
+		zero(&g);
+		run(&g, &rows, true);
+		float *want = slot(&g, PARAM_GRADIENT);
+		memset(&asked, 0, sizeof(asked));
+		for (int i = 0; i < rows.n; i++) {
+			/* exact in f32 */
+			asked.slope[i] = i % 2 ? 4 : -0.5f;
+			rows.coef[i] /= asked.slope[i];
+		}
+		struct train_batch b = batch_of(&rows);
+		b.slope = on_slope;
+		b.slope_ctx = &asked;
+		assert_int_equal(g.base->ops->pass(g.t, &b, NULL, rows.logp, NULL), 0);
+		for (int i = 0; i < rows.n; i++)
+			assert_int_equal(asked.times[i], 0);
+		zero(&g);
+		assert_int_equal(g.base->ops->pass(g.t, &b, rows.coef, rows.logp, NULL), 0);
+		for (int i = 0; i < rows.n; i++) {
+			assert_int_equal(asked.times[i], rows.label[i] >= 0 && rows.coef[i] != 0);
+			if (asked.times[i])
+				assert_memory_equal(&asked.logp[i], &rows.logp[i], sizeof(float));
+		}
+		float *got = slot(&g, PARAM_GRADIENT);
+		assert_memory_equal(got, want, g.base->values * sizeof(*got));
+		free(got);
+		free(want);
+		rig_close(&g);
+	}
 }
 
 static void gradients_under_dropout_are_slopes(void **state)
@@ -1070,6 +1179,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(log_probabilities_are_those_of_the_oracles_logits),
 		cmocka_unit_test(full_gradients_are_slopes),
 		cmocka_unit_test(gradients_under_dropout_are_slopes),
+		cmocka_unit_test(a_temperature_divides_logits),
+		cmocka_unit_test(coefficients_can_be_asked_for_in_the_middle_of_a_pass),
 		cmocka_unit_test(packed_samples_do_not_see_each_other),
 		cmocka_unit_test(threads_and_recomputing_change_no_bit),
 		cmocka_unit_test(one_batch_can_be_learnt_by_heart),
