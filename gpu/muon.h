@@ -1,5 +1,5 @@
 /*
- * muon.h - Muon's update of matrices (gpu/optimizer.h has the rule), by OpenBLAS.
+ * muon.h - Muon's update of matrices (gpu/optimizer.h has the rule), without a BLAS.
  */
 #ifndef GPU_MUON_H
 #define GPU_MUON_H

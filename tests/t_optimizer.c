@@ -283,6 +283,36 @@ static void muon_is_its_formula_with_momentum_and_decay(void **state)
 	}
 }
 
+/* Sides of one panel and of several, whole and not, higher and wider. */
+static void muon_is_its_formula_for_any_shape(void **state)
+{
+	static const int shapes[][2] = { { 1, 5 },     { 5, 1 },    { 48, 96 },   { 97, 48 },
+		                         { 100, 131 }, { 130, 99 }, { 145, 145 }, { 51, 300 } };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(shapes) / sizeof(*shapes); k++) {
+		const int rows = shapes[k][0], cols = shapes[k][1], n = rows * cols;
+		const bool turned = rows > cols;
+		float *g = malloc((size_t)n * sizeof(*g)), *u = malloc((size_t)n * sizeof(*u));
+		double *x = malloc((size_t)n * sizeof(*x)), worst = 0;
+
+		fill(g, n, (uint32_t)k + 20);
+		direction(g, rows, cols, u);
+		for (int i = 0; i < n; i++)
+			x[turned ? i % cols * rows + i / cols : i] = g[i];
+		newton_schulz(x, turned ? cols : rows, turned ? rows : cols);
+		for (int i = 0; i < n; i++)
+			worst = fmax(worst,
+			             fabs(u[i] - x[turned ? i % cols * rows + i / cols : i]));
+		/* of values around 1 / sqrt(the longer side) */
+		if (!(worst < 1e-4))
+			fail_msg("%d x %d: off by %g", rows, cols, worst);
+		free(g);
+		free(u);
+		free(x);
+	}
+}
+
 static void threads_change_no_bit_of_muon(void **state)
 {
 	enum { K = 6, ROWS = 40, COLS = 30 };
@@ -328,6 +358,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(pieces_give_the_bits_of_the_whole),
 		cmocka_unit_test(muon_makes_the_gradient_nearly_orthogonal),
 		cmocka_unit_test(muon_is_its_formula_with_momentum_and_decay),
+		cmocka_unit_test(muon_is_its_formula_for_any_shape),
 		cmocka_unit_test(threads_change_no_bit_of_muon),
 		cmocka_unit_test(a_gradient_of_zeros_moves_nothing_but_decay),
 	};
