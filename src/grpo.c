@@ -130,20 +130,21 @@ static double seconds_a_step(const struct work *w)
 
 static void show_step(struct work *w, const struct grpo_step_figures *f, const cJSON *data)
 {
-	char left[32], kl[32] = "";
-	double s = seconds_a_step(w);
+	char left[32], kl[32] = "", learnt[48] = "nothing learnt";
+	double s = seconds_a_step(w), loss = json_number_or(data, "loss", NAN);
 
 	if (w->o->app->quiet || w->o->app->json)
 		return;
 	run_log_time(left, sizeof(left), s * (double)(w->s.steps - w->step));
 	if (isfinite(f->kl))
 		snprintf(kl, sizeof(kl), "  kl %.4f", f->kl);
+	if (isfinite(loss))
+		snprintf(learnt, sizeof(learnt), "learnt from %d, loss %.4f", f->used, loss);
 	run_log_say(&w->log,
 	            "step %" PRId64 "/%" PRId64 "  reward %.3f  built %d/%d%s  clipped %d  dead "
-	            "%d/%d  used %d  loss %.4f  %.0f tokens  %.1f s/step  %s left",
+	            "%d/%d  %s  %.0f tokens  %.1f s/step  %s left",
 	            w->step, w->s.steps, f->reward, f->built, f->answers, kl, f->clipped, f->flat,
-	            f->groups, f->used, json_number_or(data, "loss", NAN),
-	            json_number_or(data, "length", NAN), s, left);
+	            f->groups, learnt, json_number_or(data, "length", NAN), s, left);
 }
 
 /* ---- the policy's words ---- */
@@ -877,6 +878,8 @@ static int open_engine(struct work *w, struct err *e)
 		.done = on_answer,
 		.group_over = on_group,
 		.tick = tick,
+		.engine = w->o->engine,
+		.engine_ctx = w->o->engine_ctx,
 	};
 
 	w->rollouts = rollouts_open(&r, e);
