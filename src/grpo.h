@@ -74,6 +74,10 @@ struct grpo_options {
 	int64_t run;      /* goes on with this one; 0: a new one */
 	void *ctx;
 	void (*event)(void *ctx, const char *kind, const cJSON *object); /* or NULL */
+	/* Another engine than gpu_open()'s (src/rollouts.h), for tests; NULL */
+	struct gpu *(*engine)(void *ctx, const struct gpu_options *o, const struct gpu_ops *ops,
+	                      struct err *e);
+	void *engine_ctx;
 };
 struct grpo_result {
 	int64_t run, step;
