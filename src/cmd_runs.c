@@ -26,6 +26,7 @@ struct line {
 	struct work *w;
 	int64_t step, steps;
 	double loss, eval_loss, tokens, seconds;
+	double reward, build_rate, held_build_rate; /* of what learns from its own answers; NAN */
 	char checkpoint[PATH_MAX], error[400], text[400];
 };
 
@@ -41,8 +42,11 @@ static int see_step(void *ctx, const struct store_step *v)
 		l->loss = v->loss;
 		l->tokens += v->tokens > 0 ? (double)v->tokens : 0;
 		l->seconds += isfinite(v->seconds) ? v->seconds : 0;
+		l->reward = json_number_or(o, "reward", NAN);
+		l->build_rate = json_number_or(o, "build_rate", NAN);
 	} else if (strcmp(v->kind, "eval") == 0) {
 		l->eval_loss = v->loss;
+		l->held_build_rate = json_number_or(o, "build_rate", NAN);
 	} else if (strcmp(v->kind, "checkpoint") == 0) {
 		snprintf(l->checkpoint, sizeof(l->checkpoint), "%s", json_string_or(o, "dir", ""));
 	} else if (strcmp(v->kind, "end") == 0) {
@@ -80,7 +84,7 @@ static int see_run(void *ctx, const struct store_run *x)
 	if (!l)
 		return 1;
 	l->w = w;
-	l->loss = l->eval_loss = NAN;
+	l->loss = l->eval_loss = l->reward = l->build_rate = l->held_build_rate = NAN;
 	if (out)
 		store_steps(w->store, x->id, 0, INT_MAX, see_step, l, &e);
 	state = state_of(x, out);
@@ -96,6 +100,9 @@ static int see_run(void *ctx, const struct store_run *x)
 		json_add_figure(o, "steps", l->steps ? (double)l->steps : NAN);
 		json_add_figure(o, "loss", l->loss);
 		json_add_figure(o, "eval_loss", l->eval_loss);
+		json_add_figure(o, "reward", l->reward);
+		json_add_figure(o, "build_rate", l->build_rate);
+		json_add_figure(o, "held_build_rate", l->held_build_rate);
 		json_add_figure(o, "tokens_per_s", l->seconds > 0 ? l->tokens / l->seconds : NAN);
 		json_add_text(o, "model", json_string_or(settings, "model", NULL));
 		json_add_text(o, "out", out);
@@ -108,10 +115,14 @@ static int see_run(void *ctx, const struct store_run *x)
 		printf("%-4" PRId64 "  %-10s %s  %-11s", x->id, x->kind, when, state);
 		if (out && l->steps)
 			printf("  step %" PRId64 "/%" PRId64, l->step, l->steps);
-		if (isfinite(l->loss))
+		if (isfinite(l->reward))
+			printf("  reward %.3f  built %.0f %%", l->reward, 100 * l->build_rate);
+		else if (isfinite(l->loss))
 			printf("  loss %.4f", l->loss);
 		if (isfinite(l->eval_loss))
 			printf("  held out %.4f", l->eval_loss);
+		else if (isfinite(l->held_build_rate))
+			printf("  held out built %.0f %%", 100 * l->held_build_rate);
 		if (l->seconds > 0)
 			printf("  %.0f tokens/s", l->tokens / l->seconds);
 		putchar('\n');
@@ -199,12 +210,13 @@ const struct cmd cmd_runs = {
 	.name = "runs",
 	.usage = "runs [RUN]",
 	.summary = "trainings and other work over many episodes, and where they stand",
-	.help = "Newest first: kind, when it began, its state (running, done, stopped, failed, or\n"
-		"interrupted: its process is gone; 'cadforge train resume RUN' goes on), step, loss,\n"
-		"loss on what is held out, tokens a second, the newest checkpoint. With RUN that one;\n"
+	.help = "Newest first: kind, when it began, its state (running, done, stopped, failed, alarm:\n"
+		"a guard stopped it, or interrupted: its process is gone; 'cadforge train resume RUN' goes on), step, loss (of\n"
+		"train grpo reward and build rate) on what is learnt and what is held out, tokens a\n"
+		"second, the newest checkpoint. With RUN that one;\n"
 		"with --json then also all that it told, an object a line.\n\n"
 		"  --limit N         at most so many\n" DB_HELP
-		"\nJSON: {run, kind, state, started, step, steps, loss, eval_loss, tokens_per_s, model, "
-		"out,\ncheckpoint, error} a line.\n",
+		"\nJSON: {run, kind, state, started, step, steps, loss, eval_loss, reward, build_rate,\n"
+		"held_build_rate, tokens_per_s, model, out, checkpoint, error} a line.\n",
 	.run = run_runs,
 };
