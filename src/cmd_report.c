@@ -9,6 +9,7 @@
 
 #include "src/cmd_train.h"
 #include "src/db.h"
+#include "src/evaluation.h"
 #include "src/report.h"
 #include "src/scoring.h"
 #include "src/show.h"
@@ -55,10 +56,14 @@ static bool draw(void *ctx, const char *task, const char *program, size_t len, s
 
 static int write_it(struct work *w, const char *out, struct err *e)
 {
-	const struct report_options o = { .out = out, .picture = draw, .ctx = w };
+	const struct report_options o = {
+		.out = out, .evaluations = evaluation_page, .picture = draw, .ctx = w
+	};
 	struct store *s;
 	int rc;
 
+	if (w->n_logs)
+		return report_logs(w->log, w->n_logs, &o, e);
 	s = db_open(&w->f, STORE_READ, e);
 	rc = s ? report_write(s, w->run, w->n_runs, &o, e) : -1;
 	store_close(s);
@@ -149,6 +154,7 @@ const struct cmd cmd_report = {
 		"over time, code health, weights of the curriculum and what its repairs came to,\n"
 		"groups, the policy's figures, time, the best and the worst completions; with\n"
 		"steps-RUN.csv, answers-RUN.csv and data.json, the rows that every figure is made of.\n"
+		"Of evaluations: the page of eval, in DIR/evaluations beside other runs.\n"
 		"Several runs stand in the same plots, for comparing.\n\n"
 		"  --log FILE        not a run of ours but another trainer's log, several times for\n"
 		"                    several: completions as TRL logs them (JSON lines with prompt,\n"

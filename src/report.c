@@ -4,6 +4,7 @@
 #include "src/report_inside.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +113,21 @@ static void title_of(struct buf *out, const struct read *r, const int64_t *runs,
 		buf_printf(out, "%s%" PRId64, i ? ", " : "", runs[i]);
 }
 
+/* In a folder of their own, since they are a page of their own. */
+static int add_evaluations(struct report_work *w, const struct read *r, struct err *e)
+{
+	char dir[PATH_MAX];
+
+	if (snprintf(dir, sizeof(dir), "%s/evaluations", w->o->out) >= (int)sizeof(dir))
+		return err_set(e, ERR_INPUT, "%s: the name is too long", w->o->out);
+	if (w->o->evaluations(w->s, r->eval, r->n_eval, dir, e) < 0)
+		return -1;
+	paper_heading(w->p, 2, "Evaluations");
+	paper_link(w->p, "evaluations/README.md", "the evaluation%s, as a page of %s own",
+	           r->n_eval > 1 ? "s" : "", r->n_eval > 1 ? "their" : "its");
+	return 0;
+}
+
 int report_write(struct store *s, const int64_t *runs, int n, const struct report_options *o,
                  struct err *e)
 {
@@ -123,11 +139,13 @@ int report_write(struct store *s, const int64_t *runs, int n, const struct repor
 	for (int i = 0; i < n; i++)
 		if (read_run(&r, s, runs[i], e) < 0)
 			goto out;
-	if (r.n_eval) {
-		err_set(e, ERR_INPUT,
-		        "run %" PRId64 " is an evaluation: 'cadforge eval --page' and 'cadforge "
-		        "compare' are its pages",
+	if (r.n_eval && !o->evaluations) {
+		err_set(e, ERR_INPUT, "run %" PRId64 " is an evaluation, and no training",
 		        r.eval[0]);
+		goto out;
+	}
+	if (r.n_eval == n) {
+		rc = o->evaluations(s, r.eval, r.n_eval, o->out, e);
 		goto out;
 	}
 	title_of(&title, &r, runs, n);
@@ -138,7 +156,11 @@ int report_write(struct store *s, const int64_t *runs, int n, const struct repor
 		sft_add(&w, r.sft, r.n_sft);
 	if (r.n_grpo)
 		grpo_add(&w, r.grpo, r.n_grpo);
-	rc = paper_close(w.p, e);
+	rc = r.n_eval ? add_evaluations(&w, &r, e) : 0;
+	if (rc < 0)
+		paper_drop(w.p);
+	else
+		rc = paper_close(w.p, e);
 out:
 	for (int i = 0; i < r.n_sft; i++)
 		sft_release(r.sft[i]);

@@ -14,6 +14,9 @@ enum { REPORT_RUNS_MAX = 8, REPORT_LOGS_MAX = 16 };
 
 struct report_options {
 	const char *out;
+	/* A page about evaluations: evaluation_page() of src/evaluation.h. NULL: none is made */
+	int (*evaluations)(struct store *s, const int64_t *run, int n, const char *out,
+	                   struct err *e);
 	/* Draws what a program builds, as a PNG into @png; false: it cannot. NULL: there are only
 	 * the pictures that were kept. */
 	bool (*picture)(void *ctx, const char *task, const char *program, size_t len,

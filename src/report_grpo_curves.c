@@ -80,28 +80,23 @@ static double *keep(struct sketch *s, double *v)
 	return NULL;
 }
 
+/* Takes @x and @y over. NULL: there is no figure in it, and no line is made. */
 static struct plot_line *add(struct sketch *s, double *x, double *y, int n, const char *name)
 {
 	struct plot_line *l;
+	bool any = false;
 
 	x = keep(s, x);
 	y = keep(s, y);
-	if (!x || !y || s->plot.n == PLOT_LINES_MAX)
+	for (int i = 0; x && y && i < n; i++)
+		any |= isfinite(y[i]);
+	if (!any || s->plot.n == PLOT_LINES_MAX)
 		return NULL;
 	l = &s->line[s->plot.n];
 	snprintf(s->name[s->plot.n], sizeof(s->name[0]), "%s", name ? name : "");
 	*l = (struct plot_line){ .name = name ? s->name[s->plot.n] : NULL, .x = x, .y = y, .n = n };
 	s->plot.n++;
 	return l;
-}
-
-static bool any_of(const struct sketch *s)
-{
-	for (int k = 0; k < s->plot.n; k++)
-		for (int i = 0; i < s->line[k].n; i++)
-			if (isfinite(s->line[k].y[i]))
-				return true;
-	return false;
 }
 
 static void end(struct sketch *s)
@@ -174,10 +169,14 @@ static void reward_plot(struct report_work *w, struct grpo_run *const *run, int 
 		}
 	}
 	mark_alarms(&s, run, n);
-	paper_plot(w->p, "reward.svg", &s.plot,
-	           "Column reward of steps-RUN.csv: each step's answers that were scored; the line "
-	           "is the mean of a step and the %d before it.",
-	           GRPO_WINDOW - 1);
+	if (s.plot.n == 0)
+		paper_text(w->p, "No reward was told.");
+	else
+		paper_plot(
+			w->p, "reward.svg", &s.plot,
+			"Column reward of steps-RUN.csv: each step's answers that were scored; the line "
+			"is the mean of a step and the %d before it.",
+			GRPO_WINDOW - 1);
 	end(&s);
 }
 
@@ -219,10 +218,15 @@ static void builds_plot(struct report_work *w, struct grpo_run *const *run, int 
 		}
 	}
 	mark_alarms(&s, run, n);
-	paper_plot(w->p, "builds.svg", &s.plot,
-	           "Columns built, answers, lost of steps-RUN.csv, pooled over a step and the %d "
-	           "before it; the band is the interval of 95 %% (Wilson) of that share.",
-	           GRPO_WINDOW - 1);
+	if (s.plot.n == 0)
+		paper_text(w->p, "Whether answers build was not told: the build rate is not known. "
+		                 "It is not 0 %%.");
+	else
+		paper_plot(
+			w->p, "builds.svg", &s.plot,
+			"Columns built, answers, lost of steps-RUN.csv, pooled over a step and the %d "
+			"before it; the band is the interval of 95 %% (Wilson) of that share.",
+			GRPO_WINDOW - 1);
 	end(&s);
 }
 
@@ -265,7 +269,8 @@ static void spaced(char *out, size_t size, const char *name)
 		*p = *p == '_' ? ' ' : *p;
 }
 
-static void classes_plot(struct report_work *w, const struct grpo_run *r, const char *of)
+/* False: there are none. */
+static bool classes_plot(struct report_work *w, const struct grpo_run *r, bool several)
 {
 	struct sketch s;
 	char file[64], title[96], name[64];
@@ -273,8 +278,9 @@ static void classes_plot(struct report_work *w, const struct grpo_run *r, const 
 	int bins = r->n < BINS ? r->n : BINS;
 
 	if (n == 0)
-		return;
-	snprintf(title, sizeof(title), "What answers were%s", of);
+		return false;
+	snprintf(title, sizeof(title), "What answers were%s%s", several ? ", " : "",
+	         several ? r->name : "");
 	begin(&s, title, "share of answers");
 	s.plot.share_y = s.plot.stacked = true;
 	for (int i = 0; i < n && i <= CLASSES; i++) {
@@ -302,6 +308,7 @@ static void classes_plot(struct report_work *w, const struct grpo_run *r, const 
 	           "class of answers-%" PRId64 ".csv.",
 	           r->row.id, bins < r->n ? "several steps together" : "step by step", r->row.id);
 	end(&s);
+	return true;
 }
 
 /* A share of two columns, over GRPO_WINDOW steps. */
@@ -317,37 +324,75 @@ static double *share(const struct grpo_run *r, enum grpo_figure part, enum grpo_
 	return v;
 }
 
+/* One column of all runs; false: nobody told it. */
+static bool one_figure(struct report_work *w, struct grpo_run *const *run, int n,
+                       enum grpo_figure f, const char *title, const char *y_label, bool zero,
+                       bool log)
+{
+	struct sketch s;
+	char file[64];
+	double low = INFINITY, high = 0;
+	bool any;
+
+	begin(&s, title, y_label);
+	for (int i = 0; i < n; i++) {
+		double *v = column(run[i], f);
+		for (int k = 0; v && k < run[i]->n; k++) {
+			low = v[k] > 0 && v[k] < low ? v[k] : low;
+			high = v[k] > high ? v[k] : high;
+		}
+		add(&s, steps_of(run[i]), v, run[i]->n, n > 1 ? run[i]->name : NULL);
+	}
+	s.plot.log_y = log && high > 20 * low;
+	s.plot.zero_y = zero && !s.plot.log_y;
+	snprintf(file, sizeof(file), "%s.svg", grpo_figure_name[f]);
+	any = s.plot.n > 0;
+	if (any)
+		paper_plot(w->p, file, &s.plot, "Column %s of steps-RUN.csv.", grpo_figure_name[f]);
+	end(&s);
+	return any;
+}
+
+/* Share built, over GRPO_WINDOW steps. */
+static double *rates(const struct grpo_run *r)
+{
+	double *v = steps_of(r);
+
+	for (int k = 0; v && k < r->n; k++)
+		v[k] = grpo_rate(r, k >= GRPO_WINDOW ? k - GRPO_WINDOW + 1 : 0, k + 1).value;
+	return v;
+}
+
 static void health_plots(struct report_work *w, struct grpo_run *const *run, int n)
 {
-	static const struct {
-		enum grpo_figure part, of;
-		const char *name;
-	} lines[] = { { F_BUILT, F_ANSWERS, "builds" },
-		      { F_OBJECT, F_PROGRAMS, "names its final object" },
-		      { F_IMPORT, F_PROGRAMS, "imports cadquery" },
-		      { F_CLIPPED, F_ANSWERS, "clipped" } };
 	struct sketch s;
 	char file[64], title[96], name[80];
 
 	for (int i = 0; i < n; i++) {
 		const struct grpo_run *r = run[i];
+		double *clipped = column(r, F_CLIPPED_RATE);
 		snprintf(title, sizeof(title), "Code health%s%s", n > 1 ? ", " : "",
 		         n > 1 ? r->name : "");
 		begin(&s, title, "share of answers");
 		s.plot.share_y = true;
-		for (size_t k = 0; k < sizeof(lines) / sizeof(*lines); k++)
-			add(&s, steps_of(r), share(r, lines[k].part, lines[k].of), r->n,
-			    lines[k].name);
+		add(&s, steps_of(r), rates(r), r->n, "builds");
+		add(&s, steps_of(r), share(r, F_OBJECT, F_PROGRAMS), r->n,
+		    "names its final object");
+		add(&s, steps_of(r), share(r, F_IMPORT, F_PROGRAMS), r->n, "imports cadquery");
+		if (clipped)
+			add(&s, steps_of(r), trailing(clipped, r->n), r->n, "clipped");
+		keep(&s, clipped);
 		snprintf(file, sizeof(file), "health-%" PRId64 ".svg", r->row.id);
-		if (any_of(&s))
+		if (s.plot.n > 0)
 			paper_plot(w->p, file, &s.plot,
-			           "Columns built, clipped of answers, names_object, "
-			           "imports_cadquery of programs in steps-%" PRId64
+			           "Columns built of answers, names_object and imports_cadquery of "
+			           "programs, clipped_rate in steps-%" PRId64
 			           ".csv, over %d steps. An answer without a program names and "
 			           "imports nothing.",
 			           r->row.id, GRPO_WINDOW);
 		end(&s);
 	}
+	one_figure(w, run, n, F_CHARS, "Length of answers", "characters, mean", true, false);
 	begin(&s, "Length of answers", "tokens");
 	s.plot.zero_y = true;
 	for (int i = 0; i < n; i++) {
@@ -365,7 +410,7 @@ static void health_plots(struct report_work *w, struct grpo_run *const *run, int
 			l->faint = true;
 		}
 	}
-	if (any_of(&s))
+	if (s.plot.n > 0)
 		paper_plot(w->p, "length.svg", &s.plot,
 		           "Columns length and length_max (faint) of steps-RUN.csv.");
 	end(&s);
@@ -454,7 +499,7 @@ static void curriculum(struct report_work *w, struct grpo_run *const *run, int n
 		}
 		stages(w, r, &s);
 		snprintf(file, sizeof(file), "weights-%" PRId64 ".svg", r->row.id);
-		if (any_of(&s))
+		if (s.plot.n > 0)
 			paper_plot(w->p, file, &s.plot,
 			           "Columns weight_NAME of steps-%" PRId64
 			           ".csv; dotted lines: where a stage begins (column stage).",
@@ -464,31 +509,6 @@ static void curriculum(struct report_work *w, struct grpo_run *const *run, int n
 		end(&s);
 		repairs_table(w, r);
 	}
-}
-
-static void one_figure(struct report_work *w, struct grpo_run *const *run, int n,
-                       enum grpo_figure f, const char *title, const char *y_label, bool zero,
-                       bool log)
-{
-	struct sketch s;
-	char file[64];
-	double low = INFINITY, high = 0;
-
-	begin(&s, title, y_label);
-	for (int i = 0; i < n; i++) {
-		double *v = column(run[i], f);
-		for (int k = 0; v && k < run[i]->n; k++) {
-			low = v[k] > 0 && v[k] < low ? v[k] : low;
-			high = v[k] > high ? v[k] : high;
-		}
-		add(&s, steps_of(run[i]), v, run[i]->n, n > 1 ? run[i]->name : NULL);
-	}
-	s.plot.log_y = log && high > 20 * low;
-	s.plot.zero_y = zero && !s.plot.log_y;
-	snprintf(file, sizeof(file), "%s.svg", grpo_figure_name[f]);
-	if (any_of(&s))
-		paper_plot(w->p, file, &s.plot, "Column %s of steps-RUN.csv.", grpo_figure_name[f]);
-	end(&s);
 }
 
 static void groups_plots(struct report_work *w, struct grpo_run *const *run, int n)
@@ -513,7 +533,7 @@ static void groups_plots(struct report_work *w, struct grpo_run *const *run, int
 			add(&s, steps_of(r), share(r, lines[k].part, F_GROUPS), r->n,
 			    lines[k].name);
 		snprintf(file, sizeof(file), "groups-%" PRId64 ".svg", r->row.id);
-		if (any_of(&s))
+		if (s.plot.n > 0)
 			paper_plot(w->p, file, &s.plot,
 			           "Columns flat, all_built, none_built of groups in "
 			           "steps-%" PRId64 ".csv, over %d steps.",
@@ -537,7 +557,7 @@ static void groups_plots(struct report_work *w, struct grpo_run *const *run, int
 			l->faint = true;
 		}
 	}
-	if (any_of(&s))
+	if (s.plot.n > 0)
 		paper_plot(
 			w->p, "spread.svg", &s.plot,
 			"Column spread of steps-RUN.csv (from the rewards in answers-RUN.csv, "
@@ -550,11 +570,15 @@ static void seconds_plots(struct report_work *w, struct grpo_run *const *run, in
 	static const char *const names[] = { "generate", "wait for builds", "learn", "else" };
 	struct sketch s;
 	char file[64], title[96];
+	bool headed = false;
 
 	for (int i = 0; i < n; i++) {
 		const struct grpo_run *r = run[i];
 		if (!(grpo_sum(r, F_SECONDS, 0, r->n) > 0))
 			continue;
+		if (!headed)
+			paper_heading(w->p, 2, "Time");
+		headed = true;
 		snprintf(title, sizeof(title), "Seconds of a step%s%s", n > 1 ? ", " : "",
 		         n > 1 ? r->name : "");
 		begin(&s, title, "seconds");
@@ -571,7 +595,7 @@ static void seconds_plots(struct report_work *w, struct grpo_run *const *run, in
 			add(&s, steps_of(r), y, r->n, names[k]);
 		}
 		snprintf(file, sizeof(file), "seconds-%" PRId64 ".svg", r->row.id);
-		if (any_of(&s))
+		if (s.plot.n > 0)
 			paper_plot(w->p, file, &s.plot,
 			           "Columns generate_s, wait_s, learn_s of seconds in "
 			           "steps-%" PRId64 ".csv; %.1f %% of the time nothing was written "
@@ -585,32 +609,42 @@ static void seconds_plots(struct report_work *w, struct grpo_run *const *run, in
 
 void grpo_curves(struct report_work *w, struct grpo_run *const *run, int n)
 {
+	static const struct {
+		enum grpo_figure f;
+		const char *title, *y_label;
+		bool zero, log;
+	} policy[] = {
+		{ F_KL, "KL to the reference", "nats a token", true, false },
+		{ F_ENTROPY, "Entropy of the policy", "nats a token", true, false },
+		{ F_CLIP_SHARE, "Tokens whose ratio was clipped", "share", true, false },
+		{ F_RATIO_MAX, "Largest ratio of new to old policy", "ratio", false, true },
+		{ F_MISMATCH, "Trainer against engine", "nats a token, mean", true, false },
+		{ F_NORM, "Gradient norm, before clipping", "norm", true, true },
+		{ F_LR, "Learning rate", "learning rate", true, false },
+		{ F_LOSS, "Loss", "loss a token", false, false },
+	};
 	struct paper *p = w->p;
+	bool any = false;
 
 	paper_heading(p, 2, "Reward and builds");
 	reward_plot(w, run, n);
 	builds_plot(w, run, n);
 	paper_heading(p, 2, "Failure classes");
-	for (int i = 0; i < n; i++) {
-		char of[64];
-		snprintf(of, sizeof(of), "%s%s", n > 1 ? ", " : "", n > 1 ? run[i]->name : "");
-		classes_plot(w, run[i], of);
-	}
+	for (int i = 0; i < n; i++)
+		any |= classes_plot(w, run[i], n > 1);
+	if (!any)
+		paper_text(p, "None was told.");
 	paper_heading(p, 2, "Code health");
 	health_plots(w, run, n);
-	curriculum(w, run, n);
+	if (!run[0]->log)
+		curriculum(w, run, n);
 	groups_plots(w, run, n);
 	paper_heading(p, 2, "Policy and optimizer");
-	one_figure(w, run, n, F_KL, "KL to the reference", "nats a token", true, false);
-	one_figure(w, run, n, F_ENTROPY, "Entropy of the policy", "nats a token", true, false);
-	one_figure(w, run, n, F_CLIP_SHARE, "Tokens whose ratio was clipped", "share", true, false);
-	one_figure(w, run, n, F_RATIO_MAX, "Largest ratio of new to old policy", "ratio", false,
-	           true);
-	one_figure(w, run, n, F_MISMATCH, "Trainer against engine", "nats a token, mean", true,
-	           false);
-	one_figure(w, run, n, F_NORM, "Gradient norm, before clipping", "norm", true, true);
-	one_figure(w, run, n, F_LR, "Learning rate", "learning rate", true, false);
-	one_figure(w, run, n, F_LOSS, "Loss", "loss a token", false, false);
-	paper_heading(p, 2, "Time");
+	any = false;
+	for (size_t i = 0; i < sizeof(policy) / sizeof(*policy); i++)
+		any |= one_figure(w, run, n, policy[i].f, policy[i].title, policy[i].y_label,
+		                  policy[i].zero, policy[i].log);
+	if (!any)
+		paper_text(p, "None of its figures was told.");
 	seconds_plots(w, run, n);
 }

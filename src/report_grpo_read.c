@@ -30,7 +30,8 @@ const char *const grpo_figure_name[FIGURES] = { "loss",         "lr",
 	                                        "wait_s",       "learn_s",
 	                                        "repairs",      "repair_built",
 	                                        "spread",       "programs",
-	                                        "names_object", "imports_cadquery" };
+	                                        "names_object", "imports_cadquery",
+	                                        "clipped_rate", "chars" };
 
 /* Room for one more of @size at the end of @*at, which has @n. */
 static void *grow(struct grpo_run *r, void *at, int n, size_t size)
@@ -169,6 +170,8 @@ static int see_answer(void *ctx, const struct store_rollout *v)
 		                        .total = v->total,
 		                        .built = v->built,
 		                        .clipped = v->clipped,
+		                        .built_known = true,
+		                        .clipped_known = true,
 		                        .program = -1,
 		                        .object = -1,
 		                        .import = -1 };
@@ -239,6 +242,7 @@ static void look_at_answers(struct grpo_run *r, struct store *s)
 				groups++;
 			}
 		}
+		x->v[F_CLIPPED_RATE] = x->v[F_CLIPPED] / x->v[F_ANSWERS];
 		x->v[F_SPREAD] = groups ? spread / groups : NAN;
 		x->v[F_PROGRAMS] = programs > 0 ? programs : NAN;
 		x->v[F_OBJECT] = programs > 0 ? object : NAN;
@@ -374,17 +378,21 @@ static void known(struct buf *b, int v)
 
 static void answers_csv(struct buf *b, const struct grpo_run *r)
 {
-	buf_adds(b, "turn,step,group,member,round,kind,task,repairs,class,built,clipped,total,"
+	buf_adds(b, r->log ? "row" : "turn");
+	buf_adds(b, ",step,group,member,round,kind,task,repairs,class,built,clipped,total,"
 	            "reward,advantage,use,tokens,names_object,imports_cadquery\n");
 	for (int i = 0; i < r->n_answers; i++) {
 		const struct grpo_seen_answer *a = &r->answer[i];
-		buf_printf(b, "%" PRId64 ".%d,%" PRId64 ",%d,%d,%d", a->episode, a->turn, a->step,
-		           a->group, a->member, a->round);
+		if (!r->log)
+			buf_printf(b, "%" PRId64 ".", a->episode);
+		buf_printf(b, "%d,%" PRId64 ",%d,%d,%d", a->turn, a->step, a->group, a->member,
+		           a->round);
 		report_csv_text(b, a->kind);
 		report_csv_text(b, a->task);
 		report_csv_text(b, a->repairs);
 		report_csv_text(b, a->cls);
-		buf_printf(b, ",%d,%d", a->built, a->clipped);
+		known(b, a->built_known ? a->built : -1);
+		known(b, a->clipped_known ? a->clipped : -1);
 		report_csv_figure(b, a->total);
 		report_csv_figure(b, a->reward);
 		report_csv_figure(b, a->advantage);

@@ -73,10 +73,12 @@ enum grpo_figure {
 	F_REPAIRS,
 	F_REPAIR_BUILT,
 	/* from the answers, by us */
-	F_SPREAD,   /* standard deviation of rewards within a group and round, mean over them */
-	F_PROGRAMS, /* answers whose text could be read, */
-	F_OBJECT,   /* of them name a final object, */
-	F_IMPORT,   /* import cadquery */
+	F_SPREAD,       /* standard deviation of rewards within a group and round, mean over them */
+	F_PROGRAMS,     /* answers whose text could be read, */
+	F_OBJECT,       /* of them name a final object, */
+	F_IMPORT,       /* import cadquery */
+	F_CLIPPED_RATE, /* clipped of answers */
+	F_CHARS,        /* characters of an answer, mean; of logs */
 	FIGURES
 };
 extern const char *const grpo_figure_name[FIGURES];
@@ -97,7 +99,8 @@ struct grpo_seen_answer {
 	char kind[8], use[12], task[80], cls[32], repairs[32];
 	double reward, advantage, total;
 	bool built, clipped;
-	int program, object, import; /* 1, 0; -1: not known */
+	bool built_known, clipped_known; /* of a log they may be not */
+	int program, object, import;     /* 1, 0; -1: not known */
 };
 
 struct grpo_seen_alarm {
@@ -129,6 +132,7 @@ struct grpo_run {
 	int n_cls;
 	char error[400];
 	bool failed;
+	bool log; /* of another trainer: no curriculum, no store */
 };
 /* Whether a run is reinforcement learning: 1, 0; -1 with @e. */
 int grpo_is(struct store *s, const struct train_run *row, struct err *e);

@@ -402,6 +402,195 @@ static void what_a_run_did_not_tell_is_left_out_and_never_0(void **state)
 	buf_release(&page);
 }
 
+/* ---- logs of others ---- */
+
+static const char *log_of(const char *name)
+{
+	static char path[8][700];
+	static int n;
+
+	n = (n + 1) % 8;
+	snprintf(path[n], sizeof(path[0]), "%s/tests/data/logs/%s", SRCDIR, name);
+	return path[n];
+}
+
+static void one_log(const char *file, struct buf *page)
+{
+	struct err e = { 0 };
+	const struct report_options o = { .out = out };
+
+	assert_done(report_logs(&file, 1, &o, &e), &e);
+	read_page("README.md", page);
+	assert_null(strstr(buf_str(page), "nan"));
+}
+
+static void a_log_without_builds_has_no_build_rate(void **state)
+{
+	struct buf page = { 0 };
+	(void)state;
+
+	/* the published report said 0 % of such rows */
+	one_log(log_of("debug-summary.json"), &page);
+	assert_contains(buf_str(&page), "40 debug rows");
+	assert_contains(buf_str(&page), "| missing | the build rate is not known; it is not 0 % |");
+	assert_contains(buf_str(&page), "16 of 40 rows have more (40.0 %)");
+	assert_null(strstr(buf_str(&page), "](builds.svg)"));
+	assert_contains(buf_str(&page), "](classes-1.svg)");
+	assert_contains(buf_str(&page), "](chars.svg)");
+	assert_contains(buf_str(&page), "The log has no text of it.");
+	buf_release(&page);
+}
+
+static void a_log_with_builds_has_their_rate(void **state)
+{
+	struct buf page = { 0 };
+	(void)state;
+
+	one_log(log_of("debug-rows.jsonl"), &page);
+	assert_contains(buf_str(&page),
+	                "Build rate of the rows that say it: 27.5 % (16.1 to 42.8), 11 of 40.");
+	assert_contains(buf_str(&page), "](builds.svg)");
+	assert_contains(buf_str(&page), "debug-rows.jsonl, row ");
+	read_page("answers-1.csv", &page);
+	assert_contains(buf_str(&page), "row,step,group");
+	read_page("steps-1.csv", &page);
+	assert_int_equal(lines_of(&page), 11);
+	buf_release(&page);
+}
+
+static void completions_as_trl_logs_them_are_read(void **state)
+{
+	struct buf page = { 0 };
+	(void)state;
+
+	one_log(log_of("trl-completions.jsonl"), &page);
+	assert_contains(buf_str(&page), "48 completions");
+	assert_contains(buf_str(&page), "The reward of a row is build\\_reward + format\\_reward.");
+	assert_contains(buf_str(&page), "| names its final object | in all rows |");
+	assert_contains(buf_str(&page), "| advantage | in all rows |");
+	assert_contains(buf_str(&page), "import cadquery as cq");
+	read_page("answers-1.csv", &page);
+	/* whether it builds is not in the log: an empty field */
+	assert_contains(buf_str(&page), "\n1,1,0,0,0,,,,,,,,");
+	buf_release(&page);
+}
+
+static void steps_of_a_trainer_are_read_beside_other_logs(void **state)
+{
+	const char *files[] = { log_of("trainer_state.json"), log_of("debug-rows.jsonl") };
+	const struct report_options o = { .out = out };
+	struct buf page = { 0 };
+	struct err e = { 0 };
+	(void)state;
+
+	one_log(files[0], &page);
+	assert_contains(buf_str(&page), "20 steps of the trainer");
+	assert_contains(buf_str(&page), "Clipped by the budget: 36.2 % of the answers.");
+	assert_contains(buf_str(&page), "](kl.svg)");
+	assert_contains(buf_str(&page), "](length.svg)");
+	assert_done(report_logs(files, 2, &o, &e), &e);
+	read_page("README.md", &page);
+	assert_contains(buf_str(&page), "### 1 trainer\\_state.json");
+	assert_contains(buf_str(&page), "### 2 debug-rows.jsonl");
+	buf_release(&page);
+}
+
+static int write_log(const char *text, size_t len, struct err *e)
+{
+	char path[700];
+	const char *file = path;
+	const struct report_options o = { .out = out };
+
+	snprintf(path, sizeof(path), "%s/log.jsonl", dir);
+	if (file_write_atomic(path, text, len, e) < 0)
+		return -1;
+	return report_logs(&file, 1, &o, e);
+}
+
+static void what_is_no_log_is_refused_in_words(void **state)
+{
+	struct buf page = { 0 };
+	struct err e = { 0 };
+	const char *none = "/nowhere/at.all";
+	const struct report_options o = { .out = out };
+	(void)state;
+
+	assert_int_equal(write_log("", 0, &e), -1);
+	assert_contains(e.text, "no row of it is known");
+	assert_int_equal(write_log("PAR1\x15\x04", 6, &e), -1);
+	assert_contains(e.text, "line 1");
+	assert_contains(e.text, "Expected JSON lines");
+	assert_int_equal(write_log("{\"a\":1}\n{\"b\":[{\"c\":2}]}\n", 24, &e), -1);
+	assert_int_equal(report_logs(&none, 1, &o, &e), -1);
+	assert_contains(e.text, none);
+	/* rows that cannot be read are told, the others taken */
+	const char some[] =
+		"{\"completion\":\"x\",\"reward\":1,\"step\":1}\n{broken\n"
+		"{\"completion\":\"\\u001b[2J<b>\",\"reward\":\"high\",\"step\":-4}\n"
+		"{\"step\":[1,2],\"completion\":[\"a\",\"b\"],\"reward\":[0.5,1e999]}\n[7]\n";
+	assert_done(write_log(some, strlen(some), &e), &e);
+	read_page("README.md", &page);
+	assert_contains(buf_str(&page),
+	                "1 line could not be read and is left out; the first is line 2");
+	assert_contains(buf_str(&page), "1 object had no key that is known");
+	assert_contains(buf_str(&page), "| reward | in 2 of 4 rows |");
+	assert_contains(buf_str(&page), "| step | in 3 of 4 rows |");
+	assert_null(strchr(buf_str(&page), '\033'));
+	buf_release(&page);
+}
+
+static void no_bytes_end_it(void **state)
+{
+	static const char *const files[] = { "trl-completions.jsonl", "debug-summary.json",
+		                             "debug-rows.jsonl", "trainer_state.json" };
+	static const char *const bits[] = { "null",
+		                            "[",
+		                            "]",
+		                            "{",
+		                            "}",
+		                            "1e308",
+		                            "-",
+		                            "\"",
+		                            ",",
+		                            "\"step\":",
+		                            "\"completion\":",
+		                            "\xff",
+		                            "\\u0000",
+		                            "[[]]" };
+	struct buf text = { 0 }, hurt = { 0 };
+	uint64_t seed = 5;
+	int taken = 0;
+	(void)state;
+
+	for (int i = 0; i < 160; i++) {
+		struct err e = { 0 };
+		buf_clear(&text);
+		buf_clear(&hurt);
+		assert_done(buf_read_file(&text, log_of(files[i % 4]), 1 << 20, &e), &e);
+		/* a piece of it, with pieces put in */
+		size_t len = (size_t)(dice(&seed) * 3000) + 100, at = 0;
+		len = len < text.len ? len : text.len;
+		for (int k = 0; k < 4; k++) {
+			size_t to = at + (size_t)(dice(&seed) * (double)(len - at));
+			const char *bit = bits[(int)(dice(&seed) * 14)];
+			buf_add(&hurt, buf_str(&text) + at, to - at);
+			buf_adds(&hurt, bit);
+			at = to + (dice(&seed) < 0.5 && to < len);
+		}
+		buf_add(&hurt, buf_str(&text) + at, len - at);
+		if (write_log(buf_str(&hurt), hurt.len, &e) == 0) {
+			taken++;
+			read_page("index.html", &text);
+			assert_null(strchr(buf_str(&text), '\033'));
+		} else {
+			assert_int_equal(e.kind, ERR_INPUT);
+		}
+	}
+	assert_true(taken > 40);
+	buf_release(&text);
+	buf_release(&hurt);
+}
+
 int main(void)
 {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -409,6 +598,12 @@ int main(void)
 		CLAIM(a_run_is_told_with_the_rows_behind_every_figure),
 		CLAIM(several_runs_stand_in_the_same_plots),
 		CLAIM(what_a_run_did_not_tell_is_left_out_and_never_0),
+		CLAIM(a_log_without_builds_has_no_build_rate),
+		CLAIM(a_log_with_builds_has_their_rate),
+		CLAIM(completions_as_trl_logs_them_are_read),
+		CLAIM(steps_of_a_trainer_are_read_beside_other_logs),
+		CLAIM(what_is_no_log_is_refused_in_words),
+		CLAIM(no_bytes_end_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
