@@ -335,6 +335,29 @@ static int add_item(struct work *w, const struct task *t, struct err *e)
 	return 0;
 }
 
+/* What is wrong with tasks of @dir. A folder that is no pack is none of its problems. */
+static void tell_problems(const struct work *w, const struct task_set *set, const char *dir)
+{
+	const struct task_problems *p = &set->left_out;
+	size_t n = strlen(dir);
+	int told = 0;
+
+	for (int i = 0; i < p->n && !w->f.app.quiet; i++) {
+		const char *base = strrchr(p->v[i].file, '/');
+		struct buf line = { 0 };
+		if (strncmp(p->v[i].file, dir, n) != 0 || p->v[i].file[n] != '/' ||
+		    (base && strcmp(base, "/pack.json") == 0 && access(p->v[i].file, F_OK) < 0))
+			continue;
+		task_problem_print(&line, &p->v[i]);
+		if (told++ < 5)
+			app_tell("left out: %s", buf_str(&line));
+		buf_release(&line);
+	}
+	if (told > 5)
+		app_tell("and %d more problems: 'cadforge tasks check %s' lists them", told - 5,
+		         dir);
+}
+
 /* A folder with pack.json, or one of such folders. */
 static int add_pack(struct work *w, const char *name, struct err *e)
 {
@@ -368,14 +391,7 @@ static int add_pack(struct work *w, const char *name, struct err *e)
 		    add_item(w, &set->tasks[i], e) < 0)
 			return -1;
 	}
-	for (int i = 0; i < set->left_out.n; i++) {
-		struct buf line = { 0 };
-		if (strncmp(set->left_out.v[i].file, dir, strlen(dir)) == 0) {
-			task_problem_print(&line, &set->left_out.v[i]);
-			app_tell("left out: %s", buf_str(&line));
-		}
-		buf_release(&line);
-	}
+	tell_problems(w, set, dir);
 	return w->n_items > before
 	               ? 0
 	               : err_set(e, ERR_INPUT, "--pack %s: there is no task in it", name);
@@ -383,6 +399,7 @@ static int add_pack(struct work *w, const char *name, struct err *e)
 
 struct held {
 	struct work *w;
+	bool there;
 	cJSON *names;
 	char path[PATH_MAX];
 };
@@ -394,6 +411,7 @@ static int see_run_rows(void *ctx, const struct store_run *r)
 	const cJSON *set = cJSON_GetObjectItemCaseSensitive(o, "settings");
 	const cJSON *held = cJSON_GetObjectItemCaseSensitive(set, "held_out"), *x;
 
+	h->there = true;
 	snprintf(h->path, sizeof(h->path), "%s", json_string_or(set, "eval_data", ""));
 	cJSON_ArrayForEach(x, held) if (cJSON_IsString(x))
 		cJSON_AddItemToArray(h->names, cJSON_CreateString(x->valuestring));
@@ -475,7 +493,9 @@ static int hold_out(struct work *w, struct err *e)
 		goto out;
 	}
 	keep_named(w, h.names);
-	if (w->n_items == 0)
+	if (share >= 1 && !h.there)
+		err_set(e, ERR_INPUT, "--held-out %s: there is no run of that number", w->held_out);
+	else if (w->n_items == 0)
 		err_set(e, ERR_INPUT,
 		        "--held-out %s: of %d tasks it held out none (%d rows of other names)",
 		        w->held_out, before, cJSON_GetArraySize(h.names));
@@ -535,7 +555,7 @@ static void list_learnt(const struct work *w, const struct contamination *c, str
 {
 	int told = 0, all = contamination_count(c);
 
-	for (int i = 0; i < w->n_items && told < 6; i++) {
+	for (int i = 0; i < w->n_items && told < 3; i++) {
 		const struct contaminated *f = contamination_of(c, i);
 		if (f->how == LEARNT_NOT)
 			continue;
@@ -559,21 +579,17 @@ static int drop_learnt(struct work *w, struct err *e)
 	learnt = contamination_count(c);
 	list_learnt(w, c, &list);
 	w->checked = contamination_report(c);
-	if (learnt && !w->drop_trained) {
+	if (learnt && (!w->drop_trained || learnt == w->n_items)) {
 		err_set(e, ERR_INPUT,
-		        "%d of %d tasks were learnt: %.260s; name others (--task, --pack DIR), or "
-		        "leave those out with --drop-trained",
-		        learnt, w->n_items, buf_str(&list));
+		        "%d of %d tasks %s learnt: %.280s; name others (--task, --pack DIR)%s",
+		        learnt, w->n_items, learnt == 1 ? "was" : "were", buf_str(&list),
+		        learnt < w->n_items ? ", or leave those out with --drop-trained" : "");
 		goto out;
 	}
 	for (int i = 0; i < w->n_items; i++)
 		if (contamination_of(c, i)->how == LEARNT_NOT)
 			w->items[kept++] = w->items[i];
 	w->n_items = kept;
-	if (learnt && kept == 0) {
-		err_set(e, ERR_INPUT, "all %d tasks were learnt: %.300s", learnt, buf_str(&list));
-		goto out;
-	}
 	if (learnt && !w->f.app.quiet)
 		app_tell("%d task%s that %s learnt left out: %s", learnt, learnt == 1 ? "" : "s",
 		         learnt == 1 ? "was" : "were", buf_str(&list));
@@ -767,13 +783,14 @@ const struct cmd cmd_eval = {
 		"  --near X          share of a text's words that makes it the same (0.9)\n"
 		"  --light           keep texts and scores alone, no shapes and pictures\n"
 		"  --slots N         answers that are decoded together\n"
-		"  --again           a new run, where one with these settings could go on\n"
+		"  --again           a new run, although one with these settings is there\n"
 		"  --out DIR         a page of it: README.md, index.html, plots\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n" MODEL_HELP
 			SAMPLING_HELP
 		"\nNothing that was learnt from is asked: adapters, base and --trained-on are followed "
 		"to the rows and\ntasks of their runs, and a task whose id, prompt or reference "
-		"program (or nearly) is in them is refused.\nA killed evaluation goes on with the same "
+		"program (or nearly) is in them is refused.\nWhat is stored is not done again: a killed "
+		"evaluation goes on with the same "
 		"command. JSON: a line an item {arm, run, task, seed, episode,\nbuilt, valid, total, "
 		"class, iou, chamfer_mm, tokens, ...}, {evaluation} an arm, {paired} each arm against\n"
 		"the first. Intervals of 95 %: bootstrap over tasks; tests: sign flips over tasks, "

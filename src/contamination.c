@@ -3,6 +3,7 @@
  */
 #include "src/contamination.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -51,6 +52,7 @@ struct contamination {
 	long rows;
 	cJSON *sources, *unknown;
 	const char *where; /* of the message that is looked at */
+	struct buf small;  /* it, in small letters */
 	int depth;
 	bool failed;
 };
@@ -90,6 +92,13 @@ static int by_shingle(const void *pa, const void *pb)
 	                                : a->owner - b->owner;
 }
 
+/* Capitals do not make another text. */
+static void fold(struct buf *out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		buf_addc(out, (char)tolower((unsigned char)text[i]));
+}
+
 /* Looked for inside of others when it has words enough, and with @whole as a message in any case.
  */
 static void add_owner(struct contamination *c, int task, enum learnt how, const char *text,
@@ -97,8 +106,13 @@ static void add_owner(struct contamination *c, int task, enum learnt how, const 
 {
 	struct owner *o = &c->owner[c->n_owners];
 	size_t before = c->n_places, to = before;
-	int words = near_shingles(text, len, add_place, c);
+	struct buf small = { 0 };
+	int words;
 
+	fold(&small, text, len);
+	c->failed |= buf_failed(&small);
+	words = near_shingles(buf_str(&small), small.len, add_place, c);
+	buf_release(&small);
 	*o = (struct owner){ .task = task, .how = how };
 	if (words < WORDS_LEAST) {
 		c->n_places = before;
@@ -176,6 +190,7 @@ void contamination_close(struct contamination *c)
 	free(c->place);
 	cJSON_Delete(c->sources);
 	cJSON_Delete(c->unknown);
+	buf_release(&c->small);
 	free(c);
 }
 
@@ -235,7 +250,9 @@ static void see_message(struct contamination *c, const char *text)
 
 	c->message++;
 	see_same(c, near_same(text, len));
-	near_shingles(text, len, see_shingle, c);
+	buf_clear(&c->small);
+	fold(&c->small, text, len);
+	near_shingles(buf_str(&c->small), c->small.len, see_shingle, c);
 	for (int i = 0; i < c->n_owners; i++) {
 		const struct owner *o = &c->owner[i];
 		bool all = o->hits == o->shingles;
@@ -616,6 +633,8 @@ int contamination_run(struct contamination *c, struct store *s, int64_t run, str
 	snprintf(where, sizeof(where), "run %" PRId64, run);
 	if (store_runs(s, run, 1, see_run, &o, e) < 0)
 		return -1;
+	if (!*o.kind)
+		return err_set(e, ERR_INPUT, "there is no run %" PRId64, run);
 	if (seen_source(c->sources, where)) {
 		rc = 0;
 		goto out;
@@ -708,6 +727,66 @@ cJSON *contamination_report(const struct contamination *c)
 		cJSON_AddItemToArray(list, one);
 	}
 	return o;
+}
+
+static int by_hash(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+
+	return (a > b) - (a < b);
+}
+
+static int add_hash(uint64_t **v, int *n, int *cap, const char *text)
+{
+	if (*n == *cap) {
+		int more = *cap ? 2 * *cap : 1024;
+		uint64_t *p = realloc(*v, (size_t)more * sizeof(*p));
+		if (!p)
+			return -1;
+		*v = p;
+		*cap = more;
+	}
+	(*v)[(*n)++] = near_same(text, strlen(text));
+	return 0;
+}
+
+int contamination_hashes(const char *path, uint64_t **out, int *n, struct err *e)
+{
+	FILE *f = fopen(path, "re");
+	uint64_t *v = NULL;
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t len;
+	int all = 0, cap_v = 0, rc = 0;
+
+	if (!f)
+		return err_errno(e, ERR_INPUT, "%s", path);
+	while (rc == 0 && (len = getline(&line, &cap, f)) >= 0) {
+		cJSON *o = json_parse(line, (size_t)len, NULL);
+		const cJSON *m;
+		cJSON_ArrayForEach(m, cJSON_GetObjectItemCaseSensitive(o, "messages"))
+		{
+			if (strcmp(json_string_or(m, "role", ""), "user") == 0 &&
+			    add_hash(&v, &all, &cap_v, json_string_or(m, "content", "")) < 0)
+				rc = err_set(e, ERR_MEM, "%s: no memory for its rows", path);
+		}
+		cJSON_Delete(o);
+	}
+	if (rc == 0 && ferror(f))
+		rc = err_errno(e, ERR_INPUT, "%s: reading", path);
+	free(line);
+	fclose(f);
+	if (rc < 0) {
+		free(v);
+		return -1;
+	}
+	qsort(v, (size_t)all, sizeof(*v), by_hash);
+	*n = 0;
+	for (int i = 0; i < all; i++)
+		if (*n == 0 || v[*n - 1] != v[i])
+			v[(*n)++] = v[i];
+	*out = v;
+	return 0;
 }
 
 int contamination_record(const char *dir, const struct task *const *task, int n,

@@ -56,6 +56,9 @@ int contamination_count(const struct contamination *c); /* tasks that were learn
  * nothing is known], "learnt": [{"task", "how", "share", "where"}]}; the caller's to delete. */
 cJSON *contamination_report(const struct contamination *c);
 
+/* near_same() of each user's message in a file of rows, each once; the caller frees *out. 0, or -1.
+ */
+int contamination_hashes(const char *path, uint64_t **out, int *n, struct err *e);
 /* DIR/learnt.json, for folders that have no file of rows: {"format": "cadforge-learnt-1", "tasks":
  * [{"task", "prompt"}], "messages": [16 hex digits: near_same() of each message learnt]}. @hash may
  * be NULL. */

@@ -11,9 +11,11 @@
 #include <sys/stat.h>
 
 #include "src/base/json.h"
+#include "src/contamination.h"
 #include "src/demo.h"
 #include "src/demo_build.h"
 #include "src/demo_eval.h"
+#include "src/packs.h"
 #include "src/plot.h"
 
 enum { PICTURES = 9, COLUMNS = 3, FILE_MAX = 256 << 20, FAILURES = 6 };
@@ -517,6 +519,37 @@ static int write_page(struct demo *d, const cJSON *sets, struct buf *b, struct e
 	return file_write_atomic(path, b->data, b->len, e);
 }
 
+/* What the model and its adapter learnt, beside them, so that nobody evaluates them on it: their
+ * prompts by hash, and the tasks that families of the corpus are takes on. */
+static int record_learnt(struct demo *d, const char *folder, const char *rows, struct err *e)
+{
+	const struct task **learnt = calloc((size_t)corpus_families() + 1, sizeof(*learnt));
+	struct task_set tasks = { 0 };
+	uint64_t *hash = NULL;
+	char path[PATH_MAX];
+	int n = 0, n_hashes = 0, rc = -1;
+
+	if (!learnt)
+		return err_set(e, ERR_MEM, "no memory for the corpus's families");
+	stages_path(&d->stages, path, sizeof(path), rows);
+	if (packs_load(&tasks, d->stages.app, e) < 0 ||
+	    contamination_hashes(path, &hash, &n_hashes, e) < 0)
+		goto out;
+	for (int f = 0; f < corpus_families(); f++) {
+		const char *id = corpus_family_unseen(f) ? NULL : corpus_family_task(f);
+		if (id && !(learnt[n] = task_find(&tasks, id, e)))
+			goto out;
+		n += id != NULL;
+	}
+	stages_path(&d->stages, path, sizeof(path), folder);
+	rc = contamination_record(path, learnt, n, hash, n_hashes, e);
+out:
+	free(hash);
+	free(learnt);
+	task_set_release(&tasks);
+	return rc;
+}
+
 int demo_make_report(void *demo, cJSON *figures, struct err *e)
 {
 	struct demo *d = demo;
@@ -526,6 +559,9 @@ int demo_make_report(void *demo, cJSON *figures, struct err *e)
 
 	if (o)
 		rc = write_page(d, cJSON_GetObjectItemCaseSensitive(o, "sets"), &b, e);
+	if (rc == 0 && (record_learnt(d, "demo/base", "base.jsonl", e) < 0 ||
+	                record_learnt(d, "demo/sft", "sft-rows.jsonl", e) < 0))
+		rc = -1;
 	cJSON_AddNumberToObject(figures, "bytes", (double)b.len);
 	buf_release(&b);
 	cJSON_Delete(o);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gpu/model.h"
 #include "src/base/clock.h"
 #include "src/base/sha256.h"
 #include "src/evaluation_inside.h"
@@ -35,7 +36,7 @@ struct doing {
 	} * v;
 	double since;      /* when the last item was over, or all began: time that was worked */
 	struct err failed; /* of a callback */
-	bool stop;
+	bool stop, over;   /* over: all of it was there */
 };
 
 /* ---- settings ---- */
@@ -58,6 +59,26 @@ static int hash_file(const char *dir, const char *name, char out[SHA256_HEX], st
 	if (n < 0)
 		return err_errno(e, ERR_IO, "%s: reading", path);
 	sha256_end_hex(&h, out);
+	return 0;
+}
+
+/* A server's and a random one's are known by their names alone. */
+static int add_model_hash(cJSON *o, const char *dir, struct err *e)
+{
+	char path[PATH_MAX], hex[SHA256_HEX];
+	struct model m;
+
+	if (snprintf(path, sizeof(path), "%s/config.json", dir) >= (int)sizeof(path) ||
+	    access(path, F_OK) < 0) {
+		json_add_text(o, "model_hash", NULL);
+		return 0;
+	}
+	if (model_open(&m, dir, e) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(m.hash); i++)
+		snprintf(hex + 2 * i, 3, "%02x", m.hash[i]);
+	model_close(&m);
+	cJSON_AddStringToObject(o, "model_hash", hex);
 	return 0;
 }
 
@@ -122,7 +143,7 @@ static cJSON *settings_of(const struct evaluation_options *v, struct err *e)
 	cJSON_AddStringToObject(o, "arm", v->arm);
 	json_add_text(o, "model", v->model->model);
 	cJSON_AddStringToObject(o, "model_name", v->model->about.name);
-	if (add_adapters(o, v->model, e) < 0) {
+	if (add_model_hash(o, v->model->model, e) < 0 || add_adapters(o, v->model, e) < 0) {
 		scoring_close(s);
 		cJSON_Delete(o);
 		return NULL;
@@ -165,11 +186,8 @@ static int look_at_run(void *ctx, const struct store_run *r)
 
 	if (strcmp(r->kind, "eval") != 0 || !r->settings || strcmp(r->settings, l->settings) != 0)
 		return 0;
-	/* the newest decides: one that is done is not done again by chance */
-	if (!r->ended_us || !r->outcome || strcmp(r->outcome, "done") != 0) {
-		l->run = r->id;
-		l->ended = r->ended_us != 0;
-	}
+	l->run = r->id;
+	l->ended = r->ended_us != 0;
 	return 1;
 }
 
@@ -208,10 +226,11 @@ static int begin_run(struct doing *d, struct err *e)
 	d->run = l.run;
 	if (!d->run)
 		rc = store_run_start(o->store, "eval", buf_str(&text), &d->run, e);
-	else if (l.ended && store_run_again(o->store, d->run, e) < 0)
-		goto out;
 	else
 		rc = store_rollouts(o->store, d->run, 0, 0, see_done, d, e);
+	if (rc == 0 && l.ended && d->done < d->all)
+		rc = store_run_again(o->store, d->run, e);
+	d->over = rc == 0 && l.ended && d->done == d->all;
 out:
 	buf_release(&text);
 	return rc;
@@ -439,6 +458,8 @@ int evaluation_run(const struct evaluation_options *o, int64_t *run, struct err 
 	*run = ro.run = d.run;
 	d.since = clock_now_s();
 	rc = d.done < d.all ? -1 : 0;
+	if (d.over)
+		goto out;
 	if (rc < 0 && (d.rollouts = rollouts_open(&ro, e)))
 		rc = ask_all(&d, e);
 	/* a stop, and whatever failed, is something to go on from */

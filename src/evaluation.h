@@ -7,11 +7,12 @@
  * without. An evaluation of one arm is a run of the store, kind "eval"; several arms over the same
  * items are several runs, which are compared pair by pair.
  *
- * A run's settings are {"arm", "model", "adapters": [{"folder", "scale", "hash"}], "sampling",
- * "profile", "profile_hash", "reference", "prompts", "prompts_hash", "seeds", "seed", "turns",
- * "enough", "max_tokens", "tasks": [{"task", "pack", "hash", "level", "diagonal_mm"}], "set": hash
- * of tasks and seeds, and what @about has}. What is stored is not done again: evaluation_run() goes
- * on with a run that has these settings and did not end.
+ * A run's settings are {"arm", "model", "model_hash", "adapters": [{"folder", "scale", "hash"}],
+ * "sampling", "profile", "profile_hash", "reference", "prompts", "prompts_hash", "seeds", "seed",
+ * "turns", "enough", "max_tokens", "tasks": [{"task", "pack", "hash", "level", "diagonal_mm"}],
+ * "set": hash of tasks and seeds, and what @about has}. What is stored is not done again:
+ * evaluation_run() takes the newest run that has these settings, and goes on with it where it was
+ * not done.
  *
  * When an item is over its turns become rollouts of the run (kind "eval", step 0; group: number of
  * the task from 0, member: the seed from 1, round: the turn) and a step of kind "eval" (step: the
@@ -72,7 +73,7 @@ struct evaluation_options {
 	int max_tokens, slots; /* src/rollouts.h */
 	bool light;            /* no shapes and pictures are kept */
 	const cJSON *about;    /* more for the run's settings, or NULL; "kind" and so on */
-	bool anew;             /* never goes on with a run that is there */
+	bool anew;             /* a new run whatever is there */
 	void *ctx;
 	/* Each item when it is stored; @done of @all items, those of an earlier part included. Not
 	 * 0: stop. May be NULL */

@@ -98,6 +98,8 @@ static int read_settings(struct reading *d, struct err *e)
 	const cJSON *o = v->settings, *list, *x;
 	int i = 0;
 
+	if (!*d->kind)
+		return err_set(e, ERR_INPUT, "there is no run of that number ('cadforge runs')");
 	list = cJSON_GetObjectItemCaseSensitive(o, "tasks");
 	v->n_tasks = cJSON_GetArraySize(list);
 	v->seeds = (int)json_number_or(o, "seeds", 0);

@@ -3,6 +3,8 @@
  */
 #include "tests/store.h"
 
+#include <ctype.h>
+
 #include "src/contamination.h"
 
 static char dir[64];
@@ -124,7 +126,7 @@ static void a_prompt_is_found_in_another_layout_and_case_and_inside_of_another(v
 		if (*p == ' ')
 			buf_adds(&text, "\n  ");
 		else
-			buf_addc(&text, *p);
+			buf_addc(&text, (char)toupper((unsigned char)*p));
 	buf_adds(&text, "\n\nWrite it in CadQuery, and nothing else.");
 	put_row("rows.jsonl", NULL, buf_str(&text), "x = 1");
 	read_rows(c, "rows.jsonl");
@@ -353,6 +355,7 @@ static void a_run_of_the_store_leads_to_the_tasks_it_drew(void **state)
 	assert_int_equal(contamination_run(c, s, eval, &e), -1);
 	assert_non_null(strstr(e.text, "learnt nothing"));
 	assert_int_equal(contamination_run(c, s, 99, &e), -1);
+	assert_non_null(strstr(e.text, "there is no run 99"));
 	contamination_close(c);
 	store_close(s);
 }

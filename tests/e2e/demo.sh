@@ -90,6 +90,9 @@ claim $? "it writes when no model is named: with its adapter, its prompts, greed
 "$cadforge" show 2 --json > show.txt 2> err && grep -q '"model":"demo"' show.txt && ! grep -q '"adapter":"sft"' show.txt &&
 	grep -q '"temperature":0.5,' show.txt
 claim $? "what is said goes before what the model asks for, and --adapter none takes its adapter away"
+"$cadforge" eval four_leg_chair_700n --max-tokens 8 > out.txt 2> err
+[ $? -eq 2 ] && grep -q "four_leg_chair_700n (the task itself; sft/learnt.json)" err
+claim $? "what it learnt stands beside it, and is no test for it"
 "$cadforge" doctor > doctor.txt 2> /dev/null
 grep -q "has   demonstration model" doctor.txt
 claim $? "doctor knows it"
