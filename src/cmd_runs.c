@@ -210,11 +210,11 @@ const struct cmd cmd_runs = {
 	.name = "runs",
 	.usage = "runs [RUN]",
 	.summary = "trainings and other work over many episodes, and where they stand",
-	.help = "Newest first: kind, when it began, its state (running, done, stopped, failed, alarm:\n"
-		"a guard stopped it, or interrupted: its process is gone; 'cadforge train resume RUN' goes on), step, loss (of\n"
-		"train grpo reward and build rate) on what is learnt and what is held out, tokens a\n"
-		"second, the newest checkpoint. With RUN that one;\n"
-		"with --json then also all that it told, an object a line.\n\n"
+	.help = "Newest first: kind, when it began, its state (running, done, stopped, failed, alarm: a\n"
+		"guard stopped it, or interrupted: its process is gone; 'cadforge train resume RUN' goes\n"
+		"on), step, loss (of train grpo reward and build rate) on what is learnt and on what is\n"
+		"held out, tokens a second, the newest checkpoint. With RUN that one; with --json then\n"
+		"also all that it told, an object a line.\n\n"
 		"  --limit N         at most so many\n" DB_HELP
 		"\nJSON: {run, kind, state, started, step, steps, loss, eval_loss, reward, build_rate,\n"
 		"held_build_rate, tokens_per_s, model, out, checkpoint, error} a line.\n",

@@ -106,7 +106,7 @@ with open("rows.jsonl", "w") as f:
 END
 
 # ---- what is missing is said ----
-expect 2 "sft, grpo, resume, grad, sample or demo" "$cadforge" train && expect 2 "got 'dance'" "$cadforge" train dance
+expect 2 "sft, grpo, resume, grad, sample" "$cadforge" train && expect 2 "got 'dance'" "$cadforge" train dance
 claim $? "a word that train does not know is told"
 expect 2 "no model was named" "$cadforge" train sft --data rows.jsonl &&
 	expect 2 "nothing to learn from" "$cadforge" train sft --model tokens &&
