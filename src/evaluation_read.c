@@ -96,18 +96,20 @@ static int read_settings(struct reading *d, struct err *e)
 {
 	struct evaluation *v = d->v;
 	const cJSON *o = v->settings, *list, *x;
+	long long seeds = 0, turns = 0;
 	int i = 0;
 
 	if (!*d->kind)
 		return err_set(e, ERR_INPUT, "there is no run of that number ('cadforge runs')");
 	list = cJSON_GetObjectItemCaseSensitive(o, "tasks");
 	v->n_tasks = cJSON_GetArraySize(list);
-	v->seeds = (int)json_number_or(o, "seeds", 0);
-	v->turns = (int)json_number_or(o, "turns", 0);
-	if (strcmp(d->kind, "eval") != 0 || v->n_tasks < 1 || v->seeds < 1 || v->turns < 1 ||
-	    v->seeds > EVALUATION_SEEDS_MAX)
+	if (strcmp(d->kind, "eval") != 0 || v->n_tasks < 1 ||
+	    json_get_int(o, "seeds", 1, EVALUATION_SEEDS_MAX, &seeds, NULL) < 0 ||
+	    json_get_int(o, "turns", 1, 1000, &turns, NULL) < 0)
 		return err_set(e, ERR_INPUT, "run %" PRId64 " (%s) is no evaluation", v->run,
 		               d->kind);
+	v->seeds = (int)seeds;
+	v->turns = (int)turns;
 	v->expected = v->n_tasks * v->seeds;
 	snprintf(v->arm, sizeof(v->arm), "%s", json_string_or(o, "arm", "?"));
 	snprintf(v->profile, sizeof(v->profile), "%s", json_string_or(o, "profile", "?"));
