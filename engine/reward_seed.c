@@ -218,6 +218,7 @@ enum seed_outcome seed_outcome_of(enum build_cause cause, bool figures)
 	case CAUSE_OK:
 		return figures ? SEED_BUILT : SEED_EVALUATOR_CRASH;
 	case CAUSE_WALL_LIMIT:
+	case CAUSE_CPU_LIMIT: /* the same loop, on a machine where it had a core to itself */
 	case CAUSE_SHAPE_LIMIT:
 		return SEED_EVALUATOR_CRASH;
 	default:

@@ -65,7 +65,7 @@ static void *copy(const void *from, size_t bytes)
 static int take_tokens(struct grpo_batch *b, struct batch_answer *x, const struct rollout *r)
 {
 	if (!r->id || r->n <= 0) {
-		b->no_tokens = true;
+		b->no_tokens = b->no_tokens || r->scored;
 		return 0;
 	}
 	x->n = r->n;
@@ -114,7 +114,9 @@ int grpo_batch_take(struct grpo_batch *b, struct batch_group *g, int base, const
 		if (r->why.kind)
 			b->why = r->why;
 		else
-			err_set(&b->why, ERR_LOST, "it has no figure that is a reward");
+			err_set(&b->why, ERR_LOST, "%s gives no reward for what ends so: %s",
+			        b->s->reward,
+			        r->scored ? build_cause_label(r->scored->build.cause) : "no score");
 	}
 	if (take_tokens(b, x, r) < 0)
 		return err_set(e, ERR_MEM, "no memory for an answer's tokens");
@@ -229,6 +231,19 @@ void grpo_batch_figures(const struct grpo_batch *b, int64_t step, struct grpo_st
 	grpo_step_begin(out, step);
 	for (int i = 0; i < b->n; i++)
 		grpo_step_add(out, &b->group[i]->f);
+}
+
+int grpo_batch_ended(const struct grpo_batch *b)
+{
+	int most = 0;
+
+	for (int i = 0; i < b->n; i++)
+		for (int k = 0; k < b->group[i]->n; k++) {
+			const struct batch_answer *x = &b->group[i]->v[k];
+			if (!x->a.clipped && x->n > most)
+				most = x->n;
+		}
+	return most;
 }
 
 struct seen {

@@ -202,6 +202,7 @@ static void the_outcome_follows_the_cause(void **state)
 	assert_int_equal(seed_outcome_of(CAUSE_OK, true), SEED_BUILT);
 	assert_int_equal(seed_outcome_of(CAUSE_OK, false), SEED_EVALUATOR_CRASH);
 	assert_int_equal(seed_outcome_of(CAUSE_WALL_LIMIT, false), SEED_EVALUATOR_CRASH);
+	assert_int_equal(seed_outcome_of(CAUSE_CPU_LIMIT, false), SEED_EVALUATOR_CRASH);
 	assert_int_equal(seed_outcome_of(CAUSE_NAME, false), SEED_BUILD_FAILED);
 	assert_int_equal(seed_outcome_of(CAUSE_EMPTY_SHAPE, false), SEED_BUILD_FAILED);
 }
