@@ -125,6 +125,14 @@ static void every_class_has_a_text_that_quotes_the_program(void **state)
 		char *text = repair(score, "import cadquery as cq\nLEG = 7.25\n", "", false);
 		has(text, "A stool with four legs.");
 		has(text, "LEG = 7.25");
+		/* what was broken, the reward and its notes, what to keep, what to change */
+		char *json = strstr(text, "{\"total\": 0.410}");
+		assert_non_null(json);
+		memset(json, ' ', strlen("{\"total\": 0.410}"));
+		has(text, "use fewer faces");
+		if (!built)
+			has(text, c == CLASS_SYNTAX_CLOSURE ? "Leave what was right" : "Keep ");
+		has(text, "rite the whole program again");
 		lacks(text, "{");
 		lacks(text, "}");
 		if (!built && c != CLASS_MISSING_FIXTURE)
@@ -186,6 +194,9 @@ static void checks_that_fell_short_come_costliest_first(void **state)
 	          "- the box: wanted 300 x any x 400, got 300 x 20.5 x 100. it is 300 mm too low");
 	lacks(text, "upright");
 	has(text, "silhouette 0.400 of 1");
+	/* a figure that there is not is not told, and neither is what is no figure's name */
+	has(text, "Its reward: {\"total\": 0.613, \"topology\": 1.000, \"silhouette\": 0.400}\n");
+	has(text, "holds, which must stay so: stands.");
 	lacks(text, "- topology");
 	lacks(text, "- editability");
 	free(text);
