@@ -97,10 +97,11 @@ static void rig_close(struct rig *r)
 
 /* ---- batches ---- */
 
+enum { ROWS_MOST = 1024 };
 struct packed {
 	struct train_batch b;
-	int32_t id[1024], label[1024], start[130];
-	float coef[1024], logp[1024];
+	int32_t id[ROWS_MOST], label[ROWS_MOST], start[130];
+	float coef[ROWS_MOST], logp[ROWS_MOST];
 	int labels;
 };
 
@@ -453,6 +454,106 @@ static void gradients_are_the_cpu_trainers(void **state)
 	rig_close(&r);
 }
 
+struct asked {
+	int times[ROWS_MOST];
+	float logp[ROWS_MOST];
+};
+
+/* As a policy's loss would: of row and log-probability alone. */
+static float on_slope(void *ctx, int row, float logp)
+{
+	struct asked *a = ctx;
+	a->times[row]++;
+	a->logp[row] = logp;
+	return expf(0.1f * logp) * (row % 3 ? -1 : 1);
+}
+
+/* Coefficients that are asked for between forward and backward are those given before it, to the
+ * bit: of rows for more than one block of the head, one of which is not asked for. */
+static void coefficients_can_be_asked_for_in_the_middle_of_a_pass(void **state)
+{
+	static struct packed p;
+	static struct asked asked;
+	int length[18];
+	struct rig r;
+	struct err e = { 0 };
+	struct train_options o = { .rows = 560 };
+	(void)state;
+	for (int i = 0; i < 18; i++)
+		length[i] = 28 + i % 6;
+	rig_random(&r, o);
+	pack_random(&p, length, 18, r.m.config.vocabulary);
+	p.coef[530] = 0;
+	p.b.slope = on_slope;
+	p.b.slope_ctx = &asked;
+	memset(&asked, 0, sizeof(asked));
+	assert_int_equal(r.b->ops->pass(r.t, &p.b, NULL, p.logp, &e), 0);
+	for (int i = 0; i < p.b.n; i++)
+		assert_int_equal(asked.times[i], 0);
+	passed(&r, &p, true);
+	for (int i = 0; i < p.b.n; i++) {
+		assert_int_equal(asked.times[i], p.label[i] >= 0 && i != 530);
+		if (asked.times[i])
+			assert_memory_equal(&asked.logp[i], &p.logp[i], sizeof(float));
+	}
+	float *g = slot_of(r.b, r.t, PARAM_GRADIENT);
+	for (int i = 0; i < p.b.n; i++)
+		if (p.coef[i] != 0)
+			p.coef[i] *= on_slope(&asked, i, p.logp[i]);
+	p.b.slope = NULL;
+	zeroed(&r);
+	passed(&r, &p, true);
+	float *w = slot_of(r.b, r.t, PARAM_GRADIENT);
+	assert_memory_equal(g, w, r.b->values * sizeof(*g));
+	assert_true(norm_of(w, r.b->values) > 0);
+	free(g);
+	free(w);
+	rig_close(&r);
+}
+
+static void a_temperature_is_the_cpu_trainers(void **state)
+{
+	static const int length[] = { 9, 1, 66 };
+	static struct packed p;
+	static float mine[ROWS_MOST];
+	struct rig r;
+	struct err e = { 0 };
+	struct train_options o = { .rows = 96, .threads = 1 };
+	double off = 0, moved = 0;
+	(void)state;
+	rig_random(&r, o);
+	o.from = &r.a;
+	struct trainer *cpu = train_cpu_open(&r.m, &o, &e);
+	if (!cpu)
+		fail_msg("%s", e.text);
+	const struct trainer_base *b = trainer_base(cpu);
+	pack_random(&p, length, 3, r.m.config.vocabulary);
+	passed(&r, &p, false);
+	memcpy(mine, p.logp, sizeof(mine));
+	p.b.temperature = 0.6f;
+	passed(&r, &p, true);
+	for (int i = 0; i < p.b.n; i++)
+		moved += fabs((double)p.logp[i] - (double)mine[i]);
+	memcpy(mine, p.logp, sizeof(mine));
+	assert_int_equal(b->ops->zero_gradients(cpu, &e), 0);
+	if (b->ops->pass(cpu, &p.b, p.coef, p.logp, &e) < 0)
+		fail_msg("%s", e.text);
+	for (int i = 0; i < p.b.n; i++)
+		off += fabs((double)p.logp[i] - (double)mine[i]);
+	print_message("mean difference %.4f; of another temperature %.4f\n", off / p.labels,
+	              moved / p.labels);
+	assert_true(off < 0.04 * p.labels && off < moved / 10);
+	float *g = slot_of(r.b, r.t, PARAM_GRADIENT), *w = slot_of(b, cpu, PARAM_GRADIENT);
+	alike(r.b, g, w, 0.999, 0.02);
+	free(g);
+	free(w);
+	b->ops->close(cpu);
+	p.b.temperature = NAN;
+	assert_int_equal(r.b->ops->pass(r.t, &p.b, NULL, p.logp, &e), -1);
+	assert_non_null(strstr(e.text, "temperature: a number of 0 or more wanted"));
+	rig_close(&r);
+}
+
 /* ---- what does not depend on rounding ---- */
 
 static const int lengths[] = { 5, 1, 66, 7 };
@@ -649,6 +750,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(gradients_and_five_steps_of_adamw_are_the_oracles),
 		cmocka_unit_test(log_probabilities_are_the_oracles),
 		cmocka_unit_test(gradients_are_the_cpu_trainers),
+		cmocka_unit_test(a_temperature_is_the_cpu_trainers),
+		cmocka_unit_test(coefficients_can_be_asked_for_in_the_middle_of_a_pass),
 		cmocka_unit_test(computing_again_changes_no_bit),
 		cmocka_unit_test(nothing_leaks_from_sample_to_sample),
 		cmocka_unit_test(many_short_samples_give_the_same_gradients),
