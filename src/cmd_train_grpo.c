@@ -185,7 +185,15 @@ static int take_model(struct work *w, struct err *e)
 {
 	struct model_flags *m = &w->model;
 	const char *adapter = json_string_or(w->all, "adapter", NULL);
+	bool full = strcmp(json_string_or(w->all, "method", "lora"), "full") == 0;
 
+	if (full && adapter && strcmp(adapter, "none") != 0)
+		return err_set(e, ERR_USAGE,
+		               "--adapter %.200s: with --method full all of a model learns, and an "
+		               "adapter is not its own; 'cadforge model merge' makes one of both",
+		               adapter);
+	if (full)
+		adapter = "none";
 	m->model = json_string_or(w->all, "model", NULL);
 	m->backend = backend_of(w->all);
 	m->dtype = json_string_or(w->all, "engine_dtype", NULL);

@@ -14,6 +14,7 @@
 #include "src/base/folder.h"
 #include "src/base/json.h"
 #include "src/demo.h"
+#include "src/grpo_budget.h"
 
 enum { LONGEST = 2048, MEASURED_STEPS = 12, FILE_MAX = 64 << 20 };
 
@@ -252,15 +253,31 @@ static const char about_demo[] =
 	"  \"label\": \"A demonstration model: short programs of the families it was trained on, ignorant of all else.\",\n"
 	"  \"about\": \"Trained from nothing by cadforge train demo, on programs that CADForge generated, built and scored. "
 	"README.md in the folder above says what it can do, in figures. The adapter sft beside it is part of it: the base alone is weaker.\",\n"
-	"  \"prompts\": \"demo\"\n"
+	"  \"prompts\": \"demo\",\n"
+	"  \"answer_tokens\": %d\n"
 	"}\n";
 static const char greedy[] = "{\n  \"do_sample\": false,\n  \"temperature\": 0\n}\n";
+
+/* What the base's folder says of itself; the budget of reinforcement learning goes by it. */
+static int write_about(const struct demo *d, const char *model, struct buf *out, struct err *e)
+{
+	char rows[PATH_MAX];
+	struct tokenizer *t = tokenizer_open(model, e);
+
+	if (!t)
+		return -1;
+	stages_path(&d->stages, rows, sizeof(rows), "sft.jsonl");
+	buf_printf(out, about_demo, grpo_budget_rows(t, rows));
+	tokenizer_close(t);
+	return buf_failed(out) ? err_set(e, ERR_MEM, "out of memory") : 0;
+}
 
 int demo_make_base(void *demo, cJSON *figures, struct err *e)
 {
 	struct demo *d = demo;
-	static const char *const texts[][2] = { { "cadforge.json", about_demo },
-		                                { "generation_config.json", greedy } };
+	const char *texts[][2] = { { "cadforge.json", NULL },
+		                   { "generation_config.json", greedy } };
+	struct buf about = { 0 };
 	cJSON *config = fresh_config(d, e), *settings = NULL;
 	struct stage_training t;
 	double base, sft;
@@ -271,12 +288,16 @@ int demo_make_base(void *demo, cJSON *figures, struct err *e)
 		goto out;
 	settings = base_settings(d, base, "base-run");
 	if (stages_train(&d->stages, d->store, "demo-base", "base", settings, &t, e) < 0 ||
-	    install(d, t.checkpoint, "base", base_files,
+	    write_about(d, t.checkpoint, &about, e) < 0)
+		goto out;
+	texts[0][1] = buf_str(&about);
+	if (install(d, t.checkpoint, "base", base_files,
 	            (int)(sizeof(base_files) / sizeof(*base_files)), texts, 2, e) < 0)
 		goto out;
 	stages_training_figures(figures, &t, settings);
 	rc = 0;
 out:
+	buf_release(&about);
 	cJSON_Delete(config);
 	cJSON_Delete(settings);
 	return rc;

@@ -55,6 +55,7 @@ struct work {
 	struct rollouts *rollouts;
 	struct grpo_guard guard;
 	int tokens; /* that an answer may have */
+	int ended;  /* tokens of the longest one that ended by itself */
 	/* the policy's words */
 	bool ready, over, done, stopping; /* done: all steps are learnt */
 	cJSON *state;                     /* at resume */
@@ -495,7 +496,12 @@ static void obey(struct work *w, const struct grpo_alarm_told *a, struct buf *di
 
 	if (a->policy != GUARD_REPLACE)
 		return;
-	if (a->alarm == ALARM_CLIPPED) {
+	if (a->alarm == ALARM_CLIPPED && w->ended > 0 && 2 * w->ended <= w->tokens) {
+		buf_printf(did,
+		           "the longest that ended has %d of %d tokens, so the others have no end, "
+		           "and a larger budget would not give them one",
+		           w->ended, w->tokens);
+	} else if (a->alarm == ALARM_CLIPPED) {
 		most = grpo_budget_room(&w->budget, w->budget.longest,
 		                        w->s.turns > 1 || w->s.repairs > 0);
 		w->tokens = (int)fmin(ceil(w->tokens * GROWTH), most > was ? most : was);
@@ -598,6 +604,7 @@ static cJSON *make_state(const struct work *w, const struct grpo_step_figures *n
 	cJSON_AddNumberToObject(o, "format", 1);
 	cJSON_AddItemToObject(o, "prompts", grpo_prompts_state(w->prompts));
 	cJSON_AddNumberToObject(o, "tokens", w->tokens);
+	cJSON_AddNumberToObject(o, "ended", w->ended);
 	cJSON_AddNumberToObject(o, "tries", w->s.tries);
 	cJSON_AddNumberToObject(o, "answers", (double)w->out->answers);
 	seen = cJSON_AddArrayToObject(o, "seen");
@@ -632,6 +639,7 @@ static void take_state(struct work *w)
 	struct err e = { 0 };
 
 	w->tokens = (int)json_number_or(w->state, "tokens", w->tokens);
+	w->ended = (int)json_number_or(w->state, "ended", 0);
 	w->s.tries = (int)json_number_or(w->state, "tries", w->s.tries);
 	w->out->answers = (int64_t)json_number_or(w->state, "answers", 0);
 	rollouts_budget(w->rollouts, w->tokens);
@@ -791,6 +799,8 @@ static int one_step(struct work *w, struct err *e)
 	if (rc != 0)
 		return rc;
 	keep_rows(w);
+	if (grpo_batch_ended(&w->batch) > w->ended)
+		w->ended = grpo_batch_ended(&w->batch);
 	grpo_batch_figures(&w->batch, w->step, &f);
 	f.kl = NAN;
 	if (learn(w, &f, e) < 0)

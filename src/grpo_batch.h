@@ -66,6 +66,8 @@ int grpo_batch_samples(const struct grpo_batch *b, struct policy_sample **out);
 /* What is stored of them. */
 int grpo_batch_rows(const struct grpo_batch *b, int64_t step, struct store_rollout **out);
 void grpo_batch_figures(const struct grpo_batch *b, int64_t step, struct grpo_step_figures *out);
+/* Tokens of the longest answer that ended by itself; 0: none did. */
+int grpo_batch_ended(const struct grpo_batch *b);
 /* Into the data of the step (src/grpo.h), as far as answers say it. */
 void grpo_batch_json(const struct grpo_batch *b, const struct grpo_step_figures *f, cJSON *data);
 

@@ -108,7 +108,7 @@ static void keep_long(struct longest *l, const char *line, size_t len, size_t by
 	l->bytes[at] = bytes;
 }
 
-static void look_at_rows(struct grpo_budget *b, const char *file)
+int grpo_budget_rows(const struct tokenizer *t, const char *file)
 {
 	struct buf text = { 0 };
 	struct longest l = { .n = 0 };
@@ -116,7 +116,7 @@ static void look_at_rows(struct grpo_budget *b, const char *file)
 	int most = 0;
 
 	if (buf_read_file(&text, file, ROWS_BYTES_MAX, NULL) < 0)
-		return;
+		return 0;
 	for (const char *p = text.data; p && p < text.data + text.len;) {
 		const char *end = memchr(p, '\n', (size_t)(text.data + text.len - p));
 		size_t len = end ? (size_t)(end - p) : (size_t)(text.data + text.len - p);
@@ -130,14 +130,13 @@ static void look_at_rows(struct grpo_budget *b, const char *file)
 		struct ids ids = { 0 };
 		if (jsonl_completion_parse(&c, l.line[i], l.len[i], NULL) < 0)
 			continue;
-		if (tokenizer_encode(b->tokenizer, c.completion, strlen(c.completion), false, &ids,
-		                     NULL) == 0)
+		if (tokenizer_encode(t, c.completion, strlen(c.completion), false, &ids, NULL) == 0)
 			most = ids.n + 1 > most ? ids.n + 1 : most;
 		ids_release(&ids);
 		jsonl_completion_release(&c);
 	}
-	known(b, most, "rows that the adapter was trained on");
 	buf_release(&text);
+	return most;
 }
 
 /* ---- answers in the store ---- */
@@ -178,7 +177,8 @@ void grpo_budget_look(struct grpo_budget *b, const struct model_flags *m, struct
 		if (realpath(m->adapter[i].dir, real) && (slash = strrchr(real, '/'))) {
 			*slash = '\0';
 			snprintf(rows, sizeof(rows), "%s/train.jsonl", real);
-			look_at_rows(b, rows);
+			known(b, grpo_budget_rows(b->tokenizer, rows),
+			      "rows that the adapter was trained on");
 		}
 	if (!store)
 		return;

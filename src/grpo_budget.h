@@ -8,7 +8,9 @@
  *     the rows that its adapter was trained on (train.jsonl beside the adapter's checkpoint),
  *     its answers in the store that built and ended by themselves, when there are 64 or more.
  * Where nothing is known it is 8192, which was enough for the published one. It is bounded by what
- * the context leaves beside the longest prompt; a repair also quotes a program.
+ * the context leaves beside the longest prompt; a repair also quotes a program. A guard enlarges it
+ * by half when answers are cut off (src/grpo.c), but not when those that end have at most half of
+ * it: then the others have no end at all.
  */
 #ifndef SRC_GRPO_BUDGET_H
 #define SRC_GRPO_BUDGET_H
@@ -39,6 +41,10 @@ void grpo_budget_close(struct grpo_budget *b); /* safe on {0} and twice */
 
 /* Tokens of a prompt as it is sent, or -1. */
 int grpo_budget_prompt(const struct grpo_budget *b, const cJSON *messages, struct err *e);
+
+/* Tokens of the longest answer in a file of chat JSON lines, what ends it included; 0: it cannot be
+ * read, or has none. */
+int grpo_budget_rows(const struct tokenizer *t, const char *file);
 
 /* Looks for the longest known answer of @m; @store may be NULL. What cannot be read is passed over.
  */

@@ -65,7 +65,7 @@ static int take_tokens(int *out, const cJSON *o, const char *dir, struct err *e)
 	long long n = 0;
 
 	if (cJSON_HasObjectItem(o, "answer_tokens") &&
-	    json_get_int(o, "answer_tokens", 1, 1 << 24, &n, e) < 0)
+	    json_get_int(o, "answer_tokens", 0, 1 << 24, &n, e) < 0)
 		return err_wrap(e, "%s/cadforge.json", dir);
 	*out = (int)n;
 	return 0;

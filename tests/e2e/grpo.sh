@@ -117,11 +117,13 @@ state 2 interrupted && wait_until free broken
 claim $? "killed in the middle of a step it says so, and its trainer leaves"
 ("$cadforge" train resume 2 > out 2> err) &
 wait_until grep -q 'goes on from step' err
+printf pause > broken/ask
+wait_until grep -q 'paused after the step' err
 printf stop > broken/ask
 wait
 state 2 stopped && ! [ -e broken/ask ] && wait_until free broken && "$cadforge" train resume 2 > out 2> err && state 2 done &&
 	cmp whole/checkpoint-000003/adapter_model.safetensors broken/checkpoint-000003/adapter_model.safetensors
-claim $? "asked to stop it stops; gone on with it ends with the same bits as the run that nobody killed"
+claim $? "asked to pause and to stop it does; gone on with it ends with the same bits as the run that nobody killed"
 
 # ---- what goes wrong is said at once ----
 grpo --task wall_j_hook_120n --reward strict --members 2 --steps 2 --max-tokens 12 --tries 1 --guard clipped=stop:0.05:1 --guard dead=off \
