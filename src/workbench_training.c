@@ -12,7 +12,37 @@
 
 #include "src/training_run.h"
 
-enum { RUNS_LOOKED_AT = 16, SAMPLES_SHOWN = 24, RECENT = 20, CURVE = 240, CURVES = 4 };
+enum {
+	RUNS_LOOKED_AT = 16,
+	SAMPLES_SHOWN = 24,
+	RECENT = 20,
+	CURVE = 240,
+	ALARM_STEPS = 32, /* so long an alarm stays in sight: it is told again when it lasts */
+};
+
+/* What is kept of each step: of every training, then of reinforcement learning alone. */
+enum curve {
+	LOSS,
+	LR,
+	NORM,
+	SPEED, /* tokens a second */
+	BUILD_RATE,
+	REWARD,
+	KL,
+	CLIPPED, /* share of answers */
+	FLAT,    /* share of groups */
+	ENTROPY,
+	LENGTH,
+	CURVES
+};
+
+/* The newest step of reinforcement learning. */
+struct grpo_now {
+	double reward, before, build_rate, answers, built, clipped, groups, flat, kl, entropy;
+	double length, length_max, lost, wait_s, seconds, repairs, repair_built;
+	double advantage_std;
+	char best[32], worst[32], stage[16];
+};
 
 struct sampled {
 	int64_t episode, step;
@@ -36,13 +66,27 @@ struct wb_training {
 	struct sampled sample[SAMPLES_SHOWN]; /* of the newest step that has any */
 	int n_samples, samples, samples_built;
 	bool failed;
+	/* reinforcement learning */
+	bool grpo;
+	int members;
+	struct grpo_now now;
+	double held_answers, held_built; /* of held-out tasks, the newest; NAN */
+	int64_t held_step;
+	int alarms;
+	int64_t alarm_step;
+	char alarm[640];
 };
 
 static void forget(struct wb_training *t)
 {
 	for (int i = 0; i < CURVES; i++)
 		free(t->curve[i]);
-	*t = (struct wb_training){ .loss = NAN, .lr = NAN, .norm = NAN, .eval_loss = NAN };
+	*t = (struct wb_training){ .loss = NAN,
+		                   .lr = NAN,
+		                   .norm = NAN,
+		                   .eval_loss = NAN,
+		                   .held_answers = NAN,
+		                   .now = { .reward = NAN } };
 }
 
 /* ---- reading ---- */
@@ -87,7 +131,52 @@ static bool room(struct wb_training *t)
 	return true;
 }
 
-static void take_step(struct wb_training *t, const struct store_step *v)
+static double share(double part, double of)
+{
+	return of > 0 ? part / of : NAN;
+}
+
+static void answer_text(char *out, size_t size, const cJSON *o)
+{
+	double episode = json_number_or(o, "episode", 0);
+
+	*out = '\0';
+	if (episode > 0)
+		snprintf(out, size, "%.0f.%.0f %.3f", episode, json_number_or(o, "turn", 0),
+		         json_number_or(o, "reward", NAN));
+}
+
+/* @o: a step's data, src/grpo.h. */
+static void take_grpo(struct wb_training *t, const struct store_step *v, const cJSON *o)
+{
+	struct grpo_now *x = &t->now;
+	double before = x->reward;
+
+	t->grpo = true;
+	*x = (struct grpo_now){ .reward = json_number_or(o, "reward", NAN),
+		                .before = before,
+		                .build_rate = json_number_or(o, "build_rate", NAN),
+		                .answers = json_number_or(o, "answers", NAN),
+		                .built = json_number_or(o, "built", NAN),
+		                .clipped = json_number_or(o, "clipped", NAN),
+		                .groups = json_number_or(o, "groups", NAN),
+		                .flat = json_number_or(o, "flat", NAN),
+		                .kl = json_number_or(o, "kl", NAN),
+		                .entropy = json_number_or(o, "entropy", NAN),
+		                .length = json_number_or(o, "length", NAN),
+		                .length_max = json_number_or(o, "length_max", NAN),
+		                .lost = json_number_or(o, "lost", NAN),
+		                .wait_s = json_number_or(o, "wait_s", NAN),
+		                .seconds = v->seconds,
+		                .repairs = json_number_or(o, "repairs", NAN),
+		                .repair_built = json_number_or(o, "repair_built", NAN),
+		                .advantage_std = NAN };
+	answer_text(x->best, sizeof(x->best), cJSON_GetObjectItemCaseSensitive(o, "best"));
+	answer_text(x->worst, sizeof(x->worst), cJSON_GetObjectItemCaseSensitive(o, "worst"));
+	snprintf(x->stage, sizeof(x->stage), "%s", json_string_or(o, "stage", ""));
+}
+
+static void take_step(struct wb_training *t, const struct store_step *v, const cJSON *o)
 {
 	/* a run that went on takes some steps again */
 	if (t->n > 0 && v->step - t->first < t->n)
@@ -98,10 +187,20 @@ static void take_step(struct wb_training *t, const struct store_step *v)
 		t->failed = true;
 		return;
 	}
-	t->curve[0][t->n] = v->loss;
-	t->curve[1][t->n] = v->lr;
-	t->curve[2][t->n] = v->norm;
-	t->curve[3][t->n] = v->seconds > 0 && v->tokens >= 0 ? (double)v->tokens / v->seconds : NAN;
+	t->curve[LOSS][t->n] = v->loss;
+	t->curve[LR][t->n] = v->lr;
+	t->curve[NORM][t->n] = v->norm;
+	t->curve[SPEED][t->n] =
+		v->seconds > 0 && v->tokens >= 0 ? (double)v->tokens / v->seconds : NAN;
+	if (cJSON_GetObjectItemCaseSensitive(o, "build_rate"))
+		take_grpo(t, v, o);
+	t->curve[BUILD_RATE][t->n] = t->now.build_rate;
+	t->curve[REWARD][t->n] = t->now.reward;
+	t->curve[KL][t->n] = t->now.kl;
+	t->curve[CLIPPED][t->n] = share(t->now.clipped, t->now.answers);
+	t->curve[FLAT][t->n] = share(t->now.flat, t->now.groups);
+	t->curve[ENTROPY][t->n] = t->now.entropy;
+	t->curve[LENGTH][t->n] = t->now.length;
 	t->n++;
 	t->step = v->step;
 	t->loss = v->loss;
@@ -111,27 +210,74 @@ static void take_step(struct wb_training *t, const struct store_step *v)
 		t->took[t->n_took++ % RECENT] = v->seconds;
 }
 
+static void take_alarm(struct wb_training *t, int64_t step, const cJSON *o)
+{
+	const char *did = json_string_or(o, "done", "");
+
+	t->alarms++;
+	t->alarm_step = step;
+	snprintf(t->alarm, sizeof(t->alarm), "%.16s, step %" PRId64 " (%.16s): %.400s%s%.160s",
+	         json_string_or(o, "alarm", ""), step, json_string_or(o, "policy", "?"),
+	         json_string_or(o, "text", ""), *did ? "; " : "", did);
+}
+
+struct spread {
+	double n, sum, squares;
+};
+
+static int see_rollout(void *ctx, const struct store_rollout *v)
+{
+	struct spread *x = ctx;
+
+	if (isfinite(v->advantage)) {
+		x->n++;
+		x->sum += v->advantage;
+		x->squares += v->advantage * v->advantage;
+	}
+	return 0;
+}
+
+/* How far the advantages of the newest step are apart: it is in no step's own words. */
+static int look_at_answers(struct wb_training *t, struct store *s, struct err *e)
+{
+	struct spread x = { 0 };
+	double v;
+
+	if (store_rollouts(s, t->run, t->step, t->step, see_rollout, &x, e) < 0)
+		return -1;
+	v = x.n > 1 ? (x.squares - x.sum * x.sum / x.n) / (x.n - 1) : NAN;
+	t->now.advantage_std = v > 0 ? sqrt(v) : x.n > 1 ? 0 : NAN;
+	return 0;
+}
+
 static int see_step(void *ctx, const struct store_step *v)
 {
 	struct wb_training *t = ctx;
 	cJSON *o = NULL;
 
 	t->last = v->number;
-	if (v->data && strcmp(v->kind, "step") != 0)
+	if (v->data)
 		o = json_parse(v->data, strlen(v->data), NULL);
 	if (strcmp(v->kind, "step") == 0) {
-		take_step(t, v);
+		take_step(t, v, o);
 	} else if (strcmp(v->kind, "ready") == 0) {
 		t->steps = (int64_t)json_number_or(o, "steps", 0);
+		t->members = (int)json_number_or(o, "members", 0);
+		t->grpo |= t->members > 0;
 		t->paused = false;
 	} else if (strcmp(v->kind, "eval") == 0) {
 		t->eval_loss = v->loss;
+		t->held_answers = json_number_or(o, "answers", NAN);
+		t->held_built = json_number_or(o, "built", NAN);
+		t->held_step = v->step;
 	} else if (strcmp(v->kind, "checkpoint") == 0) {
 		const char *dir = json_string_or(o, "dir", ""), *slash = strrchr(dir, '/');
 		snprintf(t->checkpoint, sizeof(t->checkpoint), "%s", slash ? slash + 1 : dir);
 		t->checkpoint_step = v->step;
 	} else if (strcmp(v->kind, "note") == 0) {
 		t->paused = json_bool_or(o, "paused", t->paused);
+		if (json_string_or(o, "alarm", NULL))
+			take_alarm(t, v->step, o);
 	}
 	cJSON_Delete(o);
 	return 0;
@@ -182,6 +328,8 @@ int wb_training_look(struct wb_training **at, struct store *s, struct err *e)
 	if (store_steps(s, t->run, t->last, INT_MAX, see_step, t, e) < 0 ||
 	    store_samples(s, t->run, 0, see_sample, t, e) < 0)
 		return -1;
+	if (t->grpo && t->n && t->step > 0 && look_at_answers(t, s, e) < 0)
+		return -1;
 	return t->failed ? err_set(e, ERR_MEM, "no memory for %d steps", t->n) : 0;
 }
 
@@ -219,17 +367,43 @@ static void left_text(char *out, size_t size, double s)
 		snprintf(out, size, "%.1fh", s / 3600);
 }
 
+static const struct {
+	const char *name, *format;
+	double lo, hi;
+	bool share;
+} curves[CURVES] = {
+	[LOSS] = { "Loss", "%.3g", 0, 0, false },
+	[LR] = { "Learning rate", "%.3g", 0, 0, false },
+	[NORM] = { "Gradient norm", "%.3g", 0, 0, false },
+	[SPEED] = { "Tokens a second", "%.0f", 0, 0, false },
+	[BUILD_RATE] = { "Build rate", "%.1f %%", 0, 1, true },
+	[REWARD] = { "Mean reward", "%.3f", -1, 1, false },
+	[KL] = { "KL to the reference", "%.4f", 0, 0, false },
+	[CLIPPED] = { "Clipped answers", "%.1f %%", 0, 1, true },
+	[FLAT] = { "Groups that teach nothing", "%.1f %%", 0, 1, true },
+	[ENTROPY] = { "Entropy", "%.3f", 0, 0, false },
+	[LENGTH] = { "Tokens an answer", "%.0f", 0, 0, false },
+};
+static const enum curve of_sft[] = { LOSS, LR, NORM, SPEED };
+static const enum curve of_grpo[] = {
+	BUILD_RATE, REWARD, KL, CLIPPED, FLAT, LENGTH, ENTROPY, NORM
+};
+
 /* At most CURVE points of @v, each the mean of as many steps as the others. */
-static void curve_of(struct workbench *w, const struct wb_training *t, int i,
+static void curve_of(struct workbench *w, const struct wb_training *t, enum curve i,
                      struct view_curve *out)
 {
-	static const char *const names[] = { "Loss", "Learning rate", "Gradient norm",
-		                             "Tokens a second" };
 	int n = t->n < CURVE ? t->n : CURVE;
 	double *v = wb_array(w, double, n);
 
 	*out = (struct view_curve){
-		.name = names[i], .first = t->first, .last = t->step, .now = ""
+		.name = curves[i].name,
+		.first = t->first,
+		.last = t->step,
+		.now = "",
+		.lo = curves[i].lo,
+		.hi = curves[i].hi,
+		.share = curves[i].share,
 	};
 	if (!v)
 		return;
@@ -246,8 +420,13 @@ static void curve_of(struct workbench *w, const struct wb_training *t, int i,
 	}
 	out->v = v;
 	out->n = n;
-	if (t->n && isfinite(t->curve[i][t->n - 1]))
-		out->now = wb_text(w, i == 3 ? "%.0f" : "%.3g", t->curve[i][t->n - 1]);
+	if (t->n && isfinite(t->curve[i][t->n - 1])) {
+		double now = t->curve[i][t->n - 1] * (curves[i].share ? 100 : 1);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		out->now = wb_text(w, curves[i].format, now);
+#pragma GCC diagnostic pop
+	}
 }
 
 static void view_facts(struct workbench *w, const struct wb_training *t,
@@ -288,9 +467,93 @@ static void view_facts(struct workbench *w, const struct wb_training *t,
 	out->n_step = n;
 }
 
+static const char *percent(struct workbench *w, double v)
+{
+	return isfinite(v) ? wb_text(w, "%.0f %%", 100 * v) : "-";
+}
+
+/* The most needed first: a small screen has room for six. */
+static void view_grpo_facts(struct workbench *w, const struct wb_training *t,
+                            struct view_curriculum *out)
+{
+	const struct grpo_now *x = &t->now;
+	struct view_fact *f = wb_array(w, struct view_fact, 20);
+	int n = 0;
+
+	if (!f)
+		return;
+#define FACT(label, ...)                                                                           \
+	f[n++] = (struct view_fact)                                                                \
+	{                                                                                          \
+		label, wb_text(w, __VA_ARGS__)                                                     \
+	}
+	if (isfinite(t->loss))
+		FACT("loss", "%.4f", t->loss);
+	if (isfinite(x->reward) && isfinite(x->before))
+		FACT("mean reward", "%.3f %+.3f", x->reward, x->reward - x->before);
+	else if (isfinite(x->reward))
+		FACT("mean reward", "%.3f", x->reward);
+	if (isfinite(x->built))
+		FACT("build rate", "%.0f/%.0f", x->built,
+		     x->answers - (isfinite(x->lost) ? x->lost : 0));
+	if (isfinite(x->clipped))
+		FACT("clipped", "%.0f", x->clipped);
+	if (isfinite(x->advantage_std))
+		FACT("advantage std", "%.2f", x->advantage_std);
+	if (t->checkpoint[0])
+		FACT("checkpoint", "%" PRId64, t->checkpoint_step);
+	if (isfinite(x->groups))
+		FACT("groups", "%.0f, %.0f flat", x->groups, x->flat);
+	if (x->lost > 0)
+		FACT("lost", "%.0f", x->lost);
+	if (isfinite(x->length))
+		FACT("length", "%.0f, %.0f at most", x->length, x->length_max);
+	if (isfinite(x->kl))
+		FACT("kl", "%.4f", x->kl);
+	if (isfinite(x->entropy))
+		FACT("entropy", "%.3f", x->entropy);
+	if (isfinite(t->norm))
+		FACT("gradient norm", "%.3g", t->norm);
+	if (isfinite(x->wait_s) && x->seconds > 0)
+		f[n++] = (struct view_fact){ "waited for builds",
+			                     percent(w, x->wait_s / x->seconds) };
+	if (x->repairs > 0)
+		FACT("repairs", "%.0f, %s built", x->repairs, percent(w, x->repair_built));
+	if (x->stage[0])
+		FACT("stage", "%s", x->stage);
+	if (isfinite(t->held_answers))
+		FACT("held out", "%.0f/%.0f built, step %" PRId64, t->held_built, t->held_answers,
+		     t->held_step);
+	if (x->best[0])
+		FACT("best", "%s", x->best);
+	if (x->worst[0])
+		FACT("worst", "%s", x->worst);
+	if (t->alarms)
+		FACT("alarms", "%d, step %" PRId64, t->alarms, t->alarm_step);
+#undef FACT
+	out->step = f;
+	out->n_step = n;
+}
+
+static void view_grpo(struct workbench *w, const struct wb_training *t, struct view_curriculum *out,
+                      double s, const char *left)
+{
+	const char *kl = isfinite(t->now.kl) ? wb_text(w, "   kl %.3f", t->now.kl) : "";
+
+	out->run = wb_text(
+		w, "%s step %" PRId64 "/%" PRId64 "   group %d   lr %.1e%s   %.1f s/step   ETA %s",
+		t->kind, t->step, t->steps, t->members, t->lr, kl, s, t->paused ? "-" : left);
+	if (t->alarm[0] && t->step - t->alarm_step < ALARM_STEPS)
+		out->alarm = wb_text(w, "%s", t->alarm);
+	view_grpo_facts(w, t, out);
+}
+
 void wb_training_view(struct workbench *w, const struct wb_training *t, struct view_curriculum *out)
 {
-	struct view_curve *curves;
+	const enum curve *which = t && t->grpo ? of_grpo : of_sft;
+	int n = t && t->grpo ? (int)(sizeof(of_grpo) / sizeof(*of_grpo))
+	                     : (int)(sizeof(of_sft) / sizeof(*of_sft));
+	struct view_curve *v;
 	char left[32];
 	double s;
 
@@ -301,19 +564,23 @@ void wb_training_view(struct workbench *w, const struct wb_training *t, struct v
 	out->paused = t->paused;
 	if (t->n == 0)
 		out->run = wb_text(w, "%s begins, %" PRId64 " steps", t->kind, t->steps);
+	else if (t->grpo)
+		view_grpo(w, t, out, s, left);
 	else
-		out->run = wb_text(w,
-		                   "%s step %" PRId64 "/%" PRId64
-		                   "   loss %.4f   lr %.1e   %.0f tok/s   ETA %s",
-		                   t->kind, t->step, t->steps, t->loss, t->lr,
-		                   isfinite(t->curve[3][t->n - 1]) ? t->curve[3][t->n - 1] : 0,
-		                   t->paused ? "-" : left);
-	view_facts(w, t, out);
-	curves = wb_array(w, struct view_curve, CURVES);
-	for (int i = 0; curves && i < CURVES; i++)
-		curve_of(w, t, i, &curves[i]);
-	out->curve = curves;
-	out->n_curve = curves ? CURVES : 0;
+		out->run =
+			wb_text(w,
+		                "%s step %" PRId64 "/%" PRId64
+		                "   loss %.4f   lr %.1e   %.0f tok/s   ETA %s",
+		                t->kind, t->step, t->steps, t->loss, t->lr,
+		                isfinite(t->curve[SPEED][t->n - 1]) ? t->curve[SPEED][t->n - 1] : 0,
+		                t->paused ? "-" : left);
+	if (!t->grpo)
+		view_facts(w, t, out);
+	v = wb_array(w, struct view_curve, n);
+	for (int i = 0; v && i < n; i++)
+		curve_of(w, t, which[i], &v[i]);
+	out->curve = v;
+	out->n_curve = v ? n : 0;
 }
 
 const char *wb_training_ask(struct wb_training *t, const char *word, struct err *e)

@@ -249,6 +249,16 @@ static void curriculum_idle_and_training(void **state)
 	looks("curriculum-sft-80x24", &sft, 80, 24, 0, "", false);
 	looks("curriculum-sft-80x24-ascii", &sft, 80, 24, 1, "", false);
 	looks("curriculum-sft-160x50", &sft, 160, 50, 0, "", false);
+	struct view grpo;
+	sample_grpo(&grpo);
+	looks("curriculum-grpo-80x24", &grpo, 80, 24, 0, "", true);
+	looks("curriculum-grpo-80x24-ascii", &grpo, 80, 24, 1, "", false);
+	looks("curriculum-grpo-160x50", &grpo, 160, 50, 0, "", false);
+	looks("curriculum-grpo-60x18", &grpo, 60, 18, 0, "", false);
+	grpo.curriculum.alarm = NULL;
+	looks("curriculum-grpo-quiet-120x40", &grpo, 120, 40, 0, "", false);
+	/* to the curves, and the next of them: one that may be below 0 */
+	looks("curriculum-grpo-reward-80x24", &grpo, 80, 24, 0, "\t\t\tj", false);
 	/* to the curves, and the next of them */
 	looks("curriculum-sft-rate-80x24", &sft, 80, 24, 0, "\t\t\tj", false);
 	v.curriculum.n_rows = 0;

@@ -489,10 +489,10 @@ static inline void sample_sft(struct view *v)
 	struct view_curriculum *u = &v->curriculum;
 	static double loss[120], rate[120], norm[120], speed[120];
 	static const struct view_curve curves[] = {
-		{ "Loss", "0.0412", loss, 120, 1, 120 },
-		{ "Learning rate", "7.4e-05", rate, 120, 1, 120 },
-		{ "Gradient norm", "0.31", norm, 120, 1, 120 },
-		{ "Tokens a second", "3120", speed, 120, 1, 120 },
+		{ "Loss", "0.0412", loss, 120, 1, 120, 0, 0, false },
+		{ "Learning rate", "7.4e-05", rate, 120, 1, 120, 0, 0, false },
+		{ "Gradient norm", "0.31", norm, 120, 1, 120, 0, 0, false },
+		{ "Tokens a second", "3120", speed, 120, 1, 120, 0, 0, false },
 	};
 	static const struct view_fact facts[] = {
 		{ "loss", "0.0412" },
@@ -521,6 +521,46 @@ static inline void sample_sft(struct view *v)
 	u->n_curve = 4;
 	u->step = facts;
 	u->n_step = 11;
+}
+
+/* Reinforcement learning at work; with an alarm. */
+static inline void sample_grpo(struct view *v)
+{
+	struct view_curriculum *u = &v->curriculum;
+	static double rate[41], reward[41], kl[41], flat[41];
+	static const struct view_curve curves[] = {
+		{ "Build rate", "37.5 %", rate, 41, 1, 41, 0, 1, true },
+		{ "Mean reward", "-0.212", reward, 41, 1, 41, -1, 1, false },
+		{ "KL", "0.0310", kl, 41, 1, 41, 0, 0, false },
+		{ "Groups that teach nothing", "25.0 %", flat, 41, 1, 41, 0, 1, true },
+	};
+	static const struct view_fact facts[] = {
+		{ "loss", "0.0184" },           { "mean reward", "-0.212 +0.003" },
+		{ "build rate", "3/8" },        { "clipped", "0" },
+		{ "advantage std", "0.71" },    { "checkpoint", "40" },
+		{ "groups", "4, 1 flat" },      { "length", "412, 890 at most" },
+		{ "entropy", "0.84" },          { "held out", "5/12 built" },
+		{ "best", "812.3 0.744" },      { "worst", "811.5 -1.000" },
+		{ "waited for builds", "2 %" },
+	};
+
+	for (int i = 0; i < 41; i++) {
+		rate[i] = 0.08 + 0.008 * i + (i % 5) * 0.02;
+		reward[i] = -0.7 + 0.012 * i + (i % 3) * 0.01;
+		kl[i] = 0.0008 * i;
+		flat[i] = (i % 4) * 0.25;
+	}
+	sample_curriculum(v);
+	v->running = true;
+	u->run = "grpo step 41/120   group 8   lr 5.0e-6   kl 0.031   12.4 s/step   ETA 16m";
+	u->curve = curves;
+	u->n_curve = 4;
+	u->step = facts;
+	u->n_step = 13;
+	u->alarm =
+		"reward, step 40 (warn): the mean reward rose by 0.08 over 32 steps and the build "
+		"rate by 0.00: what is rewarded is not what builds; a gated reward (--reward "
+		"strict), or more repairs";
 }
 
 #endif

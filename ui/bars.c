@@ -419,40 +419,51 @@ static double mean_of(const double *v, int from, int to)
 	return n ? sum / n : NAN;
 }
 
-void bars_curve(struct canvas *c, struct rect r, const double *v, int n, int64_t first,
-                int64_t last)
+static void axis_text(char *out, size_t size, const struct view_curve *k, double v)
+{
+	if (k->share)
+		snprintf(out, size, "%.0f %%", 100 * v);
+	else if (v == 0)
+		snprintf(out, size, "0");
+	else
+		snprintf(out, size, fabs(v) >= 1e4 ? "%.0f" : fabs(v) < 0.01 ? "%.2g" : "%.3g", v);
+}
+
+void bars_curve(struct canvas *c, struct rect r, const struct view_curve *k)
 {
 	const char *v_line = c->ascii ? "|" : "│", *corner = c->ascii ? "+" : "└";
-	int left = 7, x0 = r.x + left + 1, h = r.h - 2, room = r.x + r.w - x0, used;
+	int left = 7, x0 = r.x + left + 1, h = r.h - 2, room = r.x + r.w - x0, used, n = k->n;
 	char text[32];
-	double hi = 0;
+	double lo = k->lo, hi = k->hi;
 
 	if (h < 1 || room < 8 || n < 1)
 		return;
 	used = n < room ? n * (room / n > 3 ? 3 : room / n) : room;
-	for (int x = 0; x < used; x++) {
+	for (int x = 0; x < used && k->lo >= k->hi; x++) {
 		int from = (int)((int64_t)x * n / used), to = (int)((int64_t)(x + 1) * n / used);
-		double m = mean_of(v, from, to > from ? to : from + 1);
+		double m = mean_of(k->v, from, to > from ? to : from + 1);
 
 		hi = m > hi ? m : hi;
 	}
-	snprintf(text, sizeof text, hi >= 1e4 ? "%.0f" : hi < 0.01 ? "%.2g" : "%.3g", hi);
+	axis_text(text, sizeof text, k, hi);
 	draw_right(c, r.x + left, r.y, left, ROLE_FAINT, text);
-	draw_right(c, r.x + left, r.y + h, left, ROLE_FAINT, "0");
+	axis_text(text, sizeof text, k, lo);
+	draw_right(c, r.x + left, r.y + h, left, ROLE_FAINT, text);
 	for (int i = 0; i < h; i++)
 		draw_str(c, x0 - 1, r.y + i, 1, ROLE_FAINT, v_line);
 	draw_str(c, x0 - 1, r.y + h, 1, ROLE_FAINT, corner);
 	for (int i = 0; i < room; i++)
 		draw_str(c, x0 + i, r.y + h, 1, ROLE_FAINT, c->ascii ? "-" : "─");
-	for (int x = 0; x < used && hi > 0; x++) {
+	for (int x = 0; x < used && hi > lo; x++) {
 		int from = (int)((int64_t)x * n / used), to = (int)((int64_t)(x + 1) * n / used);
-		double m = mean_of(v, from, to > from ? to : from + 1);
+		double m = mean_of(k->v, from, to > from ? to : from + 1);
 
+		m = m < lo ? lo : m > hi ? hi : m;
 		if (isfinite(m))
-			column_up(c, x0 + x, r.y + h - 1, 1, h, m / hi, ROLE_BAR);
+			column_up(c, x0 + x, r.y + h - 1, 1, h, (m - lo) / (hi - lo), ROLE_BAR);
 	}
-	draw_f(c, x0, r.y + h + 1, room, ROLE_FAINT, "%lld", (long long)first);
-	snprintf(text, sizeof text, "%lld", (long long)last);
+	draw_f(c, x0, r.y + h + 1, room, ROLE_FAINT, "%lld", (long long)k->first);
+	snprintf(text, sizeof text, "%lld", (long long)k->last);
 	if (used > 12)
 		draw_right(c, x0 + used, r.y + h + 1, 12, ROLE_FAINT, text);
 	if (used > 30)

@@ -27,10 +27,9 @@ int bars_measured(struct canvas *c, struct rect r, const struct view_score *s, i
  * the left (@lo_text, @hi_text), @x_text below. NAN: no column. */
 void bars_columns(struct canvas *c, struct rect r, const double *v, int n, double lo, double hi,
                   const char *lo_text, const char *hi_text, const char *x_text, int first);
-/* The same from 0 up, all of @v however wide it is: where there is less room each column is the mean
- * of several. The axis ends are the greatest value and 0; @first and @last stand below. */
-void bars_curve(struct canvas *c, struct rect r, const double *v, int n, int64_t first,
-                int64_t last);
+/* The same of all of a curve however wide it is: where there is less room each column is the mean of
+ * several. The ends of the axis stand at its left, the first and last step below. */
+void bars_curve(struct canvas *c, struct rect r, const struct view_curve *k);
 /* Reward per turn, -1 to 1 about a line at 0; the turn @shown is marked. */
 void bars_turns(struct canvas *c, struct rect r, const struct view_turn *turns, int n, int shown);
 

@@ -289,7 +289,7 @@ static void curves_draw(const struct screen_state *s, const struct view *v, stru
 			draw_str(c, head.x, head.y, head.w, ROLE_TITLE, k->name);
 			draw_right(c, head.x + head.w, head.y, 12, ROLE_STRONG, k->now);
 		}
-		bars_curve(c, part, k->v, k->n, k->first, k->last);
+		bars_curve(c, part, k);
 	}
 }
 
@@ -350,11 +350,42 @@ static void step_draw(const struct view *v, struct canvas *c, struct rect at, bo
 	}
 }
 
+/* Over all panes, as many rows as its words need, two or three at most: nothing else on the screen
+ * says that the training goes wrong. */
+static void alarm_draw(const struct view *v, struct canvas *c, struct rect *r)
+{
+	const char *text = v->curriculum.alarm;
+	struct rect at = *r;
+	char cut[600];
+	int w = at.w - 8, most = r->h < 30 ? 2 : 3, rows;
+
+	if (!text || r->h < 12 || w < 24)
+		return;
+	snprintf(cut, sizeof cut, "%s", text);
+	/* broken at blanks a row has a few cells less than its width */
+	if (text_width(cut, strlen(cut)) > most * (w - 6)) {
+		size_t n = (size_t)(most * (w - 6) - 3);
+
+		while (n > 0 && ((unsigned char)cut[n] & 0xc0) == 0x80)
+			n--;
+		strcpy(cut + n, "...");
+	}
+	rows = (text_width(cut, strlen(cut)) + w - 7) / (w - 6);
+	rect_take_top(r, rows);
+	at.h = rows;
+	draw_str(c, at.x, at.y, 8, ROLE_BAD, "! ALARM");
+	at.x += 8;
+	at.w = w;
+	part_say(c, at, ROLE_BAD, cut);
+}
+
 static void curriculum_draw(struct screen_state *s, const struct view *v, struct canvas *c,
                             struct rect r)
 {
-	struct rect at[N_PANES], tabs = r;
+	struct rect at[N_PANES], tabs;
 
+	alarm_draw(v, c, &r);
+	tabs = r;
 	places(s, v, r, at);
 	if (layout_kind(r.w) == LAYOUT_ONE && !s->zoom)
 		layout_tabs(c, &tabs, pane_names, N_PANES, s->focus);

@@ -250,8 +250,12 @@ struct view_curriculum {
 		const double *v;        /* oldest first; NAN: none */
 		int n;
 		int64_t first, last; /* the steps at both ends */
+		/* of the axis; both 0: from 0 to the greatest. @share: of 1, as percent */
+		double lo, hi;
+		bool share;
 	} * curve;
 	int n_curve;
+	const char *alarm; /* what a guard of the training at work has told lately; NULL: nothing */
 	const char *run; /* a training's status row; NULL: none runs */
 	bool paused;
 	const char *why_not;          /* no classes yet: what would fill them; NULL */
