@@ -67,7 +67,9 @@ static const struct key keys[] = {
 	{ "batch_samples", WHOLE, SHAPES, .def = NAN, .min = 0, .max = 1 << 24, .of = ROWS },
 	{ "batch_tokens", WHOLE, SHAPES, .def = 0, .min = 0, .max = 1 << 30, .of = ROWS },
 	{ "pass_rows", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 1 << 24 },
-	{ "longest", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 1 << 24 },
+	{ "longest", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 1 << 24, .of = ROWS },
+	/* of answers it is a bound alone: none is left out */
+	{ "longest", WHOLE, FREE, .def = NAN, .min = 1, .max = 1 << 24, .of = POLICY },
 	{ "by_length", SWITCH, SHAPES, .def = 1, .of = ROWS },
 	{ "loss", CHOICE, SHAPES, .words = "completions|all", .of = ROWS },
 	{ "seed", WHOLE, SHAPES, .def = 3407, .min = 0, .max = 9007199254740991.0 },
@@ -502,6 +504,13 @@ void train_settings_release(struct train_settings *s)
 
 /* ---- what shapes the result ---- */
 
+/* Whether a key of settings with every key says what comes out of the run. */
+static bool shapes(const struct key *k, const cJSON *all)
+{
+	return k->shapes == SHAPES &&
+	       is_of(k, cJSON_HasObjectItem(all, "reduction") ? POLICY : ROWS);
+}
+
 static void value_text(struct buf *out, const cJSON *all, const char *key)
 {
 	const cJSON *v = cJSON_GetObjectItemCaseSensitive(all, key);
@@ -517,8 +526,7 @@ void train_settings_hash(const cJSON *all, char out[TRAIN_HASH_HEX])
 	struct buf text = { 0 };
 
 	for (size_t k = 0; k < KEYS; k++) {
-		if (keys[k].shapes == FREE ||
-		    !cJSON_HasObjectItem(all, keys[k].name)) /* of the other kind of run */
+		if (!shapes(&keys[k], all))
 			continue;
 		buf_printf(&text, "%s=", keys[k].name);
 		value_text(&text, all, keys[k].name);
@@ -534,7 +542,7 @@ int train_settings_agree(const cJSON *was, const cJSON *now, struct err *e)
 	int rc = 0;
 
 	for (size_t k = 0; k < KEYS && rc == 0; k++) {
-		if (keys[k].shapes == FREE)
+		if (!shapes(&keys[k], now))
 			continue;
 		buf_clear(&a);
 		buf_clear(&b);

@@ -16,8 +16,8 @@
 #include "gpu/model_write.h"
 #include "gpu/policy.h"
 #include "gpu/policy_loss.h"
+#include "gpu/policy_wire.h"
 #include "gpu/train.h"
-#include "gpu/train_wire.h"
 #include "src/base/clock.h"
 
 enum { STEPS = 12, PATIENCE_S = 60, VOCABULARY = 264, END = 258 };
@@ -1045,6 +1045,87 @@ static void a_full_disk_is_told_and_nothing_is_lost(void **state)
 	cJSON_Delete(o);
 }
 
+/* What the program takes from its line may be anything. */
+static void strange_frames_are_refused(void **state)
+{
+	struct place *p = *state;
+	struct policy_batch b;
+	struct group g;
+	struct frame f;
+	struct err e = { 0 };
+	struct buf out = { 0 };
+	cJSON *kept = cJSON_Parse("{\"at\": 3}");
+
+	make_group(&g, p, 3);
+	g.v[1].drawn = NULL;
+	assert_int_equal(policy_frame(&out, 3, g.v, GROUP, kept, true, &e), 0);
+	assert_int_equal(frame_parse(&f, out.data, out.len, &e), 0);
+	/* it comes out as it went in, the prompt once */
+	assert_int_equal(policy_batch_read(&b, &f, &e), 0);
+	assert_int_equal(b.n, GROUP);
+	assert_int_equal(b.step, 3);
+	assert_true(b.checkpoint);
+	assert_int_equal(cJSON_GetArraySize(b.prompts), 1);
+	assert_int_equal((int)json_number_or(b.state, "at", 0), 3);
+	for (int a = 0; a < GROUP; a++) {
+		assert_int_equal(b.item[a].n, g.v[a].n);
+		assert_true(b.item[a].advantage == g.v[a].advantage);
+		assert_int_equal(b.item[a].has_drawn, a != 1);
+		assert_memory_equal(b.id + b.item[a].at, g.v[a].id,
+		                    (size_t)g.v[a].n * sizeof(*b.id));
+		if (a != 1)
+			assert_memory_equal(b.drawn + b.item[a].at, g.v[a].drawn,
+			                    (size_t)g.v[a].n * sizeof(*b.drawn));
+	}
+	policy_batch_release(&b);
+	/* cut anywhere, it is an error or a whole number of answers */
+	unsigned char *blob = malloc(f.blob_len);
+	assert_non_null(blob);
+	int whole = 0;
+	for (uint32_t n = 0; n <= f.blob_len; n++) {
+		struct frame cut = f;
+		unsigned char *exact = malloc(n + 1); /* for the sanitizer */
+		memcpy(exact, f.blob, n);
+		cut.blob = exact;
+		cut.blob_len = n;
+		if (policy_batch_read(&b, &cut, &e) == 0)
+			whole++;
+		else
+			assert_int_equal(e.kind, ERR_PROTOCOL);
+		policy_batch_release(&b);
+		free(exact);
+	}
+	assert_int_equal(whole, GROUP + 1);
+	/* nor does a byte that is another one lead anywhere */
+	for (uint32_t i = 0; i < f.blob_len; i++)
+		for (int bit = 0; bit < 8; bit++) {
+			struct frame other = f;
+			memcpy(blob, f.blob, f.blob_len);
+			blob[i] ^= (unsigned char)(1 << bit);
+			other.blob = blob;
+			if (policy_batch_read(&b, &other, &e) == 0)
+				for (int a = 0; a < b.n; a++)
+					assert_in_range(b.item[a].prompt, 0, 0);
+			policy_batch_release(&b);
+		}
+	static const char *const bad[] = { "",
+		                           "[]",
+		                           "{\"prompts\": 1, \"step\": 1}",
+		                           "{\"prompts\": []}",
+		                           "{\"prompts\": [[]], \"step\": -1}",
+		                           "{\"prompts\": [[]], \"step\": 1, \"state\": 3}" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct frame other = f;
+		other.json = bad[i];
+		other.json_len = (uint32_t)strlen(bad[i]);
+		assert_int_equal(policy_batch_read(&b, &other, &e), -1);
+		assert_null(b.json);
+	}
+	free(blob);
+	cJSON_Delete(kept);
+	buf_release(&out);
+}
+
 static void settings_that_cannot_be_name_the_key(void **state)
 {
 	struct place *p = *state;
@@ -1095,6 +1176,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_learnt_names_the_answer),
 		cmocka_unit_test(a_gradient_that_is_no_number_stops_before_the_update),
 		cmocka_unit_test(a_full_disk_is_told_and_nothing_is_lost),
+		cmocka_unit_test(strange_frames_are_refused),
 		cmocka_unit_test(settings_that_cannot_be_name_the_key),
 	};
 
