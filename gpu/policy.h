@@ -46,6 +46,7 @@
  *   importance_cap 2   each token's part of the loss is multiplied by min(cap, exp(logp before the
  *                  step - logp as the engine drew it)), since engine and trainer round differently;
  *                  0: not
+ *   pass_rows      tokens of one pass; the longest of 4096 and @longest
  * longest is of prompt and answer together. A key that is unknown or out of range is ERR_INPUT as
  * in gpu/train_settings.h; so is model "fresh:...".
  *

@@ -95,7 +95,12 @@ static const struct key keys[] = {
 	{ "importance_cap", NUMBER, SHAPES, .def = 2, .min = 0, .max = 1e6, .of = POLICY },
 	{ "answer_longest", WHOLE, SHAPES, .def = NAN, .min = 1, .max = 1 << 24, .of = POLICY },
 };
-enum { KEYS = sizeof(keys) / sizeof(*keys), TEXT_MAX = 4000, ROWS_DEFAULT = 8192 };
+enum {
+	KEYS = sizeof(keys) / sizeof(*keys),
+	TEXT_MAX = 4000,
+	ROWS_DEFAULT = 8192,
+	POLICY_ROWS_DEFAULT = 4096
+};
 
 static const enum module published[] = { MODULE_Q,    MODULE_K,  MODULE_V,   MODULE_O,
 	                                 MODULE_GATE, MODULE_UP, MODULE_DOWN };
@@ -298,7 +303,9 @@ static void late_defaults(cJSON *all, const cJSON *given, enum whose of)
 		    cJSON_CreateNumber(said(all, "pass_rows") ? fmin(rows, number(all, "pass_rows"))
 		                                              : rows));
 	if (!said(all, "pass_rows"))
-		put(all, "pass_rows", cJSON_CreateNumber(fmax(rows, number(all, "longest"))));
+		put(all, "pass_rows",
+		    cJSON_CreateNumber(fmax(of == POLICY ? POLICY_ROWS_DEFAULT : rows,
+		                            number(all, "longest"))));
 	if (of == POLICY && !said(all, "answer_longest"))
 		put(all, "answer_longest", cJSON_CreateNumber(number(all, "longest")));
 }
