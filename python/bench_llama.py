@@ -6,17 +6,20 @@ PYTHON is an interpreter with numpy, gguf and llama-cpp-python, for example of
   python3 -m venv peer && peer/bin/pip install numpy gguf llama-cpp-python
 Prints a line of JSON for each figure: {"name", "value", "unit"}. Nothing is downloaded; the model is written to a
 temporary folder. Usage: bench_llama.py [--parameters N] [--hidden H] [--layers L] [--vocabulary V] [--threads N]
-[--seconds S] [--only llama|sgemm]"""
+[--seconds S] [--only llama|sgemm] [--serve]
+With --serve it stays, and measures a figure each time its name comes as a line on fd 3, where it also answers: so that
+peer and engine can take turns."""
 import argparse
 import json
 import os
+import socket
 import sys
 import tempfile
 import time
 
 
-def say(name, value, unit):
-    print(json.dumps({"name": name, "value": round(value, 2), "unit": unit}), flush=True)
+def say(name, value, unit, to=None):
+    print(json.dumps({"name": name, "value": round(value, 2), "unit": unit}), file=to, flush=True)
 
 
 def write_model(path, o):
@@ -81,13 +84,13 @@ def best_rate(once, seconds):
 
 
 def llama(o, folder):
+    """The figures of llama.cpp by name, each a function that returns a rate."""
     import ctypes
 
     import llama_cpp as L
 
     path = os.path.join(folder, "peer.gguf")
     count = write_model(path, o)
-    say("llama_parameters", count, "parameters")
 
     @L.llama_log_callback
     def quiet(level, text, data):
@@ -135,27 +138,37 @@ def llama(o, folder):
         clear()
         return 512 / feed(512, 0)
 
-    say("llama_decode", best_rate(decode, o.seconds), "tokens/s")
-    say("llama_prefill_512", best_rate(prefill, o.seconds), "tokens/s")
-    L.llama_free(context)
-    L.llama_model_free(model)
+    return {"llama_decode": (decode, "tokens/s"), "llama_prefill_512": (prefill, "tokens/s")}
 
 
 def sgemm(o):
+    """The same of OpenBLAS."""
     import numpy as np
 
     rng = np.random.default_rng(1)
     mlp = 5 * o.hidden // 2
+    figures = {}
     for rows, k in ((3 * o.hidden, o.hidden), (mlp, o.hidden), (o.hidden, mlp)):
         w = rng.standard_normal((rows, k), dtype=np.float32)
         x = rng.standard_normal((512, k), dtype=np.float32)
 
-        def once():
+        def once(w=w, x=x):
             begin = time.perf_counter()
             np.matmul(x, w.T)
-            return 2e-9 * rows * k * 512 / (time.perf_counter() - begin)
+            return 2e-9 * w.shape[0] * w.shape[1] * 512 / (time.perf_counter() - begin)
 
-        say(f"sgemm_{rows}x{k}x512", best_rate(once, o.seconds / 3), "GFLOP/s")
+        figures[f"sgemm_{rows}x{k}x512"] = (once, "GFLOP/s")
+    return figures
+
+
+def serve(o, figures):
+    line = socket.socket(fileno=3).makefile("rw")
+    for name in figures:
+        say(name, 0, figures[name][1], line)
+    say("ready", 1, "", line)
+    for wanted in line:
+        once, unit = figures[wanted.strip()]
+        say(wanted.strip(), best_rate(once, o.seconds), unit, line)
 
 
 def main():
@@ -167,13 +180,18 @@ def main():
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--only", choices=("llama", "sgemm"))
+    p.add_argument("--serve", action="store_true")
     o = p.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(o.threads))
-    if o.only != "llama":
-        sgemm(o)
-    if o.only != "sgemm":
-        with tempfile.TemporaryDirectory(prefix="cadforge-peer-") as folder:
-            llama(o, folder)
+    with tempfile.TemporaryDirectory(prefix="cadforge-peer-") as folder:
+        figures = {} if o.only == "llama" else sgemm(o)
+        if o.only != "sgemm":
+            figures.update(llama(o, folder))
+        if o.serve:
+            serve(o, figures)
+        else:
+            for name, (once, unit) in figures.items():
+                say(name, best_rate(once, o.seconds if "llama" in name else o.seconds / 3), unit)
 
 
 if __name__ == "__main__":

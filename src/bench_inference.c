@@ -4,11 +4,13 @@
  *
  * Every bound is measured in the same run: the memory's read sweep beside decoding, one sequence
  * beside a group, a decode step beside a first token, plain decoding beside drafted, and with
- * --peer llama.cpp and OpenBLAS on the same cores (python/bench_llama.py). Best of the rounds where
- * a machine is shared: what disturbs only ever adds time.
+ * --peer llama.cpp and OpenBLAS on the same cores (python/bench_llama.py). Peer and engine take
+ * turns, and the round whose ratio is the median one is what is told: a machine that swings decides
+ * nothing. Elsewhere the best of the rounds: what disturbs only ever adds time.
  */
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 #include "gpu/lora.h"
 #include "src/base/clock.h"
 #include "src/base/json.h"
+#include "src/base/spawn.h"
 #include "src/bench.h"
 
 enum {
@@ -29,8 +32,12 @@ enum {
 	PAIR_IDS_MAX = 6000,
 	PAIRS_BYTES_MAX = 4 << 20,
 	PEER_FIGURES_MAX = 32,
+	PEER_PATIENCE_S = 300, /* for its model, and for any one figure */
+	TURNS_MIN = 5,         /* of peer and engine */
 	RANK = 16,
 };
+
+extern char **environ;
 
 /* What came of one request. */
 struct outcome {
@@ -49,54 +56,161 @@ struct subject {
 	struct outcome now;
 	double weight_bytes;
 	int threads, vocabulary;
-	unsigned seed; /* of the next prompt: none is twice the same */
+	unsigned seed;  /* of the next prompt: none is twice the same */
+	int product[3]; /* under way: rows, depth, columns */
 	bool cuda;
 };
 
-/* Figures of python/bench_llama.py. */
+/* ---- python/bench_llama.py, which measures what it is asked for by name ---- */
+
 struct peer {
-	struct {
-		char name[48];
-		double value;
-	} v[PEER_FIGURES_MAX];
+	struct helper process;
+	char name[PEER_FIGURES_MAX][48]; /* what it measures */
 	int n;
+	char in[4096]; /* that it said and nobody took */
+	size_t in_len;
 };
 
-static double peer_value(const struct peer *p, const char *name)
+static bool peer_has(const struct peer *p, const char *name)
 {
 	for (int i = 0; i < p->n; i++)
-		if (strcmp(p->v[i].name, name) == 0)
-			return p->v[i].value;
-	return NAN;
+		if (strcmp(p->name[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Its next line as an object; NULL: it is gone, or silent. */
+static cJSON *peer_line(struct peer *p)
+{
+	const double until = clock_now_s() + PEER_PATIENCE_S;
+
+	for (;;) {
+		char *end = memchr(p->in, '\n', p->in_len);
+		if (end) {
+			size_t len = (size_t)(end - p->in);
+			cJSON *o = json_parse(p->in, len, NULL);
+			p->in_len -= len + 1;
+			memmove(p->in, end + 1, p->in_len);
+			return o;
+		}
+		if (p->in_len == sizeof(p->in) || clock_now_s() > until || app_interrupted())
+			return NULL;
+		struct pollfd f = { .fd = p->process.fd, .events = POLLIN };
+		poll(&f, 1, 200);
+		ssize_t n = read(p->process.fd, p->in + p->in_len, sizeof(p->in) - p->in_len);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return NULL;
+		p->in_len += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static void peer_end(struct peer *p)
+{
+	helper_stop(&p->process, 1);
+	*p = (struct peer){ .n = 0 };
+}
+
+/* One figure, now. NAN: it has none, or is gone. */
+static double peer_measure(struct peer *p, const char *name)
+{
+	char line[64];
+	int len = snprintf(line, sizeof(line), "%s\n", name);
+	double v = NAN;
+
+	if (!peer_has(p, name))
+		return NAN;
+	cJSON *o = write(p->process.fd, line, (size_t)len) == len ? peer_line(p) : NULL;
+	if (o && strcmp(json_string_or(o, "name", ""), name) == 0)
+		v = json_number_or(o, "value", NAN);
+	cJSON_Delete(o);
+	if (isnan(v))
+		peer_end(p);
+	return v;
 }
 
 /* A peer that is not installed is no error: its columns stay empty, and it is said. */
-static void run_peer(const struct bench *b, const struct subject *s, struct peer *p)
+static void peer_begin(struct peer *p, const struct bench *b, const struct subject *s)
 {
-	char command[9000], line[400];
-	bool large = strcmp(s->size, "110m") == 0;
+	static const char *const large[] = { "--parameters", "110000000", "--hidden",     "768",
+		                             "--layers",     "12",        "--vocabulary", "16384" };
+	const char *argv[24];
+	char script[4400], threads[16];
+	int n = 0;
+	bool ready = false;
+	struct err e = { 0 };
 
-	p->n = 0;
+	*p = (struct peer){ .n = 0 };
 	if (!b->peer_python || s->cuda)
 		return;
-	bench_say(b, "llama.cpp and OpenBLAS on the same cores");
-	snprintf(command, sizeof(command), "'%s' '%s/bench_llama.py' --threads %d%s",
-	         b->peer_python, b->app.data, s->threads,
-	         large ? " --parameters 110000000 --hidden 768 --layers 12 --vocabulary 16384"
-	               : "");
-	FILE *f = popen(command, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		cJSON *o = json_parse(line, strlen(line), NULL);
-		if (cJSON_IsObject(o) && p->n < PEER_FIGURES_MAX) {
-			snprintf(p->v[p->n].name, sizeof(p->v[0].name), "%s",
-			         json_string_or(o, "name", ""));
-			p->v[p->n++].value = json_number_or(o, "value", NAN);
+	bench_say(b, "llama.cpp and OpenBLAS on the same cores, by turns");
+	snprintf(script, sizeof(script), "%s/bench_llama.py", b->app.data);
+	snprintf(threads, sizeof(threads), "%d", s->threads);
+	argv[n++] = "/usr/bin/env"; /* finds a bare name as a shell would */
+	argv[n++] = b->peer_python;
+	argv[n++] = script;
+	argv[n++] = "--serve";
+	argv[n++] = "--seconds";
+	argv[n++] = "0.5";
+	argv[n++] = "--threads";
+	argv[n++] = threads;
+	for (size_t i = 0; strcmp(s->size, "110m") == 0 && i < sizeof(large) / sizeof(*large); i++)
+		argv[n++] = large[i];
+	argv[n] = NULL;
+	cJSON *o = NULL;
+	if (helper_start(&p->process, argv, (const char *const *)environ, false, &e) == 0)
+		while (!ready && p->n < PEER_FIGURES_MAX && (o = peer_line(p))) {
+			const char *name = json_string_or(o, "name", "");
+			ready = strcmp(name, "ready") == 0;
+			if (!ready)
+				snprintf(p->name[p->n++], sizeof(p->name[0]), "%s", name);
+			cJSON_Delete(o);
 		}
-		cJSON_Delete(o);
+	if (!ready) {
+		peer_end(p);
+		app_tell("--peer: bench_llama.py failed; it needs numpy, gguf and "
+		         "llama-cpp-python%s%s",
+		         e.kind ? ": " : "", e.kind ? e.text : "");
 	}
-	if (f && pclose(f) != 0)
-		app_tell(
-			"--peer: bench_llama.py failed; it needs numpy, gguf and llama-cpp-python");
+}
+
+/* One of our figures beside the peer's, a round of each in turn. */
+struct duel {
+	double ours, peer, ratio; /* of the round in the middle; without peer the best of ours */
+	double best;              /* of ours */
+};
+
+typedef int once_fn(struct subject *s, int n, double *rate, struct err *e);
+
+static int by_ratio(const void *a, const void *b)
+{
+	double x = ((const struct duel *)a)->ratio, y = ((const struct duel *)b)->ratio;
+
+	return (x > y) - (x < y);
+}
+
+static int duel(struct subject *s, struct peer *p, const char *name, once_fn *once, int n,
+                struct duel *out, struct err *e)
+{
+	const int rounds =
+		s->b->rounds > TURNS_MIN || !peer_has(p, name) ? s->b->rounds : TURNS_MIN;
+	struct duel *all = calloc((size_t)rounds, sizeof(*all));
+	double best = 0;
+	int rc = all ? 0 : err_set(e, ERR_MEM, "out of memory");
+
+	for (int i = 0; i < rounds && rc == 0; i++) {
+		all[i].peer = peer_measure(p, name);
+		rc = once(s, n, &all[i].ours, e);
+		all[i].ratio = all[i].ours / all[i].peer;
+		best = fmax(best, all[i].ours);
+	}
+	*out = (struct duel){ best, NAN, NAN, best };
+	if (rc == 0 && peer_has(p, name)) {
+		qsort(all, (size_t)rounds, sizeof(*all), by_ratio);
+		*out = all[rounds / 2];
+		out->best = best;
+	}
+	free(all);
+	return rc;
 }
 
 /* ---- one request ---- */
@@ -203,35 +317,36 @@ static int open_subject(struct subject *s, struct bench *b, const char *size, co
 
 /* ---- figures ---- */
 
-/* Tokens a second at batch 1, the best of the rounds. */
-static int decode_rate(struct subject *s, const struct gpu_adapter *adapter, int n, double *rate,
+static int decode_with(struct subject *s, const struct gpu_adapter *adapter, int n, double *rate,
                        struct err *e)
 {
 	int32_t ids[16];
 
-	for (int i = 0; i < s->b->rounds; i++) {
-		fill(s, ids, 16);
-		struct gpu_request r = plain(ids, 16, 1, n);
-		r.adapter = adapter;
-		r.n_adapters = adapter != NULL;
-		if (ask(s, &r, e) < 0)
-			return -1;
-		*rate = fmax(*rate, (s->now.tokens - 1) / s->now.decode_s);
-	}
+	fill(s, ids, 16);
+	struct gpu_request r = plain(ids, 16, 1, n);
+	r.adapter = adapter;
+	r.n_adapters = adapter != NULL;
+	if (ask(s, &r, e) < 0)
+		return -1;
+	*rate = (s->now.tokens - 1) / s->now.decode_s;
 	return 0;
 }
 
-static int prefill_rate(struct subject *s, int n, double *rate, struct err *e)
+/* Tokens a second at batch 1. */
+static int decode_once(struct subject *s, int n, double *rate, struct err *e)
+{
+	return decode_with(s, NULL, n, rate, e);
+}
+
+static int prefill_once(struct subject *s, int n, double *rate, struct err *e)
 {
 	int32_t ids[2048];
 
-	for (int i = 0; i < s->b->rounds; i++) {
-		fill(s, ids, n);
-		struct gpu_request r = plain(ids, n, 1, 1);
-		if (ask(s, &r, e) < 0)
-			return -1;
-		*rate = fmax(*rate, n / s->now.prefill_s);
-	}
+	fill(s, ids, n);
+	struct gpu_request r = plain(ids, n, 1, 1);
+	if (ask(s, &r, e) < 0)
+		return -1;
+	*rate = n / s->now.prefill_s;
 	return 0;
 }
 
@@ -325,9 +440,11 @@ static int adapter_cost(struct subject *s, int n, struct err *e)
 	bench_say(s->b, "the cost of an adapter");
 	int rc = make_adapter(s->size, dir, e);
 	/* by turns, so that what disturbs one disturbs the other */
-	for (int i = 0; i < 2 && rc == 0; i++)
-		if ((rc = decode_rate(s, NULL, n, &without, e)) == 0)
-			rc = decode_rate(s, &a, n, &with, e);
+	for (int i = 0; i < 2 * s->b->rounds && rc == 0; i++) {
+		double rate = 0;
+		rc = decode_with(s, i % 2 ? &a : NULL, n, &rate, e);
+		*(i % 2 ? &with : &without) = fmax(i % 2 ? with : without, rate);
+	}
 	if (rc == 0)
 		bench_figure(s->b, "inference.decode_with_adapter", with, "1/s", without / 1.05,
 		             without, with / without, s->set);
@@ -452,19 +569,31 @@ static int repairs(struct subject *s, struct err *e)
 	return e->kind ? -1 : 0;
 }
 
-/* Prefill's own product beside OpenBLAS' on the shapes that the peer measured. */
-static void products(const struct subject *s, const struct peer *p)
+/* Prefill's own product beside OpenBLAS' on the shapes that the peer measures. */
+static int product_once(struct subject *s, int n, double *rate, struct err *e)
+{
+	(void)n;
+	(void)e;
+	*rate = cpu_product_rate(s->threads, s->product[0], s->product[1], s->product[2]) / 1e9;
+	return 0;
+}
+
+static int products(struct subject *s, struct peer *p, struct err *e)
 {
 	for (int i = 0; i < p->n; i++) {
-		int rows, k, cols;
-		if (sscanf(p->v[i].name, "sgemm_%dx%dx%d", &rows, &k, &cols) != 3)
+		char set[48], name[48];
+		struct duel d;
+		snprintf(name, sizeof(name), "%s", p->name[i]);
+		if (sscanf(name, "sgemm_%dx%dx%d", &s->product[0], &s->product[1],
+		           &s->product[2]) != 3)
 			continue;
-		char set[48];
-		double ours = cpu_product_rate(s->threads, rows, k, cols) / 1e9;
-		snprintf(set, sizeof(set), "%dx%dx%d", rows, k, cols);
-		bench_figure(s->b, "inference.prefill_product", ours, "GF/s", 0.6 * p->v[i].value,
-		             p->v[i].value, ours / p->v[i].value, set);
+		if (duel(s, p, name, product_once, 0, &d, e) < 0)
+			return -1;
+		snprintf(set, sizeof(set), "%s", name + strlen("sgemm_"));
+		bench_figure(s->b, "inference.prefill_product", d.ours, "GF/s", 0.6 * d.peer,
+		             d.peer, d.ratio, set);
 	}
+	return 0;
 }
 
 /* ---- a size ---- */
@@ -482,7 +611,8 @@ static int measure(struct bench *b, const struct plan *p, double *decode, struct
 {
 	struct subject *s = calloc(1, sizeof(*s));
 	struct peer peer = { .n = 0 };
-	double rate = 0, prefill = 0, sweep = NAN;
+	double sweep = NAN;
+	struct duel rate, prefill;
 	char text[120];
 	int rc = -1;
 
@@ -492,31 +622,33 @@ static int measure(struct bench *b, const struct plan *p, double *decode, struct
 	bench_say(b, text);
 	if (open_subject(s, b, p->size, p->dtype, p->backend, e) < 0)
 		goto out;
-	run_peer(b, s, &peer);
-	if (gpu_sweep(s->gpu, &sweep, e) < 0 || decode_rate(s, NULL, p->decode, &rate, e) < 0 ||
-	    prefill_rate(s, p->prefill, &prefill, e) < 0)
+	peer_begin(&peer, b, s);
+	if (gpu_sweep(s->gpu, &sweep, e) < 0 ||
+	    duel(s, &peer, "llama_decode", decode_once, p->decode, &rate, e) < 0 ||
+	    duel(s, &peer, "llama_prefill_512", prefill_once, p->prefill, &prefill, e) < 0)
 		goto out;
-	double llama = peer_value(&peer, "llama_decode");
-	double llama_prefill = peer_value(&peer, "llama_prefill_512");
-	bench_figure(b, "inference.decode", rate, "1/s", p->of_peer * llama, llama, rate / llama,
-	             s->set);
+	bench_figure(b, "inference.decode", rate.ours, "1/s", p->of_peer * rate.peer, rate.peer,
+	             rate.ratio, s->set);
 	/* what decoding reads a second, beside what a sweep reads */
-	double read = rate * s->weight_bytes / 1e9;
+	double read = rate.best * s->weight_bytes / 1e9;
 	bench_figure(b, "inference.decode_reads", read, "GB/s", p->of_sweep * sweep / 1e9,
 	             sweep / 1e9, read / (sweep / 1e9), s->set);
-	bench_figure(b, "inference.prefill", prefill, "1/s", 1.3 * llama_prefill, llama_prefill,
-	             prefill / llama_prefill, s->set);
-	products(s, &peer);
-	if (p->all &&
-	    (warm_first_token(s, 1 / rate, e) < 0 || group_rate(s, rate, p->group, e) < 0))
+	bench_figure(b, "inference.prefill", prefill.ours, "1/s", 1.3 * prefill.peer, prefill.peer,
+	             prefill.ratio, s->set);
+	if (products(s, &peer, e) < 0)
+		goto out;
+	peer_end(&peer);
+	if (p->all && (warm_first_token(s, 1 / rate.best, e) < 0 ||
+	               group_rate(s, rate.best, p->group, e) < 0))
 		goto out;
 	if (p->adapter && adapter_cost(s, p->decode, e) < 0)
 		goto out;
 	if (p->all && p->backend == GPU_CPU && repairs(s, e) < 0)
 		goto out;
-	*decode = rate;
+	*decode = rate.best;
 	rc = 0;
 out:
+	peer_end(&peer);
 	gpu_close(s->gpu);
 	free(s);
 	return rc;
