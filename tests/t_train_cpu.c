@@ -623,7 +623,7 @@ static void assert_slopes(struct rig *g)
 		const float *v = values + p->at;
 		size_t n = count_of(p);
 		float *along = malloc(n * sizeof(float) + 1);
-		for (int part = 0; part < 3; part++) {
+		for (int part = 0; part < 2; part++) {
 			for (size_t j = 0; j < n; j++)
 				along[j] = part == 0 || next(&seed) & 64 ? gradient[p->at + j] : 0;
 			double size = length(along, n);
