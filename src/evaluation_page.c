@@ -68,35 +68,58 @@ static void write_arms(struct page *g)
 	paper_table_end(g->p);
 }
 
-static void write_learnt(struct page *g)
+/* What one arm's evaluation looked at before it asked. */
+static void write_checked(struct page *g, const cJSON *o, const char *arm)
 {
-	/* arms of one command were checked together: the first one's is all of theirs */
-	const cJSON *o = cJSON_GetObjectItemCaseSensitive(g->v[0].settings, "learnt"), *x;
-	const cJSON *unknown = cJSON_GetObjectItemCaseSensitive(o, "unknown");
-	const cJSON *learnt = cJSON_GetObjectItemCaseSensitive(o, "learnt");
+	const cJSON *learnt = cJSON_GetObjectItemCaseSensitive(o, "learnt"), *x;
+	int n = cJSON_GetArraySize(learnt);
+	double rows = json_number_or(o, "rows", 0);
 	struct buf names = { 0 };
 
 	if (!cJSON_IsObject(o)) {
-		paper_warn(g->p, "Whether these tasks were learnt from was not checked.");
+		paper_warn(g->p, "%sWhether these tasks were learnt from was not checked.", arm);
 		return;
 	}
-	if (json_number_or(o, "rows", 0) > 0)
+	if (rows > 0)
 		paper_text(
 			g->p,
-			"Nothing here was learnt from: %.0f rows, prompts and tasks that the arms "
-			"learnt from were looked at, by name, by hash and for %.0f %% of the words in "
-			"rows of five; %d task%s that %s among them %s left out.",
-			json_number_or(o, "rows", 0), 100 * json_number_or(o, "near", NAN),
-			cJSON_GetArraySize(learnt), cJSON_GetArraySize(learnt) == 1 ? "" : "s",
-			cJSON_GetArraySize(learnt) == 1 ? "was" : "were",
-			cJSON_GetArraySize(learnt) == 1 ? "is" : "are");
-	cJSON_ArrayForEach(x, unknown)
+			"%sNothing here was learnt from: %.0f rows, prompts and tasks of the "
+			"trainings were looked at, by name, by hash, and for %.0f %% of the words "
+			"of each task, five in a row.",
+			arm, rows, 100 * json_number_or(o, "near", NAN));
+	if (n > 0) {
+		cJSON_ArrayForEach(x, learnt)
+			buf_printf(&names, "%s%s (%s)", names.len ? ", " : "",
+		                   json_string_or(x, "task", "?"), json_string_or(x, "how", "?"));
+		paper_text(g->p, "%s%d task%s that %s learnt %s left out: %s.", arm, n,
+		           n == 1 ? "" : "s", n == 1 ? "was" : "were", n == 1 ? "is" : "are",
+		           buf_str(&names));
+		buf_clear(&names);
+	}
+	cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(o, "unknown"))
 		buf_printf(&names, "%s%s", names.len ? ", " : "", x->valuestring);
 	if (names.len)
 		paper_warn(g->p,
-		           "What %s learnt from is not known: that part could not be checked.",
-		           buf_str(&names));
+		           "%sWhat %s learnt from is not known: that part could not be checked.",
+		           arm, buf_str(&names));
 	buf_release(&names);
+}
+
+static void write_learnt(struct page *g)
+{
+	const cJSON *first = cJSON_GetObjectItemCaseSensitive(g->v[0].settings, "learnt");
+	bool same = true;
+
+	/* arms of one command were checked together */
+	for (int i = 1; i < g->n; i++)
+		same &= cJSON_Compare(
+			first, cJSON_GetObjectItemCaseSensitive(g->v[i].settings, "learnt"), true);
+	for (int i = 0; i < (same ? 1 : g->n); i++) {
+		char arm[80] = "";
+		if (!same)
+			snprintf(arm, sizeof(arm), "%s: ", g->v[i].arm);
+		write_checked(g, cJSON_GetObjectItemCaseSensitive(g->v[i].settings, "learnt"), arm);
+	}
 }
 
 static void write_head(struct page *g)
@@ -263,12 +286,14 @@ static void plot_pass(struct page *g, bool right, const char *name, const char *
 		line[p.n++] = (struct plot_line){ .name = g->v[i].arm,
 			                          .x = at[i][0],
 			                          .y = at[i][1],
-			                          .low = at[i][2],
-			                          .high = at[i][3],
+			                          /* of several they hide one another */
+			                          .low = g->n == 1 ? at[i][2] : NULL,
+			                          .high = g->n == 1 ? at[i][3] : NULL,
 			                          .n = f->n_k,
 			                          .points = true };
 	}
-	paper_plot(g->p, name, &p, "The unbiased estimate over first answers; bands: 95 %%.");
+	paper_plot(g->p, name, &p, "The unbiased estimate over first answers%s.",
+	           g->n == 1 ? "; band: 95 %" : "; intervals are in the table");
 }
 
 /* Mean of each task, in the order of the first arm's. */
@@ -295,7 +320,7 @@ static int plot_tasks(struct page *g, const int *order, int n)
 					y[k] = g->v[i].task[t].mean;
 		}
 		line[p.n++] = (struct plot_line){
-			.name = g->v[i].arm, .x = room, .y = y, .n = n, .points = true
+			.name = g->v[i].arm, .x = room, .y = y, .n = n, .dots = true
 		};
 	}
 	paper_plot(g->p, "tasks.svg", &p, "Means over seeds; the table by task has the names.");
