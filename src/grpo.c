@@ -25,9 +25,10 @@
 #include "src/rollouts.h"
 #include "src/run_log.h"
 
-enum { RECENT = 20, SALT_GROUP = 0x6709, SALT_AGAIN = 0xa6a1, SALT_EVAL = 0xe7a1 };
-#define GROWTH 1.5  /* of a budget that was too small */
-#define BAR_S  0.25 /* between two pictures of a step under way */
+enum { RECENT = 20 };
+enum salt { SALT_GROUP = 1, SALT_AGAIN, SALT_EVAL }; /* what a seed is for */
+#define GROWTH 1.5                                   /* of a budget that was too small */
+#define BAR_S  0.25                                  /* between two pictures of a step under way */
 
 /* A part of a group that src/rollouts.h has: the whole of it, or members that were asked again. */
 struct part {
@@ -270,6 +271,11 @@ static int policy_failed(struct work *w, struct err *e)
 
 /* ---- answers ---- */
 
+static uint64_t seed_for(const struct work *w, enum salt what, int64_t a, int b)
+{
+	return grpo_seed(grpo_seed(w->s.seed, (uint64_t)what, 0), (uint64_t)a, (uint64_t)b);
+}
+
 static int tick(void *ctx)
 {
 	struct work *w = ctx;
@@ -316,9 +322,7 @@ static int draw_group(struct work *w, struct err *e)
 		cJSON_Delete(p.messages);
 		return err_set(e, ERR_MEM, "no memory for a group");
 	}
-	return ask_part(w, g, 0, g->members,
-	                grpo_seed(w->s.seed, SALT_GROUP + (uint64_t)w->step, (uint64_t)g->number),
-	                e);
+	return ask_part(w, g, 0, g->members, seed_for(w, SALT_GROUP, w->step, g->number), e);
 }
 
 static void done_held(struct work *w, const struct rollout *r)
@@ -378,8 +382,7 @@ static void on_group(void *ctx, int number, void *user)
 	if (lost > 0 && g->members == w->s.members &&
 	    w->guard.rule[ALARM_LOST].policy == GUARD_REPLACE) {
 		g->members += lost;
-		ask_part(w, g, w->s.members, lost,
-		         grpo_seed(w->s.seed, SALT_AGAIN + (uint64_t)w->step, (uint64_t)g->number),
+		ask_part(w, g, w->s.members, lost, seed_for(w, SALT_AGAIN, w->step, g->number),
 		         &w->broken);
 		return;
 	}
@@ -444,7 +447,7 @@ static int evaluate(struct work *w, struct err *e)
 				.members = 1,
 				.turns = 1,
 				.enough = NAN,
-				.seed = grpo_seed(w->s.seed, SALT_EVAL + (uint64_t)i, (uint64_t)k),
+				.seed = seed_for(w, SALT_EVAL, i, k),
 				.user = part,
 			};
 			if (!part) {
@@ -594,19 +597,20 @@ static bool read_figures(struct grpo_step_figures *f, const cJSON *list)
 static cJSON *make_state(const struct work *w, const struct grpo_step_figures *now)
 {
 	const struct grpo_guard *g = &w->guard;
-	cJSON *o = cJSON_CreateObject(), *seen;
+	cJSON *o = cJSON_CreateObject(), *seen, *told;
 	int window = 1;
 
 	for (int i = 0; i < ALARMS; i++)
 		window = g->rule[i].window > window ? g->rule[i].window : window;
-	/* told again only after a window: twice the longest has all that matters */
-	window = 2 * window < GRPO_WINDOW_MAX ? 2 * window : GRPO_WINDOW_MAX;
 	cJSON_AddNumberToObject(o, "format", 1);
 	cJSON_AddItemToObject(o, "prompts", grpo_prompts_state(w->prompts));
 	cJSON_AddNumberToObject(o, "tokens", w->tokens);
 	cJSON_AddNumberToObject(o, "ended", w->ended);
 	cJSON_AddNumberToObject(o, "tries", w->s.tries);
 	cJSON_AddNumberToObject(o, "answers", (double)w->out->answers);
+	told = cJSON_AddArrayToObject(o, "told");
+	for (int i = 0; i < ALARMS; i++)
+		cJSON_AddItemToArray(told, cJSON_CreateNumber((double)g->told[i]));
 	seen = cJSON_AddArrayToObject(o, "seen");
 	for (int i = window < g->n ? window : g->n; i > 0; i--)
 		cJSON_AddItemToArray(
@@ -634,25 +638,34 @@ static void take_state(struct work *w)
 {
 	const cJSON *list = cJSON_GetObjectItemCaseSensitive(w->state, "seen"), *x;
 	struct grpo_alarm_told told[ALARMS];
+	struct grpo_guard *g = &w->guard;
 	struct grpo_step_figures f;
 	struct buf did = { 0 };
 	struct err e = { 0 };
+	int n = 0;
 
 	w->tokens = (int)json_number_or(w->state, "tokens", w->tokens);
 	w->ended = (int)json_number_or(w->state, "ended", 0);
 	w->s.tries = (int)json_number_or(w->state, "tries", w->s.tries);
 	w->out->answers = (int64_t)json_number_or(w->state, "answers", 0);
 	rollouts_budget(w->rollouts, w->tokens);
+	cJSON_ArrayForEach(x, cJSON_GetObjectItemCaseSensitive(w->state, "told")) if (n < ALARMS)
+		g->told[n++] = (int64_t)(cJSON_IsNumber(x) ? x->valuedouble : 0);
 	cJSON_ArrayForEach(x, list)
 	{
-		int n;
 		if (!read_figures(&f, x))
 			continue;
-		if (!x->next)
-			store_steps(w->o->store, w->o->run, 0, INT32_MAX, see_kl, &f, &e);
-		n = grpo_guard_step(&w->guard, &f, told);
-		/* what earlier ones changed is in the state already */
-		for (int i = 0; i < n && !x->next; i++)
+		if (x->next) {
+			g->seen[g->next] = f;
+			g->next = (g->next + 1) % GRPO_WINDOW_MAX;
+			g->n += g->n < GRPO_WINDOW_MAX;
+			continue;
+		}
+		/* the checkpoint's own: what it brought on is not in the state yet, and was told
+		 */
+		store_steps(w->o->store, w->o->run, 0, INT32_MAX, see_kl, &f, &e);
+		n = grpo_guard_step(g, &f, told);
+		for (int i = 0; i < n; i++)
 			obey(w, &told[i], &did);
 	}
 	buf_release(&did);
@@ -949,14 +962,14 @@ static void tell_ready(struct work *w)
 		            w->o->n_tasks, w->o->n_tasks == 1 ? "" : "s", w->o->n_held,
 		            w->s.prompts, w->s.members, w->s.reward, w->s.steps);
 		run_log_say(&w->log,
-		            "an answer may have %d tokens%s%s, the longest prompt has %d, the "
+		            "an answer may have %d tokens (%s%s), the longest prompt has %d, the "
 		            "context %d",
 		            w->tokens,
-		            w->s.max_tokens   ? ""
-		            : w->budget.known ? ", one and a half times the longest of "
-		                              : " (no answer of this model is known)",
-		            w->s.max_tokens ? "" : w->budget.where, w->budget.longest,
-		            w->budget.context);
+		            w->s.max_tokens   ? "as asked"
+		            : w->budget.known ? "one and a half times the longest known: "
+		                              : "no answer of this model is known",
+		            w->s.max_tokens || !w->budget.known ? "" : w->budget.where,
+		            w->budget.longest, w->budget.context);
 		if (w->out->step > 0)
 			run_log_say(&w->log, "goes on from step %" PRId64, w->out->step);
 		run_log_say(&w->log, "folder: %s", w->dir);

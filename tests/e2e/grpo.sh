@@ -77,19 +77,22 @@ CADFORGE_DB=$work/dry.db "$cadforge" train grpo --preset seed-9b-strict --config
 claim $? "flags go before the file, the file before the preset; a dry run writes nothing"
 
 # ---- a run, and what it leaves ----
-whole() { # whole OUT: the same run
-	grpo --task wall_j_hook_120n --task cable_clip_snap --reward strict --members 4 --steps 3 --save-every 1 --max-tokens 420 \
-		--out "$@"
+whole() { # whole OUT: the same run, whose budget is too small at first
+	grpo --task wall_j_hook_120n --task cable_clip_snap --reward strict --members 3 --steps 4 --save-every 1 --max-tokens 240 \
+		--guard clipped=replace:0.05:1 --out "$@"
 }
 whole whole --held-out drawer_handle_two_bolt --json > out 2> err &&
-	has '[s["step"] for s in steps] == [1, 2, 3] and all(s["run"] == 1 for s in rows)' &&
-	has 'all(s["answers"] == s["groups"] * 4 and sum(s["classes"].values()) == s["answers"] for s in steps)' &&
+	has '[s["step"] for s in steps] == [1, 2, 3, 4] and all(s["run"] == 1 for s in rows)' &&
+	has 'all(s["answers"] == s["groups"] * 3 and sum(s["classes"].values()) == s["answers"] for s in steps)' &&
 	has 'all(s["lost"] == 0 and s["mismatch"] < 1e-3 and -1 <= s["reward"] <= 1 for s in steps if s["used"])' &&
 	has 'sum(s["used"] > 0 for s in steps) >= 2' &&
 	has '[r["answers"] for r in rows if r["event"] == "eval"] == [1]' &&
-	[ -f whole/checkpoint-000003/adapter_model.safetensors ] && [ -f whole/policy/000003/adapter_config.json ]
+	[ -f whole/checkpoint-000004/adapter_model.safetensors ] && [ -f whole/policy/000004/adapter_config.json ]
 claim $? "a run draws, builds, learns; steps say what came of it; adapter and checkpoints are there"
-"$cadforge" runs 1 --json > out 2> err && has 'rows[0]["state"] == "done" and rows[0]["step"] == 3' &&
+has '[r["step"] for r in rows if r.get("alarm") == "clipped"][0] == 1 and steps[0]["max_tokens"] == 240' &&
+	has 'steps[1]["max_tokens"] == 360 and steps[3]["clipped"] < steps[3]["answers"]'
+claim $? "a budget that cuts answers off is told with the first step, and enlarged"
+"$cadforge" runs 1 --json > out 2> err && has 'rows[0]["state"] == "done" and rows[0]["step"] == 4' &&
 	[ "$("$cadforge" episodes --task drawer_handle_two_bolt --json | wc -l)" -eq 1 ] &&
 	"$cadforge" episodes --json > out 2> err && has 'len(rows) >= 4 and all(r["run"] == 1 for r in rows)'
 claim $? "run, steps and answers are in the database"
@@ -122,7 +125,7 @@ wait_until grep -q 'paused after the step' err
 printf stop > broken/ask
 wait
 state 2 stopped && ! [ -e broken/ask ] && wait_until free broken && "$cadforge" train resume 2 > out 2> err && state 2 done &&
-	cmp whole/checkpoint-000003/adapter_model.safetensors broken/checkpoint-000003/adapter_model.safetensors
+	cmp whole/checkpoint-000004/adapter_model.safetensors broken/checkpoint-000004/adapter_model.safetensors
 claim $? "asked to pause and to stop it does; gone on with it ends with the same bits as the run that nobody killed"
 
 # ---- what goes wrong is said at once ----
