@@ -100,6 +100,7 @@ static int add_examples(cJSON *o, const struct work *w, enum build_class class, 
 		json_add_text(x, "error", *v[i].error ? v[i].error : NULL);
 		json_add_figure(x, "line", v[i].line ? v[i].line : NAN);
 		json_add_text(x, "source", *v[i].source ? v[i].source : NULL);
+		cJSON_AddBoolToObject(x, "clipped", v[i].clipped);
 		cJSON_AddItemToArray(a, x);
 	}
 	return n < 0 ? -1 : 0;
@@ -113,7 +114,7 @@ static void print_example(const struct curriculum_example *x, const char *before
 	printf("%s%-9s %s", before, ref, x->task);
 	if (x->line)
 		printf(", line %d", x->line);
-	fputs(": ", stdout);
+	fputs(x->clipped ? " (cut off): " : ": ", stdout);
 	db_print_line(stdout, *x->error ? x->error : "nothing was kept of it");
 	if (*x->source) {
 		fputs("  |  ", stdout);
@@ -721,7 +722,7 @@ const struct cmd cmd_curriculum = {
 		"  --why TEXT        why, for the log\n" DB_HELP
 		"\nJSON: {class, label, count, share, mastery, repairs, repairs_built, base, "
 		"difficulty, weight,\nhand, next, newest, formula, examples [{turn, task, error, line, "
-		"source}]} a line, and last {rules,\ncompletions, built, stage, stage_turns, "
+		"source,\nclipped}]} a line, and last {rules,\ncompletions, built, stage, stage_turns, "
 		"stage_built, stage_why}; next: {task, kind, class, "
 		"turn, weight, why}.\n",
 	.run = run,

@@ -104,10 +104,11 @@ static void print_begin(const struct work *w, const struct session *s)
 	printf("episode %lld: %s (%s, %s), profile %s, ", (long long)s->episode, s->o->task->id,
 	       task_level_name(s->o->task->level), s->o->task->family,
 	       scoring_profile_name(s->scoring));
+	int more = r->group > 1 ? r->rounds - 1 : r->rounds; /* the group is a turn */
 	if (r->group > 1)
-		printf("a group of %d and ", r->group);
-	printf("at most %d turn%s\n", r->group > 1 ? r->rounds - 1 : r->rounds,
-	       (r->group > 1 ? r->rounds - 1 : r->rounds) == 1 ? "" : "s");
+		printf("a group of %d%s", r->group, more ? " and " : "\n");
+	if (more || r->group <= 1)
+		printf("at most %d turn%s\n", more, more == 1 ? "" : "s");
 }
 
 static void print_term(const cJSON *reward, const char *name, const char *label)

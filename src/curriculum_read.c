@@ -271,12 +271,26 @@ static void put_line(char *out, size_t size, const char *text)
 	buf_release(&clean);
 }
 
+/* What an error says without "line 12: " and "SyntaxError: ", which are told beside it. */
+static const char *bare(const char *error, const char *exception)
+{
+	const char *p = error;
+	size_t n = strlen(exception);
+
+	if (strncmp(p, "line ", 5) == 0) {
+		size_t digits = strspn(p + 5, "0123456789");
+		if (digits && strncmp(p + 5 + digits, ": ", 2) == 0)
+			p += 5 + digits + 2;
+	}
+	return n && strncmp(p, exception, n) == 0 && strncmp(p + n, ": ", 2) == 0 ? p + n + 2 : p;
+}
+
 static void describe(struct curriculum_example *x, const cJSON *score)
 {
 	const cJSON *build = cJSON_GetObjectItemCaseSensitive(score, "build");
 	const cJSON *note = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(score, "notes"), 0);
 	const char *exception = json_string_or(build, "exception", "");
-	const char *error = json_string_or(build, "error", "");
+	const char *error = bare(json_string_or(build, "error", ""), exception);
 	double line = json_number_or(build, "line", 0);
 	struct buf said = { 0 };
 
@@ -292,6 +306,12 @@ static void describe(struct curriculum_example *x, const cJSON *score)
 	put_line(x->source, sizeof(x->source), json_string_or(build, "source", ""));
 	x->line = line >= 1 && line <= INT_MAX ? (int)line : 0;
 	buf_release(&said);
+}
+
+static int see_finish(void *ctx, const struct store_turn *t)
+{
+	*(bool *)ctx = t->finish && strcmp(t->finish, "length") == 0;
+	return 0;
 }
 
 int curriculum_examples(const struct curriculum_feed *f, struct store *s, enum build_class class,
@@ -311,6 +331,7 @@ int curriculum_examples(const struct curriculum_feed *f, struct store *s, enum b
 			snprintf(x.task, sizeof(x.task), "%s",
 			         curriculum_task_name(f->c, v[i].task));
 			describe(&x, score);
+			store_turn(s, x.episode, x.turn, see_finish, &x.clipped, &gone);
 			cJSON_Delete(score);
 			out[n++] = x;
 		} else if (gone.kind != ERR_INPUT) {
@@ -327,12 +348,6 @@ int curriculum_examples(const struct curriculum_feed *f, struct store *s, enum b
 }
 
 /* ---- prompts ---- */
-
-static int see_finish(void *ctx, const struct store_turn *t)
-{
-	*(bool *)ctx = t->finish && strcmp(t->finish, "length") == 0;
-	return 0;
-}
 
 cJSON *curriculum_prompt(struct store *s, const struct prompt_set *set, const struct task *task,
                          int64_t episode, int turn, struct err *e)

@@ -54,6 +54,7 @@ struct curriculum_example {
 	 * note. One line of clean text, cut to fit; "" when nothing was kept */
 	char error[240];
 	char source[120]; /* that line of the program; "" */
+	bool clipped;     /* the answer was cut off by its budget */
 };
 /* The newest failures of a class, newest first: at most @max; how many, or -1. One whose score was
  * lost is left out. */

@@ -50,7 +50,7 @@ const struct grpo_setting grpo_setting_table[] = {
 	{ "enough", NULL, SETTING_NUMBER, SETTING_LOOP, .usual = 0.92, .min = -1, .max = 1, AT(enough), .sign = "TOTAL",
 	  .what = "that is enough" },
 	{ "reward", NULL, SETTING_TEXT, SETTING_LOOP, .text = "exact-train", TEXT_AT(reward), .sign = "R",
-	  .what = "dense, strict, exact, exact-train, seed-fast, seed-full, or a profile's file" },
+	  .what = "dense, dense-full, strict, exact, exact-train, seed-fast, seed-full, or a profile's file" },
 	{ "reference", NULL, SETTING_TEXT, SETTING_LOOP, .text = "", TEXT_AT(reference), .sign = "REF",
 	  .what = "task, none, seed-task, a file or a folder, as of score (the profile's own)" },
 
@@ -64,7 +64,8 @@ const struct grpo_setting grpo_setting_table[] = {
 	{ "tries", NULL, SETTING_WHOLE, SETTING_LOOP, .usual = 2, .min = 1, .max = 64, AT(tries), .sign = "N",
 	  .what = "groups drawn at most, times --prompts: those without spread are replaced (DAPO); 1: not" },
 	{ "guards", "guard", SETTING_LIST, SETTING_LOOP, .sign = "NAME=POLICY[:LIMIT[:WINDOW]]",
-	  .what = "reward, dead, clipped, kl or lost; off, warn, replace or stop; may be repeated" },
+	  .what = "reward, dead, clipped, kl or lost; off, warn, replace or stop; may be repeated "
+	          "(reward=warn:0.05:64, dead=replace:0.5:8, clipped=replace:0.05:4, kl=warn:0.5:5, lost=warn:0.1:4)" },
 
 	/* prompts */
 	{ "repairs", NULL, SETTING_NUMBER, SETTING_LOOP, .usual = 0, .min = 0, .max = 1, AT(repairs), .sign = "SHARE",

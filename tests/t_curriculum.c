@@ -406,7 +406,7 @@ static void examples_keep_the_error_and_its_line(void **state)
 {
 	static const char *const scores[] = {
 		"{\"build\":{\"ok\":false,\"class\":\"invented_api\",\"exception\":\"AttributeError\","
-		"\"error\":\"no attribute 'cone'\",\"line\":7,\"source\":\"w.cone(2)\"}}",
+		"\"error\":\"line 7: AttributeError: no attribute 'cone'\",\"line\":7,\"source\":\"w.cone(2)\"}}",
 		"{\"build\":{\"ok\":true,\"class\":\"build_ok\"},\"reward\":{\"total\":1}}",
 		"{\"build\":{\"ok\":false,\"class\":\"invented_api\",\"line\":-3,"
 		"\"error\":\"\\u001b[31mred\\nsecond line\",\"source\":5}}",
@@ -436,6 +436,7 @@ static void examples_keep_the_error_and_its_line(void **state)
 		cJSON *score = json_parse(scores[i], strlen(scores[i]), &e);
 		struct store_turn_new n = { .episode = ep,
 			                    .source = "model",
+			                    .finish = i == 0 ? "length" : "stop",
 			                    .prompt_tokens = -1,
 			                    .completion_tokens = -1,
 			                    .score = score };
@@ -455,6 +456,7 @@ static void examples_keep_the_error_and_its_line(void **state)
 	assert_string_equal(v[2].error, "AttributeError: no attribute 'cone'");
 	assert_string_equal(v[2].source, "w.cone(2)");
 	assert_int_equal(v[2].line, 7);
+	assert_true(v[2].clipped && !v[1].clipped);
 	assert_string_equal(v[2].task, "hook");
 	assert_int_equal(curriculum_examples(&f, s, CLASS_INVENTED_API, v, 1, &e), 1);
 	assert_int_equal(curriculum_examples(&f, s, CLASS_LOW_EDITABILITY, v, 8, &e), 1);
