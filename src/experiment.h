@@ -45,7 +45,7 @@ extern const struct stages_plan experiment_plan;
 
 struct experiment_recipe {
 	double seed, train, held, mend;
-	double sft_tokens, sft_lr;
+	double sft_tokens, sft_repairs, noise, noise_repairs, sft_lr;
 	double seeds, steps, prompts, members, lr, temperature;
 	double repair_steps, repair_share;
 	double samples;

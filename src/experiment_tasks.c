@@ -28,6 +28,7 @@ enum {
 #define HELD_FIRST      3000000000u
 #define MEND_FIRST      3500000000u
 #define BYTES_PER_TOKEN 2.6
+#define FIXTURE_SHARE   0.75 /* of the first tries that are wrong */
 
 /* ---- documents, one by one, built in batches ---- */
 
@@ -347,14 +348,81 @@ int experiment_make_tasks(void *experiment, cJSON *figures, struct err *e)
 
 /* ---- sft ---- */
 
-static int make_rows(struct experiment *x, int *rows, struct err *e)
+/* Of the k-th of its kind, from 0: so many in a row that their share is kept. */
+static bool is_due(int k, double share)
 {
-	double want = x->recipe.sft_tokens * BYTES_PER_TOKEN, bytes = 0;
+	return floor((k + 1) * share) > floor(k * share);
+}
+
+struct rows {
+	int n, first, repairs, wrong_first, wrong_repairs;
+	double bytes;
+};
+
+/* The program with its part under a name that the builder does not take for it. */
+static char *without_fixture(const char *program)
+{
+	struct buf b = { 0 };
+
+	for (const char *p = program; *p;)
+		if (strncmp(p, "fixture", 7) == 0) {
+			buf_adds(&b, "final");
+			p += 7;
+		} else {
+			buf_addc(&b, *p++);
+		}
+	return buf_take(&b, NULL);
+}
+
+/* What is learnt is kept from being all right: of first tries and of repairs a share has an answer
+ * that does not build: of repairs the broken program once more, of first tries mostly one without
+ * its fixture, a mistake that is made at one place and can be unlearnt there. */
+static int add_row(struct experiment *x, struct rows *r, const struct corpus_document *d,
+                   const struct demo_built *broken, FILE *f, struct err *e)
+{
+	const struct repair_turn turn = {
+		.number = 1,
+		.program = d->broken,
+		.program_len = strlen(d->broken),
+		.log = broken->log ? broken->log : "",
+		.log_len = broken->log ? strlen(broken->log) : 0,
+		.score = broken->score,
+	};
+	struct corpus_document said = *d;
+	struct buf row = { 0 };
+	char *lost = NULL;
+	bool repair = is_due(r->n, x->recipe.sft_repairs);
+	int *kind = repair ? &r->repairs : &r->first, rc = -1;
+	bool wrong = is_due(*kind, repair ? x->recipe.noise_repairs : x->recipe.noise);
+
+	said.kind = repair ? CORPUS_REPAIR : CORPUS_PROGRAM;
+	if (wrong && !repair && is_due(r->wrong_first, FIXTURE_SHARE))
+		lost = without_fixture(d->program);
+	said.program = lost ? lost : wrong ? d->broken : d->program;
+	if (corpus_row(&row, &said, &x->prompts, repair ? &turn : NULL, e) < 0)
+		goto out;
+	if (fwrite(row.data, 1, row.len, f) != row.len) {
+		err_errno(e, ERR_IO, "%s/sft.jsonl", x->stages.out);
+		goto out;
+	}
+	r->n++;
+	++*kind;
+	*(repair ? &r->wrong_repairs : &r->wrong_first) += wrong;
+	r->bytes += (double)row.len;
+	rc = 0;
+out:
+	free(lost);
+	buf_release(&row);
+	return rc;
+}
+
+static int make_rows(struct experiment *x, struct rows *r, struct err *e)
+{
+	double want = x->recipe.sft_tokens * BYTES_PER_TOKEN;
 	struct source *s = calloc(1, sizeof(*s));
 	const struct corpus_document *d;
 	const struct demo_built *broken;
 	struct demo_builds *b = NULL;
-	struct buf row = { 0 };
 	char path[PATH_MAX];
 	FILE *f = NULL;
 	int rc = -1;
@@ -363,7 +431,7 @@ static int make_rows(struct experiment *x, int *rows, struct err *e)
 		return err_set(e, ERR_MEM, "out of memory");
 	*s = (struct source){ .x = x, .stream = CORPUS_TRAIN, .next = SFT_FIRST };
 	s->options = (struct corpus_options){ .seed = (uint64_t)x->recipe.seed,
-		                              .repairs = 0.25,
+		                              .repairs = 1,
 		                              .plain = 0.65 };
 	stages_path(&x->stages, path, sizeof(path), "builds.jsonl");
 	if (!(s->builds = b = demo_builds_open(x->stages.app, path, e)))
@@ -373,35 +441,19 @@ static int make_rows(struct experiment *x, int *rows, struct err *e)
 		err_errno(e, ERR_IO, "%s", path);
 		goto out;
 	}
-	for (*rows = 0; bytes < want; bytes += (double)row.len) {
+	while (r->bytes < want) {
 		if (next_document(s, &d, &broken, e) < 0)
 			goto out;
-		const struct repair_turn turn = {
-			.number = 1,
-			.program = d->broken,
-			.program_len = d->broken ? strlen(d->broken) : 0,
-			.log = broken->log ? broken->log : "",
-			.log_len = broken->log ? strlen(broken->log) : 0,
-			.score = broken->score,
-		};
-		buf_clear(&row);
-		/* broken, and yet as it should be: nothing to repair */
-		if (d->broken && !broken->verdict.why[0])
+		if (broken->verdict.built || class_index(broken->verdict.cls) < 0)
 			continue;
-		if (corpus_row(&row, d, &x->prompts, d->broken ? &turn : NULL, e) < 0)
+		if (add_row(x, r, d, broken, f, e) < 0)
 			goto out;
-		if (fwrite(row.data, 1, row.len, f) != row.len) {
-			err_errno(e, ERR_IO, "%s", path);
-			goto out;
-		}
-		++*rows;
-		stages_say(&x->stages, true, "sft: %d rows, %.0f %%", *rows, 100 * bytes / want);
+		stages_say(&x->stages, true, "sft: %d rows, %.0f %%", r->n, 100 * r->bytes / want);
 	}
 	rc = fflush(f) == 0 ? 0 : err_errno(e, ERR_IO, "%s", path);
 out:
 	if (f)
 		fclose(f);
-	buf_release(&row);
 	demo_builds_close(b);
 	drop_batch(s);
 	free(s);
@@ -442,7 +494,8 @@ int experiment_make_sft(void *experiment, cJSON *figures, struct err *e)
 	cJSON *settings = sft_settings(x);
 	char to[PATH_MAX];
 	struct stage_training t;
-	int rows = 0, rc = -1;
+	struct rows rows = { 0 };
+	int rc = -1;
 
 	if (make_rows(x, &rows, e) < 0 || stages_remove(&x->stages, "sft", e) < 0 ||
 	    stages_train(&x->stages, NULL, NULL, "sft", settings, &t, e) < 0)
@@ -453,7 +506,10 @@ int experiment_make_sft(void *experiment, cJSON *figures, struct err *e)
 		err_errno(e, ERR_IO, "%s", to);
 		goto out;
 	}
-	cJSON_AddNumberToObject(figures, "rows", rows);
+	cJSON_AddNumberToObject(figures, "rows", rows.n);
+	cJSON_AddNumberToObject(figures, "repairs", rows.repairs);
+	cJSON_AddNumberToObject(figures, "wrong_first", rows.wrong_first);
+	cJSON_AddNumberToObject(figures, "wrong_repairs", rows.wrong_repairs);
 	cJSON_AddNumberToObject(figures, "steps", (double)t.steps);
 	cJSON_AddNumberToObject(figures, "tokens", t.tokens);
 	json_add_figure(figures, "loss", t.loss);
