@@ -139,7 +139,7 @@ static void show_step(struct work *w, const struct grpo_step_figures *f, const c
 		return;
 	run_log_time(left, sizeof(left), s * (double)(w->s.steps - w->step));
 	if (isfinite(f->kl))
-		snprintf(kl, sizeof(kl), "  kl %.4f", f->kl);
+		snprintf(kl, sizeof(kl), "  kl %.2g", f->kl);
 	if (isfinite(loss))
 		snprintf(learnt, sizeof(learnt), "learnt from %d, loss %.4f", f->used, loss);
 	run_log_say(&w->log,

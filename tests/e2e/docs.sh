@@ -39,6 +39,13 @@ if command -v mandoc > /dev/null; then
 		[ -n "$options" ] && [ -z "$lacks" ]
 		claim $? "$text${lacks:+: not$lacks}"
 	done
+	options=$(./cadforge train grpo --help | grep -oE -e '--[a-z][a-z-]*' | sort -u)
+	lacks=
+	for option in $options; do
+		grep -qE -e "$option([^a-z-]|\$)" docs.page.txt || lacks="$lacks $option"
+	done
+	[ -n "$options" ] && [ -z "$lacks" ]
+	claim $? "every setting of train grpo is in the manual page${lacks:+: not$lacks}"
 	rm -f docs.page.txt
 else
 	skip "the manual page passes mandoc's lint" "mandoc is not installed"
