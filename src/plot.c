@@ -260,7 +260,10 @@ static void draw_axes(struct buf *out, const struct plot *p, const struct axes *
 	draw_y_ticks(out, p, a);
 	for (int i = 0; i < n; i++) {
 		double x = at_x(a, tick[i]);
-		plot_number(text, sizeof(text), tick[i], n > 1 ? tick[1] - tick[0] : 1);
+		if (p->whole_x && fabs(tick[i] - round(tick[i])) > 1e-9)
+			continue;
+		plot_number(text, sizeof(text), tick[i],
+		            n > 1 && !p->whole_x ? tick[1] - tick[0] : 1);
 		buf_printf(out,
 		           "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" "
 		           "stroke=\"#808080\"/>\n",

@@ -37,6 +37,7 @@ struct plot {
 	bool log_y;   /* by powers of ten; values of 0 and less are left out */
 	bool share_y; /* 0 to 1, as percent */
 	bool zero_y;  /* the axis begins at 0 */
+	bool whole_x; /* steps: no tick stands between two of them */
 	bool stacked; /* areas one upon the other, the first at the bottom; all lines have the first
 	               * one's x, and what is no number counts as 0 */
 	const struct plot_line *line;

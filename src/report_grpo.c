@@ -69,7 +69,7 @@ struct grpo_trend grpo_trend(const struct grpo_run *r, enum grpo_figure f)
 			x += (double)r->point[i].step;
 			y += r->point[i].v[f];
 		}
-	if (n < 4)
+	if (n < 8)
 		return t;
 	x /= n;
 	y /= n;
@@ -266,18 +266,18 @@ static void show_answer(struct report_work *w, const struct grpo_seen_answer *a)
 	static const char *const views[] = { "isometric.png", "sheet.png", "front.png" };
 	struct buf png = { 0 }, text = { 0 }, notes = { 0 };
 	char name[64], ref[40];
+	bool named = *a->cls && strcmp(a->cls, "build_ok") != 0;
 
 	snprintf(ref, sizeof(ref), "%" PRId64 ".%d", a->episode, a->turn);
 	paper_heading(w->p, 4, "%s: %s", ref, a->task);
 	paper_text(w->p,
-	           "Step %" PRId64 ", group %d, member %d%s%s. Reward %.3f, total %s%.3f, %s%s, "
-	           "%s; %d tokens%s. 'cadforge show %s' has all of it.",
+	           "Step %" PRId64 ", group %d, member %d%s%s. Reward %.3f, total %s%.3f, "
+	           "%s%s%s; %d tokens%s. 'cadforge show %s' has all of it.",
 	           a->step, a->group, a->member, *a->repairs ? ", repairs " : "", a->repairs,
 	           a->reward, isnan(a->total) ? "not measured " : "",
 	           isnan(a->total) ? 0 : a->total, a->built ? "built" : "did not build",
-	           a->built ? "" : ": ",
-	           a->built ? (*a->cls ? a->cls : "no class") : (*a->cls ? a->cls : "no class"),
-	           a->tokens, a->clipped ? ", clipped" : "", ref);
+	           named ? ": " : "", named ? a->cls : "", a->tokens, a->clipped ? ", clipped" : "",
+	           ref);
 	store_artifact(w->s, a->episode, a->turn, "program.py", &text, NULL);
 	for (size_t i = 0; a->built && i < sizeof(views) / sizeof(*views) && !png.len; i++) {
 		buf_clear(&png);

@@ -65,6 +65,7 @@ static void begin(struct sketch *s, const char *title, const char *y_label)
 	s->plot = (struct plot){ .title = title,
 		                 .x_label = "step",
 		                 .y_label = y_label,
+		                 .whole_x = true,
 		                 .line = s->line,
 		                 .mark = s->mark };
 }

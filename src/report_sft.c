@@ -195,6 +195,7 @@ static void plot_series(struct paper *p, struct sft_run *const *run, int n, cons
 
 	plot.line = line;
 	plot.x_label = "step";
+	plot.whole_x = true;
 	for (int i = 0; i < n; i++) {
 		const struct series *v =
 			(const struct series *)(const void *)((const char *)run[i] + series);
@@ -214,9 +215,11 @@ static void plot_loss(struct paper *paper, struct sft_run *const *run, int n)
 {
 	struct plot_line line[3 * REPORT_RUNS_MAX];
 	char names[2 * REPORT_RUNS_MAX][48];
-	struct plot p = {
-		.title = "Loss", .x_label = "step", .y_label = "loss a token", .line = line
-	};
+	struct plot p = { .title = "Loss",
+		          .x_label = "step",
+		          .whole_x = true,
+		          .y_label = "loss a token",
+		          .line = line };
 	double low = INFINITY, high = 0;
 
 	for (int i = 0; i < n; i++) {

@@ -128,6 +128,10 @@ static void stacked_areas_reach_their_sum_and_bear_their_names(void **state)
 	assert_int_equal(count_of(&svg, ">fails<"), 2);
 	assert_contains(buf_str(&svg), ">100<");
 	draw((struct plot){ .line = line, .n = 2, .stacked = true, .share_y = true }, &svg);
+	assert_contains(buf_str(&svg), ">1.5<");
+	draw((struct plot){ .line = line, .n = 2, .stacked = true, .whole_x = true }, &svg);
+	assert_null(strstr(buf_str(&svg), ">1.5<"));
+	assert_contains(buf_str(&svg), ">2<");
 	buf_release(&svg);
 }
 

@@ -285,6 +285,8 @@ static void a_run_is_told_with_the_rows_behind_every_figure(void **state)
 	assert_true(drawn >= 4);
 	assert_contains(buf_str(&page), "## Best completions");
 	assert_contains(buf_str(&page), "the gusset is missing"); /* notes of one that failed */
+	assert_contains(buf_str(&page), ", total -1.000, did not build: ");
+	assert_contains(buf_str(&page), ", built; 150 tokens. ");
 	/* the rows */
 	read_page("steps-1.csv", &csv);
 	assert_int_equal(lines_of(&csv), 31);
