@@ -941,6 +941,7 @@ static void tell_ready(struct work *w)
 	cJSON_AddNumberToObject(o, "steps", (double)w->s.steps);
 	cJSON_AddNumberToObject(o, "prompts", w->s.prompts);
 	cJSON_AddNumberToObject(o, "members", w->s.members);
+	cJSON_AddStringToObject(o, "reward", w->s.reward);
 	cJSON_AddNumberToObject(o, "tasks", w->o->n_tasks);
 	cJSON_AddNumberToObject(o, "held_out", w->o->n_held);
 	cJSON_AddNumberToObject(o, "max_tokens", w->tokens);

@@ -52,6 +52,8 @@ static void add_value(struct paper *p, const cJSON *v)
 void report_settings(struct paper *p, const char *of, const cJSON *settings, const cJSON *ready)
 {
 	static const char *const columns[] = { "setting", "value" };
+	static const char *const passed[] = { "event",     "pid",        "program", "run",
+		                              "trainable", "parameters", "out",     "policy" };
 	const cJSON *v;
 
 	paper_fold(p, "%s", of);
@@ -64,6 +66,19 @@ void report_settings(struct paper *p, const char *of, const cJSON *settings, con
 	cJSON_ArrayForEach(v, settings)
 	{
 		paper_cell(p, "%s", v->string ? v->string : "?");
+		add_value(p, v);
+	}
+	/* what followed from them */
+	cJSON_ArrayForEach(v, ready)
+	{
+		bool told = !v->string || cJSON_IsArray(v) || cJSON_IsObject(v) ||
+		            cJSON_IsNull(v) ||
+		            cJSON_GetObjectItemCaseSensitive(settings, v->string);
+		for (size_t i = 0; i < sizeof(passed) / sizeof(*passed) && !told; i++)
+			told = strcmp(v->string, passed[i]) == 0;
+		if (told)
+			continue;
+		paper_cell(p, "%s", v->string);
 		add_value(p, v);
 	}
 	paper_table_end(p);

@@ -279,12 +279,7 @@ struct grpo_run *grpo_read(struct store *s, struct train_run *row, struct err *e
 	r->row = *row;
 	*row = (struct train_run){ 0 };
 	settings = cJSON_GetObjectItemCaseSensitive(r->row.about, "settings");
-	reward = json_string_or(settings, "reward", "");
-	slash = strrchr(reward, '/');
-	snprintf(r->reward, sizeof(r->reward), "%s", slash ? slash + 1 : reward);
 	r->steps = (int64_t)json_number_or(settings, "steps", 0);
-	snprintf(r->name, sizeof(r->name), "run %" PRId64 "%s%.24s", r->row.id,
-	         r->reward[0] ? " " : "", r->reward);
 	if (store_steps(s, r->row.id, 0, INT_MAX, see_step, r, e) < 0 ||
 	    (!r->failed && r->n &&
 	     store_rollouts(s, r->row.id, 1, r->point[r->n - 1].step, see_answer, r, e) < 0)) {
@@ -296,6 +291,12 @@ struct grpo_run *grpo_read(struct store *s, struct train_run *row, struct err *e
 		err_set(e, ERR_MEM, "out of memory for a run's steps");
 		return NULL;
 	}
+	/* settings that nobody gave are not among them: what was meant, the run told */
+	reward = json_string_or(settings, "reward", json_string_or(r->ready, "reward", ""));
+	slash = strrchr(reward, '/');
+	snprintf(r->reward, sizeof(r->reward), "%s", slash ? slash + 1 : reward);
+	snprintf(r->name, sizeof(r->name), "run %" PRId64 "%s%.24s", r->row.id,
+	         r->reward[0] ? " " : "", r->reward);
 	look_at_answers(r, s);
 	return r;
 }

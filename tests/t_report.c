@@ -188,7 +188,8 @@ static int64_t a_run(struct store *s, int steps, bool dense, struct told *all)
 		.norm = NAN,
 		.seconds = NAN,
 		.tokens = -1,
-		.data = "{\"steps\":40,\"trainable\":1000,\"parameters\":9000}"
+		.data = "{\"steps\":40,\"trainable\":1000,\"parameters\":9000,\"reward\":"
+			"\"exact-train\",\"pid\":7,\"device\":\"a|b\"}"
 	};
 
 	*all = (struct told){ 0 };
@@ -281,6 +282,10 @@ static void a_run_is_told_with_the_rows_behind_every_figure(void **state)
 	/* the place of the run is nobody's business */
 	assert_null(strstr(buf_str(&page), "/nowhere"));
 	assert_contains(buf_str(&page), "| out | run |");
+	/* what the run told of itself, where no setting says it */
+	assert_contains(buf_str(&page), "| device | a\\|b |");
+	assert_null(strstr(buf_str(&page), "| pid |"));
+	assert_contains(buf_str(&page), "run 1 strict");
 	/* the best ones are of different tasks, with what they build */
 	assert_true(drawn >= 4);
 	assert_contains(buf_str(&page), "## Best completions");
@@ -376,23 +381,32 @@ static void what_a_run_did_not_tell_is_left_out_and_never_0(void **state)
 		  .data = "{\"error\":\"the <i>disk</i> is full\"}" },
 	};
 	const struct report_options o = { .out = out };
+	const struct store_step ready = { .kind = "ready",
+		                          .loss = NAN,
+		                          .lr = NAN,
+		                          .norm = NAN,
+		                          .seconds = NAN,
+		                          .tokens = -1,
+		                          .data = "{\"reward\":\"exact-train\"}" };
 	(void)state;
 
 	assert_done(store_run_start(s, "grpo", "{\"settings\":{}}", &run, &e), &e);
 	assert_done(report_write(s, &run, 1, &o, &e), &e);
 	read_page("README.md", &page);
 	assert_contains(buf_str(&page), "It has no step yet.");
+	assert_done(store_steps_add(s, run, &ready, 1, &e), &e);
 	assert_done(store_steps_add(s, run, rows, 4, &e), &e);
 	assert_done(report_write(s, &run, 1, &o, &e), &e);
 	read_page("README.md", &page);
 	assert_contains(buf_str(&page), "Build rate: not told by its steps.");
+	assert_contains(buf_str(&page), "### run 1 exact-train\n");
 	assert_contains(buf_str(&page), "It failed: the \\<i\\>disk\\</i\\> is full");
 	assert_contains(buf_str(&page), "| 1 | 2 | \\<b\\>\\| |  |  |");
 	assert_contains(buf_str(&page), "There are none in the database.");
 	assert_null(strstr(buf_str(&page), "0.0 %"));
 	assert_null(strstr(buf_str(&page), "nan"));
 	read_page("steps-1.csv", &page);
-	assert_contains(buf_str(&page), "\n1,1,,,,,,,,");
+	assert_contains(buf_str(&page), "\n1,2,,,,,,,,");
 	/* a run that is no training */
 	assert_done(store_run_start(s, "group", NULL, &run, &e), &e);
 	assert_int_equal(report_write(s, &run, 1, &o, &e), -1);
