@@ -19,7 +19,8 @@ enum { BENCH_SETS_MAX = 8, BENCH_FILES_MAX = 512 };
 	X(UI, "ui")                                                                                \
 	X(INFERENCE, "inference")                                                                  \
 	X(GPU, "gpu")                                                                              \
-	X(TRAIN, "train")
+	X(TRAIN, "train")                                                                          \
+	X(GRPO, "grpo")
 enum bench_kind {
 #define X(constant, word) BENCH_##constant,
 	BENCH_KINDS(X)
@@ -46,6 +47,7 @@ struct bench {
 	struct app app;
 	struct bench_set set[BENCH_SETS_MAX];
 	int n_sets, rounds;
+	double rate;      /* tokens a second of the paced engine; 0: as expected of the H200 */
 	unsigned kinds;   /* of figures: bits of enum bench_kind */
 	const char *only; /* one group alone; NULL: all of those */
 	const char *peer_python;
@@ -68,6 +70,9 @@ int bench_go_on(struct err *e);
 /* Sorts @v; NAN for none. */
 double bench_median(double *v, int n);
 
+/* Seconds of one Python process per program that builds, @n at a time, as the published evaluator
+ * works. NAN with @e. */
+double bench_cold(struct bench *b, struct bench_set *s, int n, struct err *e);
 /* Seven views and the contact sheet of a part of some 20,000 triangles (src/bench_pictures.c). */
 int bench_pictures(struct bench *b, struct err *e);
 /* From a statement that is closed to what is known and seen of it; what it takes of the stream
@@ -90,5 +95,8 @@ int bench_inference(struct bench *b, struct err *e);
 int bench_gpu(struct bench *b, struct err *e);
 /* Steps of training on the CPU (src/bench_train.c). */
 int bench_train(struct bench *b, struct err *e);
+/* Reinforcement learning: what a device waits for, what a candidate takes, candidates a second of
+ * the whole loop (src/bench_grpo.c). */
+int bench_grpo(struct bench *b, struct err *e);
 
 #endif

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <math.h>
 #include <signal.h>
 #include <spawn.h>
@@ -319,8 +320,7 @@ out:
 	return e->kind ? NAN : taken;
 }
 
-/* One Python process per program, @n at a time. */
-static double cold_run(struct bench *b, struct bench_set *s, int n, struct err *e)
+double bench_cold(struct bench *b, struct bench_set *s, int n, struct err *e)
 {
 	char *python = b->peer_python ? (char *)(uintptr_t)b->peer_python : b->python;
 	pid_t pid[8] = { 0 };
@@ -508,7 +508,7 @@ static int bench_rate(struct bench *b, struct bench_set *s, struct err *e)
 	if (e->kind)
 		goto out;
 	bench_say(b, "one Python process a program, two at a time");
-	cold = n / cold_run(b, s, 2, e);
+	cold = n / bench_cold(b, s, 2, e);
 	if (e->kind)
 		goto out;
 	bench_figure(b, "build.rate", ours, "1/s", NAN, cold, ours / cold, s->name);
@@ -679,18 +679,18 @@ static int bench_after_kill(struct bench *b, struct err *e)
 
 /* ---- the verb ---- */
 
-/* The bench's own folder: files alone. */
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
+/* The bench's own folder. */
 static void remove_folder(const char *path)
 {
-	DIR *d = opendir(path);
-	struct dirent *x;
-
-	while (d && (x = readdir(d)))
-		if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
-			unlinkat(dirfd(d), x->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(path);
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static const char *const kind_words[] = {
@@ -732,6 +732,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		                                 { "rounds", required_argument, NULL, 'r' },
 		                                 { "peer", required_argument, NULL, 'p' },
 		                                 { "only", required_argument, NULL, 'o' },
+		                                 { "rate", required_argument, NULL, 't' },
 		                                 { NULL, 0, NULL, 0 } };
 	struct bench b = { .rounds = 3 };
 	struct err e = { 0 };
@@ -740,7 +741,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 
 	app_init(&b.app);
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":s:r:p:o:", options, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, ":s:r:p:o:t:", options, NULL)) >= 0) {
 		int rc = app_flag(&b.app, self, opt, optarg);
 		if (rc == 2)
 			return EXIT_DONE;
@@ -753,6 +754,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 				return app_usage(self, "--set: at most %d", BENCH_SETS_MAX);
 		} else if (opt == 'r') {
 			if (app_whole("--rounds", optarg, 1, 100, &b.rounds) < 0)
+				return EXIT_USAGE;
+		} else if (opt == 't') {
+			if (app_number("--rate", optarg, 1, 1e6, &b.rate) < 0)
 				return EXIT_USAGE;
 		} else if (opt == 'o') {
 			static const char *const groups[] = { "ready",   "overhead", "rate",
@@ -779,7 +783,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		if (kind == BENCH_KINDS_COUNT)
 			return app_usage(self, "'%s' cannot be measured; what can: %s",
 			                 argv[optind],
-			                 "build, score, store, ui, inference, gpu, train");
+			                 "build, score, store, ui, inference, gpu, train, grpo");
 		b.kinds |= 1u << kind;
 	}
 	if (!b.kinds)
@@ -846,6 +850,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_gpu(&b, &e);
 	if (!e.kind && wanted(&b, "train"))
 		bench_train(&b, &e);
+	if (!e.kind && wanted(&b, "grpo"))
+		bench_grpo(&b, &e);
 out:
 	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
@@ -861,9 +867,9 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--json]",
+		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [grpo] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--rate N] [--json]",
 	.summary =
-		"measure build, score, store, workbench, inference, GPU, training beside what bounds them and a peer",
+		"measure build, score, store, workbench, inference, GPU, training, reinforcement learning beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's);\n"
@@ -872,6 +878,8 @@ const struct cmd cmd_bench = {
 		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store\n"
 		"                    alone (watch: a program that is executed while it is written);\n"
 		"                    million: the store with a million episodes, which takes minutes\n"
+		"  --rate N          of grpo: tokens a second of the device that is imagined, with 64\n"
+		"                    answers at once (12500)\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
 		"  --json            an object a figure: {name, value, unit, limit, peer, ratio, set, where}\n"
 		"  --quiet           no progress on standard error\n"
