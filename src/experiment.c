@@ -49,11 +49,6 @@ const struct stages_plan experiment_plan = {
 	.settings = (int)(sizeof(settings) / sizeof(*settings)),
 };
 
-const enum build_class experiment_class[EXPERIMENT_CLASSES] = {
-	CLASS_SYNTAX_CLOSURE, CLASS_UNDEFINED_NAME,  CLASS_INVENTED_API,
-	CLASS_TYPE_OR_VALUE,  CLASS_MISSING_FIXTURE,
-};
-
 int experiment_open(struct experiment *x, struct err *e)
 {
 	struct prompts_dirs dirs;
@@ -75,26 +70,6 @@ void experiment_close(struct experiment *x)
 }
 
 /* ---- policies ---- */
-
-const char *experiment_arm_name(enum experiment_arm a)
-{
-	static const char *const arms[] = { "base", "sft", "dense", "strict", "repair", "control" };
-
-	return arms[a];
-}
-
-bool experiment_arm_seeds(enum experiment_arm a)
-{
-	return a >= ARM_DENSE;
-}
-
-void experiment_policy_name(char out[32], enum experiment_arm a, int seed)
-{
-	if (experiment_arm_seeds(a))
-		snprintf(out, 32, "%s-%d", experiment_arm_name(a), seed);
-	else
-		snprintf(out, 32, "%s", experiment_arm_name(a));
-}
 
 int experiment_model(struct experiment *x, struct model_flags *m, const char *adapter,
                      struct err *e)

@@ -27,7 +27,7 @@
 
 #include "engine/prompts.h"
 #include "src/cmd.h"
-#include "src/corpus.h"
+#include "src/experiment_sheet.h"
 #include "src/model_flags.h"
 #include "src/stages.h"
 
@@ -63,16 +63,8 @@ struct experiment {
 int experiment_open(struct experiment *x, struct err *e);
 void experiment_close(struct experiment *x);
 
-/* The failure classes that are no build, in the order of the tables. */
-enum { EXPERIMENT_CLASSES = 5 };
-extern const enum build_class experiment_class[EXPERIMENT_CLASSES];
+/* ---- policies ---- */
 
-/* ---- policies: base, sft, and of each seed dense-N, strict-N, repair-N, control-N ---- */
-
-enum experiment_arm { ARM_BASE, ARM_SFT, ARM_DENSE, ARM_STRICT, ARM_REPAIR, ARM_CONTROL, ARMS };
-const char *experiment_arm_name(enum experiment_arm a);
-bool experiment_arm_seeds(enum experiment_arm a); /* there is one a seed */
-void experiment_policy_name(char out[32], enum experiment_arm a, int seed);
 /* The demonstration base with the adapter of that policy ("": none), sampled as the recipe says. */
 int experiment_model(struct experiment *x, struct model_flags *m, const char *adapter,
                      struct err *e);

@@ -42,6 +42,8 @@ static const char *const arm_short[ARMS] = {
 	"base", "sft", "dense", "strict", "repair", "control"
 };
 
+enum { FILE_MAX = 512 << 20 };
+
 enum verdict { UP, DOWN, NOTHING, UNKNOWN };
 
 /* Which way a difference goes, by its interval. */
@@ -670,6 +672,32 @@ static int write_page(struct page *g, struct err *e)
 	paper_link(g->p, "figures.json", "Every figure of this page, and the steps of the runs");
 	buf_release(&data);
 	return 0;
+}
+
+static int sheet_read(struct sheet *out, struct experiment *x, struct err *e)
+{
+	char name[64], path[PATH_MAX];
+	int rc = 0;
+
+	*out = (struct sheet){ .seeds = (int)x->recipe.seeds, .members = (int)x->recipe.samples };
+	for (int a = 0; a < ARMS && rc == 0; a++) {
+		int seeds = experiment_arm_seeds((enum experiment_arm)a) ? out->seeds : 1;
+		for (int seed = 1; seed <= seeds && rc == 0; seed++) {
+			struct buf text = { 0 };
+			snprintf(name, sizeof(name), "evaluate/");
+			experiment_policy_name(name + strlen(name), (enum experiment_arm)a, seed);
+			snprintf(name + strlen(name), sizeof(name) - strlen(name), ".jsonl");
+			stages_path(&x->stages, path, sizeof(path), name);
+			rc = buf_read_file(&text, path, FILE_MAX, e);
+			if (rc == 0 && sheet_add(out, (enum experiment_arm)a, seed, buf_str(&text),
+			                         text.len, e) < 0)
+				rc = err_wrap(e, "%s", path);
+			buf_release(&text);
+		}
+	}
+	if (rc < 0)
+		sheet_release(out);
+	return rc;
 }
 
 static int read_all(struct page *g, struct err *e)

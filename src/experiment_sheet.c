@@ -1,6 +1,5 @@
 #include "src/experiment_sheet.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +7,32 @@
 
 #include "src/base/json.h"
 
-enum { FILE_MAX = 512 << 20, BOOTSTRAP_SEED = 20 };
+enum { BOOTSTRAP_SEED = 20 };
+
+const enum build_class experiment_class[EXPERIMENT_CLASSES] = {
+	CLASS_SYNTAX_CLOSURE, CLASS_UNDEFINED_NAME,  CLASS_INVENTED_API,
+	CLASS_TYPE_OR_VALUE,  CLASS_MISSING_FIXTURE,
+};
+
+const char *experiment_arm_name(enum experiment_arm a)
+{
+	static const char *const arms[] = { "base", "sft", "dense", "strict", "repair", "control" };
+
+	return arms[a];
+}
+
+bool experiment_arm_seeds(enum experiment_arm a)
+{
+	return a >= ARM_DENSE;
+}
+
+void experiment_policy_name(char out[32], enum experiment_arm a, int seed)
+{
+	if (experiment_arm_seeds(a))
+		snprintf(out, 32, "%s-%d", experiment_arm_name(a), seed);
+	else
+		snprintf(out, 32, "%s", experiment_arm_name(a));
+}
 
 const char *sheet_measure_name(enum sheet_measure m)
 {
@@ -107,32 +131,6 @@ int sheet_add(struct sheet *s, enum experiment_arm a, int seed, const char *text
 		cJSON_Delete(o);
 		p += n + 1;
 	}
-	return rc;
-}
-
-int sheet_read(struct sheet *out, struct experiment *x, struct err *e)
-{
-	char name[64], path[PATH_MAX];
-	int rc = 0;
-
-	*out = (struct sheet){ .seeds = (int)x->recipe.seeds, .members = (int)x->recipe.samples };
-	for (int a = 0; a < ARMS && rc == 0; a++) {
-		int seeds = experiment_arm_seeds((enum experiment_arm)a) ? out->seeds : 1;
-		for (int seed = 1; seed <= seeds && rc == 0; seed++) {
-			struct buf text = { 0 };
-			snprintf(name, sizeof(name), "evaluate/");
-			experiment_policy_name(name + strlen(name), (enum experiment_arm)a, seed);
-			snprintf(name + strlen(name), sizeof(name) - strlen(name), ".jsonl");
-			stages_path(&x->stages, path, sizeof(path), name);
-			rc = buf_read_file(&text, path, FILE_MAX, e);
-			if (rc == 0 && sheet_add(out, (enum experiment_arm)a, seed, buf_str(&text),
-			                         text.len, e) < 0)
-				rc = err_wrap(e, "%s", path);
-			buf_release(&text);
-		}
-	}
-	if (rc < 0)
-		sheet_release(out);
 	return rc;
 }
 

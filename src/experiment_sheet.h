@@ -1,6 +1,6 @@
 /*
  * experiment_sheet.h - what every policy answered to every prompt, side by side, and the figures
- * that the page is made of. Pure but for reading OUT/evaluate.
+ * that the page is made of. Pure.
  *
  * Prompts are held-out tasks (first tries) and broken programs (by failure class). An arm's figures
  * are over all answers of all its seeds. Intervals are of 95 % by bootstrap over prompts: what
@@ -10,9 +10,21 @@
 #ifndef SRC_EXPERIMENT_SHEET_H
 #define SRC_EXPERIMENT_SHEET_H
 
-#include "src/experiment.h"
+#include "engine/engine.h"
 #include "src/statistics.h"
 #include "engine/task.h"
+
+/* The failure classes that are no build, in the order of the tables. */
+enum { EXPERIMENT_CLASSES = 5 };
+extern const enum build_class experiment_class[EXPERIMENT_CLASSES];
+
+/* ---- policies: base, sft, and of each seed dense-N, strict-N, repair-N, control-N ---- */
+
+enum experiment_arm { ARM_BASE, ARM_SFT, ARM_DENSE, ARM_STRICT, ARM_REPAIR, ARM_CONTROL, ARMS };
+const char *experiment_arm_name(enum experiment_arm a);
+bool experiment_arm_seeds(enum experiment_arm a); /* there is one a seed */
+void experiment_policy_name(char out[32], enum experiment_arm a, int seed);
+/* ---- the sheet ---- */
 
 enum { SHEET_SEEDS_MAX = 16, SHEET_HELD = -1, SHEET_MEND = -2 };
 
@@ -40,8 +52,8 @@ struct sheet {
 	/* [prompts * members] of each policy; arms without seeds have one */
 	struct sheet_answer *answer[ARMS][SHEET_SEEDS_MAX];
 };
-int sheet_read(struct sheet *out, struct experiment *x, struct err *e);
-/* One file of answers into a policy's place. */
+/* The lines of one file of answers (src/experiment_eval.c) into a policy's place; @s: {0} with
+ * seeds and members, at first. */
 int sheet_add(struct sheet *s, enum experiment_arm a, int seed, const char *text, size_t len,
               struct err *e);
 void sheet_release(struct sheet *s); /* safe on {0} and twice */

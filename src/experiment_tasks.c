@@ -11,6 +11,7 @@
 
 #include "engine/repair.h"
 #include "src/base/json.h"
+#include "src/corpus.h"
 #include "src/demo_build.h"
 #include "src/experiment.h"
 #include "src/pack_write.h"
@@ -28,6 +29,7 @@ enum {
 #define HELD_FIRST      3000000000u
 #define MEND_FIRST      3500000000u
 #define BYTES_PER_TOKEN 2.6
+#define ROW_BYTES       1500 /* of a usual row */
 #define FIXTURE_SHARE   0.75 /* of the first tries that are wrong */
 
 /* ---- documents, one by one, built in batches ---- */
@@ -41,7 +43,14 @@ struct source {
 	struct corpus_document doc[BATCH];
 	struct demo_built built[2 * BATCH]; /* of each: its program, and its broken one */
 	int n, at, made;
+	int batch; /* documents built at a time */
 };
+
+/* A batch for so many documents that are wanted. */
+static int batch_for(int want)
+{
+	return want < 4 ? 8 : want > BATCH / 2 ? BATCH : 2 * want;
+}
 
 static void drop_batch(struct source *s)
 {
@@ -67,10 +76,10 @@ static int fill(struct source *s, struct err *e)
 	int of[2 * BATCH], n = 0;
 
 	drop_batch(s);
-	for (; s->n < BATCH; s->n++)
+	for (; s->n < s->batch; s->n++)
 		if (corpus_make(&s->doc[s->n], &s->options, s->stream, s->next++, e) < 0)
 			return -1;
-	for (int i = 0; i < BATCH; i++) {
+	for (int i = 0; i < s->n; i++) {
 		struct corpus_document *d = &s->doc[i];
 		of[n] = 2 * i;
 		flat[n++] = (struct demo_built){ .document = d, .text = d->program };
@@ -195,7 +204,9 @@ static int make_pack(struct experiment *x, struct demo_builds *b, const char *na
 
 	if (!s)
 		return err_set(e, ERR_MEM, "out of memory");
-	*s = (struct source){ .x = x, .builds = b, .stream = stream, .next = first };
+	*s = (struct source){
+		.x = x, .builds = b, .stream = stream, .next = first, .batch = batch_for(want)
+	};
 	s->options = (struct corpus_options){ .seed = (uint64_t)x->recipe.seed, .plain = 0.65 };
 	if (pack_begin(&p, about, e) < 0)
 		goto out;
@@ -277,7 +288,11 @@ static int make_mend(struct experiment *x, struct demo_builds *b, cJSON *figures
 
 	if (!s)
 		return err_set(e, ERR_MEM, "out of memory");
-	*s = (struct source){ .x = x, .builds = b, .stream = CORPUS_HELD, .next = MEND_FIRST };
+	*s = (struct source){ .x = x,
+		              .builds = b,
+		              .stream = CORPUS_HELD,
+		              .next = MEND_FIRST,
+		              .batch = batch_for(p.want) };
 	s->options = (struct corpus_options){ .seed = (uint64_t)x->recipe.seed,
 		                              .repairs = 1,
 		                              .plain = 0.65 };
@@ -429,7 +444,10 @@ static int make_rows(struct experiment *x, struct rows *r, struct err *e)
 
 	if (!s)
 		return err_set(e, ERR_MEM, "out of memory");
-	*s = (struct source){ .x = x, .stream = CORPUS_TRAIN, .next = SFT_FIRST };
+	*s = (struct source){ .x = x,
+		              .stream = CORPUS_TRAIN,
+		              .next = SFT_FIRST,
+		              .batch = batch_for((int)(want / ROW_BYTES)) };
 	s->options = (struct corpus_options){ .seed = (uint64_t)x->recipe.seed,
 		                              .repairs = 1,
 		                              .plain = 0.65 };
