@@ -12,11 +12,13 @@
 
 #include "engine/prompts.h"
 #include "src/cmd_train.h"
+#include "src/curriculum_read.h"
 #include "src/db.h"
 #include "src/grpo.h"
 #include "src/grpo_budget.h"
 #include "src/grpo_settings.h"
 #include "src/packs.h"
+#include "src/scoring.h"
 #include "src/show.h"
 
 enum { CONFIG_BYTES_MAX = 1 << 20, PACKS_MAX = 64 };
@@ -303,6 +305,42 @@ static int take_tasks(struct work *w, struct err *e)
 	return w->n_tasks ? 0 : err_set(e, ERR_USAGE, "no task is left to learn from");
 }
 
+/* Puts @flag in the place of another's name, and @more before the words that it expects. */
+static int under_flag(struct err *e, const char *other, const char *flag, const char *more)
+{
+	struct err was = *e;
+	size_t n = strlen(other);
+
+	if (strncmp(was.text, other, n) != 0)
+		return err_wrap(e, "%s", flag);
+	return err_set(e, was.kind, "%s: %s%s", flag,
+	               strstr(was.text, " was expected, ") ? more : "", was.text + n);
+}
+
+/* The reward's profile and reference, and the curriculum's rules: while nothing is begun. */
+static int look_at_rules(struct work *w, struct err *e)
+{
+	const struct scoring_options o = {
+		.app = &w->f.app,
+		.profile = grpo_reward_profile(w->loop.reward),
+		.reference = w->loop.reference[0] ? w->loop.reference : NULL,
+		.rebuilds = -1,
+	};
+	struct curriculum_rules rules;
+	struct scoring *s;
+
+	if (!o.profile)
+		return err_set(e, ERR_USAGE, "--reward: the name of one was expected");
+	if (!(s = scoring_open(&o, e)))
+		return strncmp(e->text, "--reference", 11) == 0
+		               ? -1
+		               : under_flag(e, "--profile: ", "--reward", "dense, dense-full, ");
+	scoring_close(s);
+	if (curriculum_rules_load(&rules, NULL, &w->f.app, w->loop.curriculum, e) < 0)
+		return under_flag(e, "--rules: ", "--curriculum", "");
+	return 0;
+}
+
 /* All that can be wrong before anything is begun. */
 static int look(struct work *w, struct err *e)
 {
@@ -316,7 +354,9 @@ static int look(struct work *w, struct err *e)
 		cJSON_AddNumberToObject(w->all, "lr", grpo_usual_lr(b.parameters, full));
 		grpo_budget_close(&b);
 	}
-	return grpo_settings_read(&w->loop, &w->policy, w->all, e);
+	if (grpo_settings_read(&w->loop, &w->policy, w->all, e) < 0)
+		return -1;
+	return look_at_rules(w, e);
 }
 
 static int tell_dry_run(const struct work *w)

@@ -67,6 +67,8 @@ expect 2 "--members: setting members: a whole number from 2 to 64" grpo --member
 	expect 2 "one of both" grpo --task wall_j_hook_120n --held-out wall_j_hook_120n &&
 	expect 2 "seed-9b-strict" grpo --preset seed-70b &&
 	expect 2 "a folder on this machine" grpo --model http://localhost/v1#x &&
+	expect 2 "--reward: dense, dense-full, exact" grpo --reward gold --out odd &&
+	expect 2 "--curriculum: default" grpo --curriculum gold --out odd &&
 	expect 2 "leaves" grpo --max-tokens 4090 --out odd && ! [ -e odd ] &&
 	expect 2 "setting rank" "$cadforge" train grpo --adapter none --rank 0.5 --out odd
 claim $? "settings, tasks and models that cannot be are told, and leave nothing behind"
