@@ -37,9 +37,11 @@ static const char *colour_of(const struct plot *p, int k)
 
 static const char *dash_of(const struct plot *p, int k)
 {
+	int n = p->line[k].colour ? p->line[k].colour - 1 : k;
+
 	return p->line[k].faint || p->stacked || p->line[k].dots
 	               ? ""
-	               : dashes[k % (int)(sizeof(dashes) / sizeof(*dashes))];
+	               : dashes[n % (int)(sizeof(dashes) / sizeof(*dashes))];
 }
 
 int plot_ticks(double min, double max, int most, double *tick)

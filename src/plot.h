@@ -23,7 +23,7 @@ struct plot_line {
 	bool points; /* a mark at each point: there are few */
 	bool faint;  /* behind the others: what is smoothed by one of them */
 	bool dots;   /* marks alone, small */
-	int colour;  /* that of the line of that number, from 1; 0: its own */
+	int colour;  /* and dash: those of the line of that number, from 1; 0: its own */
 	const double *low, *high; /* [n] an interval around it, as a band; or NULL */
 };
 

@@ -104,6 +104,12 @@ const char *grpo_percent(char out[64], struct interval v)
 
 /* ---- what it shows ---- */
 
+/* How many steps "first" and "last" are of: a run with fewer than twice as many is halved. */
+static int ends_of(const struct grpo_run *r)
+{
+	return r->n >= 2 * GRPO_WINDOW ? GRPO_WINDOW : r->n > 1 ? r->n / 2 : 1;
+}
+
 static void table(struct paper *p, struct grpo_run *const *run, int n)
 {
 	static const char *const columns[] = {
@@ -119,7 +125,7 @@ static void table(struct paper *p, struct grpo_run *const *run, int n)
 		const struct grpo_run *r = run[i];
 		double s = grpo_sum(r, F_SECONDS, 0, r->n),
 		       answers = grpo_sum(r, F_ANSWERS, 0, r->n);
-		int from = r->n > GRPO_WINDOW ? r->n - GRPO_WINDOW : 0;
+		int ends = ends_of(r), from = r->n > ends ? r->n - ends : 0;
 		store_local_time(when, sizeof(when), r->row.started_us);
 		paper_cell(p, "%" PRId64, r->row.id);
 		paper_cell(p, "%s", r->row.kind);
@@ -128,9 +134,9 @@ static void table(struct paper *p, struct grpo_run *const *run, int n)
 		paper_cell(p, "%s", r->row.outcome[0] ? r->row.outcome : "not ended");
 		paper_cell(p, "%" PRId64 "/%" PRId64, r->n ? r->point[r->n - 1].step : 0, r->steps);
 		paper_figure(p, "%.0f", answers);
-		paper_cell(p, "%s", grpo_percent(text, grpo_rate(r, 0, GRPO_WINDOW)));
+		paper_cell(p, "%s", grpo_percent(text, grpo_rate(r, 0, ends)));
 		paper_cell(p, "%s", grpo_percent(text, grpo_rate(r, from, r->n)));
-		paper_figure(p, "%.3f", grpo_mean(r, F_REWARD, 0, GRPO_WINDOW));
+		paper_figure(p, "%.3f", grpo_mean(r, F_REWARD, 0, ends));
 		paper_figure(p, "%.3f", grpo_mean(r, F_REWARD, from, r->n));
 		paper_figure(p, "%.1f %%", 100 * grpo_sum(r, F_CLIPPED, 0, r->n) / answers);
 		paper_figure(p, "%.1f %%",
@@ -141,25 +147,28 @@ static void table(struct paper *p, struct grpo_run *const *run, int n)
 		paper_figure(p, "%.2f", answers / s);
 	}
 	paper_table_end(p);
-	paper_text(p,
-	           "First and last are means over %d steps; built is of answers that were "
-	           "scored, with the interval of 95 %% (Wilson). Every figure is from the rows in "
-	           "steps-RUN.csv (row: its number among the run's rows in the database) and "
-	           "answers-RUN.csv (turn EP.T: 'cadforge show EP.T').",
-	           GRPO_WINDOW);
+	paper_text(
+		p,
+		"First and last are means over %d steps, or over half of a shorter run; built is of answers that were "
+		"scored, with the interval of 95 %% (Wilson). Every figure is from the rows in "
+		"steps-RUN.csv (row: its number among the run's rows in the database) and "
+		"answers-RUN.csv (turn EP.T: 'cadforge show EP.T').",
+		GRPO_WINDOW);
 }
 
 static void words(struct paper *p, const struct grpo_run *r)
 {
-	int from = r->n > GRPO_WINDOW ? r->n - GRPO_WINDOW : 0;
-	struct interval first = grpo_rate(r, 0, GRPO_WINDOW), last = grpo_rate(r, from, r->n);
+	int ends = ends_of(r), from = r->n > ends ? r->n - ends : 0;
+	struct interval first = grpo_rate(r, 0, ends), last = grpo_rate(r, from, r->n);
 	struct grpo_trend reward = grpo_trend(r, F_REWARD), built = grpo_trend(r, F_BUILD_RATE);
 	double clipped = grpo_sum(r, F_CLIPPED, 0, r->n), answers = grpo_sum(r, F_ANSWERS, 0, r->n);
 	double flat = grpo_sum(r, F_FLAT, 0, r->n), groups = grpo_sum(r, F_GROUPS, 0, r->n);
 	char a[64], b[64];
 
 	paper_heading(p, 3, "%s", r->name);
-	if (r->error[0])
+	if (r->error[0] && strcmp(r->row.outcome, "stopped") == 0)
+		paper_text(p, "It was stopped: %s.", r->error);
+	else if (r->error[0])
 		paper_warn(p, "It failed: %s", r->error);
 	if (r->n == 0) {
 		paper_text(p, "It has no step yet.");
@@ -174,9 +183,8 @@ static void words(struct paper *p, const struct grpo_run *r)
 		paper_item(p, "Build rate: not told by its steps.");
 	else
 		paper_item(p, "Build rate: %s in its first %d steps, %s in its last %d; %s.",
-		           grpo_percent(a, first), r->n < GRPO_WINDOW ? r->n : GRPO_WINDOW,
-		           grpo_percent(b, last), r->n - from,
-		           r->n < 2 * GRPO_WINDOW                 ? "too few steps to tell a change"
+		           grpo_percent(a, first), ends, grpo_percent(b, last), r->n - from,
+		           r->n < 4                               ? "too few steps to tell a change"
 		           : last.low > first.high                ? "it rose"
 		           : last.high < first.low                ? "it fell"
 		           : isfinite(built.low) && built.low > 0 ? "the trend over all steps rises"
@@ -188,8 +196,7 @@ static void words(struct paper *p, const struct grpo_run *r)
 			p,
 			"Mean reward: %.3f in its first %d steps, %.3f in its last %d; trend %+.4f "
 			"in ten steps (95 %%: %+.4f to %+.4f, as if steps were independent).",
-			grpo_mean(r, F_REWARD, 0, GRPO_WINDOW),
-			r->n < GRPO_WINDOW ? r->n : GRPO_WINDOW, grpo_mean(r, F_REWARD, from, r->n),
+			grpo_mean(r, F_REWARD, 0, ends), ends, grpo_mean(r, F_REWARD, from, r->n),
 			r->n - from, 10 * reward.slope, 10 * reward.low, 10 * reward.high);
 	if (groups > 0)
 		paper_item(
@@ -212,8 +219,7 @@ static void words(struct paper *p, const struct grpo_run *r)
 		           r->eval[0].built, r->eval[0].answers, r->eval[0].step,
 		           r->eval[r->n_evals - 1].built, r->eval[r->n_evals - 1].answers,
 		           r->eval[r->n_evals - 1].step);
-	if (isfinite(reward.low) && reward.low > 0 && last.high <= first.high &&
-	    r->n >= 2 * GRPO_WINDOW)
+	if (isfinite(reward.low) && reward.low > 0 && last.high <= first.high)
 		paper_warn(p, "The reward rose and the build rate did not: what is rewarded is not "
 		              "what builds.");
 	if (clipped > 0.05 * answers)
