@@ -119,7 +119,7 @@ const struct grpo_setting grpo_setting_table[] = {
 	{ "targets", "target", SETTING_LIST, SETTING_POLICY, .sign = "NAME",
 	  .what = "a layer that it stands beside; may be repeated (the published seven)" },
 	{ "lr", NULL, SETTING_NUMBER, SETTING_POLICY, .usual = NAN, .min = 0, .max = 10, .sign = "X",
-	  .what = "5e-6 from 10^9 parameters on, 3e-4 up to 10^7, between in proportion; all of a model: a tenth" },
+	  .what = "5e-6 from 10^9 parameters on, 1.5e-3 up to 10^7, between in proportion; all of a model: a tenth" },
 	{ "lr_muon", NULL, SETTING_NUMBER, SETTING_POLICY, .usual = NAN, .min = 0, .max = 10, .sign = "X",
 	  .what = "of Muon (0.02)" },
 	{ "optimizer", NULL, SETTING_CHOICE, SETTING_POLICY, .words = "adamw|muon", .sign = "O", .what = "adamw or muon" },
@@ -525,12 +525,22 @@ out:
 	return rc;
 }
 
+void grpo_settings_complete(cJSON *all)
+{
+	for (int i = 0; i < grpo_setting_count; i++) {
+		const struct grpo_setting *s = &grpo_setting_table[i];
+		cJSON *v = cJSON_HasObjectItem(all, s->key) ? NULL : usual(s);
+		if (v)
+			cJSON_AddItemToObject(all, s->key, v);
+	}
+}
+
 double grpo_usual_lr(double parameters, bool full)
 {
 	double share = (log10(parameters) - 7) / 2, lr; /* 0 at 10^7, 1 at 10^9 */
 
 	share = share < 0 ? 0 : share > 1 ? 1 : share;
-	lr = exp(log(3e-4) + share * (log(5e-6) - log(3e-4)));
+	lr = exp(log(1.5e-3) + share * (log(5e-6) - log(1.5e-3)));
 	/* two digits: a figure that a person would have written */
 	char text[32];
 	snprintf(text, sizeof(text), "%.1e", full ? lr / 10 : lr);

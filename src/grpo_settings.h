@@ -64,9 +64,14 @@ void grpo_settings_presets(struct buf *out);
  */
 int grpo_settings_read(struct grpo_settings *loop, cJSON **policy, const cJSON *all, struct err *e);
 
-/* The rate of AdamW on an adapter: 5e-6 for models of 10^9 parameters and more, as published; 3e-4
- * for 10^7 and fewer, whose adapters move little otherwise; between them in proportion, by
- * logarithms. All of a model: a tenth of that. */
+/* What @all does not say of loop and policy, as far as this table knows it: so that a run's row has
+ * what it was, whatever later is usual. */
+void grpo_settings_complete(cJSON *all);
+
+/* The rate of AdamW on an adapter: 5e-6 for models of 10^9 parameters and more, as published;
+ * 1.5e-3 for 10^7 and fewer (of 5e-4, 1.5e-3 and 6e-3 the one with which the demonstration model
+ * had learnt most after ten steps); between them in proportion, by logarithms. All of a model: a
+ * tenth of that. */
 double grpo_usual_lr(double parameters, bool full);
 
 /* The lines of --help. */

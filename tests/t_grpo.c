@@ -67,6 +67,15 @@ static void what_flags_say_reaches_loop_and_policy(void **state)
 	assert_false(cJSON_HasObjectItem(policy, "members"));
 	assert_false(cJSON_HasObjectItem(policy, "tasks"));
 	cJSON_Delete(policy);
+	/* a row has all of it, and that says the same */
+	grpo_settings_complete(all);
+	assert_float_equal(json_number_or(all, "prompts", 0), 4, 0);
+	assert_float_equal(json_number_or(all, "members", 0), 16, 0);
+	struct grpo_settings again;
+	assert_done(grpo_settings_read(&again, &policy, all, &e), &e);
+	assert_int_equal(again.tries, s.tries);
+	assert_string_equal(again.reward, "strict");
+	cJSON_Delete(policy);
 	cJSON_Delete(all);
 }
 
@@ -127,10 +136,10 @@ static void what_is_said_first_holds_and_presets_are_whole(void **state)
 static void the_usual_rate_goes_by_size(void **state)
 {
 	(void)state;
-	assert_float_equal(grpo_usual_lr(3.2e6, false), 3e-4, 1e-12);
+	assert_float_equal(grpo_usual_lr(3.2e6, false), 1.5e-3, 1e-12);
 	assert_float_equal(grpo_usual_lr(9e9, false), 5e-6, 1e-12);
 	assert_float_equal(grpo_usual_lr(9e9, true), 5e-7, 1e-12);
-	assert_true(grpo_usual_lr(1e8, false) < 3e-4 && grpo_usual_lr(1e8, false) > 5e-6);
+	assert_true(grpo_usual_lr(1e8, false) < 1.5e-3 && grpo_usual_lr(1e8, false) > 5e-6);
 }
 
 /* ---- a step's answers ---- */
