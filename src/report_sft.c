@@ -235,6 +235,7 @@ static void plot_loss(struct paper *paper, struct sft_run *const *run, int n)
 		         n > 1 ? ", " : "");
 		if (p.n + 3 > PLOT_LINES_MAX)
 			break;
+		int mine = p.n + 1;
 		line[p.n++] = (struct plot_line){ .name = names[2 * i],
 			                          .x = r->smooth.x,
 			                          .y = few ? r->loss.y : r->smooth.y,
@@ -246,9 +247,11 @@ static void plot_loss(struct paper *paper, struct sft_run *const *run, int n)
 				                          .n = r->eval.n,
 				                          .points = r->eval.n < 60 };
 		if (!few)
-			line[p.n++] = (struct plot_line){
-				.x = r->loss.x, .y = r->loss.y, .n = r->loss.n, .faint = true
-			};
+			line[p.n++] = (struct plot_line){ .x = r->loss.x,
+				                          .y = r->loss.y,
+				                          .n = r->loss.n,
+				                          .faint = true,
+				                          .colour = mine };
 	}
 	p.log_y = high > 20 * low;
 	p.zero_y = !p.log_y;
