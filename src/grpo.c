@@ -856,16 +856,21 @@ static int all_steps(struct work *w, struct err *e)
 
 /* ---- the run ---- */
 
-/* Policy, prompts, budget, engine. */
+static double usual_rate(const struct work *w)
+{
+	return grpo_usual_lr(w->budget.parameters,
+	                     strcmp(json_string_or(w->o->policy, "method", "lora"), "full") == 0);
+}
+
+/* The policy's process, until it is ready. */
 static int open_policy(struct work *w, struct err *e)
 {
 	const struct policy_ops ops = { .ctx = w, .event = on_event, .ended = on_end };
 	const struct grpo_options *o = w->o;
 	cJSON *settings = cJSON_Duplicate(o->policy, true);
-	bool full = strcmp(json_string_or(settings, "method", "lora"), "full") == 0;
 
 	if (!cJSON_HasObjectItem(settings, "lr"))
-		cJSON_AddNumberToObject(settings, "lr", grpo_usual_lr(w->budget.parameters, full));
+		cJSON_AddNumberToObject(settings, "lr", usual_rate(w));
 	if (!cJSON_HasObjectItem(settings, "longest"))
 		cJSON_AddNumberToObject(settings, "longest", w->budget.context);
 	cJSON_AddNumberToObject(settings, "answer_longest", w->tokens);
@@ -924,6 +929,9 @@ static void begin_run(struct work *w)
 
 	cJSON_DeleteItemFromObjectCaseSensitive(all, "max_tokens");
 	cJSON_AddNumberToObject(all, "max_tokens", w->tokens);
+	if (!cJSON_HasObjectItem(all, "lr"))
+		cJSON_AddNumberToObject(all, "lr", usual_rate(w));
+	grpo_settings_complete(all);
 	cJSON_AddStringToObject(about, "version", PACKAGE_VERSION);
 	cJSON_AddItemToObject(about, "settings", all);
 	run_log_begin(&w->log, w->o->kind, w->o->run, about);
