@@ -48,6 +48,13 @@ static const char *const answers[STEPS][ANSWERS] = {
 	           PROGRAM("20"), BROKEN },
 };
 
+/* Neither builds; four steps of two answers each, then the others. */
+static const char *const hollow[2][2] = {
+	{ "x = no_such_name\n", "import cadquery as cq\nx = no_such_name\n" },
+	{ "import cadquery as cq\nfixture = cq.Workplane(no_such_name)\n",
+	  "import cadquery as cq\ndef part():\n    return cq.Workplane(no_such_name)\nfixture = part()\n" },
+};
+
 struct told_step {
 	int step, answers, used, lost, clipped, flat, built;
 	double loss, reward;
@@ -61,6 +68,8 @@ struct test {
 	struct buf notes;
 	atomic_bool killing, over;
 	pid_t process;
+	int n_hollow;
+	bool hollow; /* answers of a text that builds nothing */
 };
 
 static void on_answer(void *ctx, const struct gpu_request *r, int sequence,
@@ -69,10 +78,15 @@ static void on_answer(void *ctx, const struct gpu_request *r, int sequence,
 	struct test *t = ctx;
 	int i = t->asked++;
 	/* what is asked for again, since the engine was lost, is lost again */
-	const char *text = i < ANSWERS ? answers[t->n_steps][i] : "!the device is gone";
+	const char *text = i < ANSWERS ? answers[t->n_steps % STEPS][i] : "!the device is gone";
 
 	(void)r;
 	(void)sequence;
+	if (t->hollow) {
+		text = hollow[t->n_hollow++ / 8 % 2][i % 2];
+		*out = (struct paced_answer){ .text = text, .len = strlen(text) };
+		return;
+	}
 	t->killing = t->n_steps == BUILDER_DIES;
 	if (t->n_steps == STORE_FULL && !fault_plan.what)
 		fault_plan = (struct fault_plan){ .what = FAULT_FULL, .at = 1, .stays = true };
@@ -138,6 +152,10 @@ static void on_event(void *ctx, const char *kind, const cJSON *o)
 		buf_printf(&t->notes, "%s\n", json_string_or(o, "text", ""));
 	if (strcmp(kind, "step") != 0)
 		return;
+	if (t->hollow) {
+		t->asked = 0;
+		return;
+	}
 	assert_true(t->n_steps < STEPS);
 	t->step[t->n_steps++] = (struct told_step){
 		.step = (int)figure(o, "step"),
@@ -185,92 +203,143 @@ static const char task_text[] =
 	"\"expect\": {\"hooks\": 1}, \"seed_box_over_height\": null, \"reference\": null,"
 	"\"orientation\": \"free\", \"checks\": []}";
 
-static void every_step_goes_on_with_what_is_left(void **state)
-{
-	static const char *const sets[] = { SRCDIR "/tasks/prompts" };
-	const char *python = getenv("PYTHON_ENV");
-	const struct store_options so = { .vfs = "faulty" };
-	char dir[256], path[300], here[4096], config[2000];
-	struct test t = { .process = getpid() };
+/* Everything that a run takes, with the demonstration model's base. */
+struct world {
+	char dir[256];
 	struct app app;
 	struct model_flags flags;
 	struct prompt_set prompts;
 	struct task task;
-	struct task_set tasks = { .tasks = &task, .n = 1 };
+	struct task_set tasks;
+	int first;
 	struct grpo_settings settings;
-	struct grpo_result result;
-	struct rows rows = { { 0 }, { 0 }, { 0 } };
-	struct err e = { 0 };
-	const int first = 0;
-	pthread_t killer;
 	cJSON *all, *policy;
-	(void)state;
+	struct store *store;
+	struct grpo_options o;
+};
+
+static void open_world(struct world *w, struct test *t, const char *more)
+{
+	static const char *const sets[] = { SRCDIR "/tasks/prompts" };
+	const char *python = getenv("PYTHON_ENV");
+	const struct store_options so = { .vfs = "faulty" };
+	char path[300], here[4096], config[2000];
+	struct err e = { 0 };
 
 	if (!python || !*python) {
 		print_message("nothing is built without CadQuery\n");
 		skip();
 	}
+	*w = (struct world){ .first = 0 };
+	w->tasks = (struct task_set){ .tasks = &w->task, .n = 1 };
 	faulty_vfs_register();
 	assert_non_null(getcwd(here, sizeof(here)));
 	setenv("CADFORGE_LIBEXEC", here, 0);
 	setenv("CADFORGE_TASKS", SRCDIR "/tasks", 1);
 	setenv("CADFORGE_PYTHON_ENV", python, 1);
-	make_folder(dir, sizeof(dir));
-	app_init(&app);
-	app_find(&app);
-	app.quiet = true;
-	app.jobs = 2;
-	app.limits.wall_s = 60;
-	app.limits.cpu_s = 2;
-	model_flags_init(&flags);
-	flags.model = SRCDIR "/gpu/demo/base";
-	flags.no_adapter = true;
-	flags.backend = GPU_CPU;
-	flags.temperature_given = true;
-	assert_done(model_flags_finish(&flags, &app, &e), &e);
-	assert_done(prompt_set_load(&prompts, sets, 1, "demo", &e), &e);
-	assert_done(task_parse(&task, task_text, strlen(task_text), "hook.json", &e), &e);
-	snprintf(
-		config, sizeof(config),
-		"{\"model\":\"%s\",\"adapter\":\"none\",\"out\":\"%s\",\"steps\":%d,\"prompts\":%d,"
-		"\"members\":%d,\"tries\":1,\"turns\":1,\"reward\":\"seed-fast\",\"rank\":2,"
-		"\"max_tokens\":60,\"repairs\":0,\"eval_every\":-1,\"lr\":0.0001,"
-		"\"guards\":[\"dead=warn\",\"clipped=warn\",\"lost=warn:0.1:1\"]}",
-		flags.model, dir, STEPS, GROUPS, MEMBERS);
-	all = json_parse(config, strlen(config), &e);
-	assert_non_null(all);
-	assert_done(grpo_settings_read(&settings, &policy, all, &e), &e);
-	snprintf(path, sizeof(path), "%s/sessions.db", dir);
-	struct store *store = store_open(path, STORE_WRITE, &so, &e);
-	assert_non_null(store);
-	const struct grpo_options o = {
-		.app = &app,
-		.store = store,
-		.model = &flags,
-		.tasks = &tasks,
-		.task = &first,
+	make_folder(w->dir, sizeof(w->dir));
+	app_init(&w->app);
+	app_find(&w->app);
+	w->app.quiet = true;
+	w->app.jobs = 2;
+	w->app.limits.wall_s = 60;
+	w->app.limits.cpu_s = 2;
+	model_flags_init(&w->flags);
+	w->flags.model = SRCDIR "/gpu/demo/base";
+	w->flags.no_adapter = true;
+	w->flags.backend = GPU_CPU;
+	w->flags.temperature_given = true;
+	assert_done(model_flags_finish(&w->flags, &w->app, &e), &e);
+	assert_done(prompt_set_load(&w->prompts, sets, 1, "demo", &e), &e);
+	assert_done(task_parse(&w->task, task_text, strlen(task_text), "hook.json", &e), &e);
+	snprintf(config, sizeof(config),
+	         "{\"model\":\"%s\",\"adapter\":\"none\",\"out\":\"%s\",\"tries\":1,\"turns\":1,"
+	         "\"rank\":2,\"max_tokens\":60,\"repairs\":0,\"eval_every\":-1,\"lr\":0.0001,%s}",
+	         w->flags.model, w->dir, more);
+	w->all = json_parse(config, strlen(config), &e);
+	assert_non_null(w->all);
+	assert_done(grpo_settings_read(&w->settings, &w->policy, w->all, &e), &e);
+	snprintf(path, sizeof(path), "%s/sessions.db", w->dir);
+	w->store = store_open(path, STORE_WRITE, &so, &e);
+	assert_non_null(w->store);
+	w->o = (struct grpo_options){
+		.app = &w->app,
+		.store = w->store,
+		.model = &w->flags,
+		.tasks = &w->tasks,
+		.task = &w->first,
 		.n_tasks = 1,
-		.prompts = &prompts,
-		.settings = settings,
-		.policy = policy,
+		.prompts = &w->prompts,
+		.settings = w->settings,
+		.policy = w->policy,
 		.backend = GPU_CPU,
-		.all = all,
+		.all = w->all,
 		.kind = "grpo",
-		.ctx = &t,
+		.ctx = t,
 		.event = on_event,
 		.engine = open_engine,
-		.engine_ctx = &t,
+		.engine_ctx = t,
 	};
+}
 
+static void close_world(struct world *w)
+{
+	char clean[400];
+
+	store_close(w->store);
+	cJSON_Delete(w->all);
+	cJSON_Delete(w->policy);
+	prompt_set_release(&w->prompts);
+	task_release(&w->task);
+	snprintf(clean, sizeof(clean), "rm -rf '%s'", w->dir);
+	assert_int_equal(system(clean), 0);
+}
+
+/* The published dense runs: text that builds nothing learns to look like a program. */
+static void a_reward_that_rises_without_builds_stops_the_run(void **state)
+{
+	struct test t = { .process = getpid(), .hollow = true };
+	struct grpo_result result;
+	struct world w;
+	struct err e = { 0 };
+	(void)state;
+
+	open_world(&w, &t,
+	           "\"steps\":12,\"prompts\":1,\"members\":2,\"reward\":\"dense\","
+	           "\"guards\":[\"dead=off\",\"reward=stop:0.05:8\"]");
+	assert_done(grpo_run(&w.o, &result, &e), &e);
+	assert_string_equal(result.outcome, "alarm");
+	assert_int_equal(result.step, 8);
+	assert_contains(buf_str(&t.notes), "the reward rises and the build rate does not: over 8 "
+	                                   "steps -0.125 -> 0.265, built 0 % -> 0 %");
+	assert_contains(buf_str(&t.notes), "the reward pays for text that is no part");
+	buf_release(&t.notes);
+	close_world(&w);
+}
+
+static void every_step_goes_on_with_what_is_left(void **state)
+{
+	struct test t = { .process = getpid() };
+	struct grpo_result result;
+	struct rows rows = { { 0 }, { 0 }, { 0 } };
+	struct world w;
+	struct err e = { 0 };
+	pthread_t killer;
+	(void)state;
+
+	open_world(&w, &t,
+	           "\"steps\":7,\"prompts\":2,\"members\":4,\"reward\":\"seed-fast\","
+	           "\"guards\":[\"dead=warn\",\"clipped=warn\",\"lost=warn:0.1:1\"]");
+	assert_int_equal(w.settings.steps, STEPS);
 	assert_int_equal(pthread_create(&killer, NULL, kill_builders, &t), 0);
-	int rc = grpo_run(&o, &result, &e);
+	int rc = grpo_run(&w.o, &result, &e);
 	t.over = true;
 	pthread_join(killer, NULL);
 	assert_done(rc, &e);
-	
+
 	assert_string_equal(result.outcome, "done");
 	assert_int_equal(t.n_steps, STEPS);
-	assert_done(store_rollouts(store, result.run, 1, STEPS, see_row, &rows, &e), &e);
+	assert_done(store_rollouts(w.store, result.run, 1, STEPS, see_row, &rows, &e), &e);
 	for (int i = 0; i < STEPS; i++) {
 		const struct told_step *s = &t.step[i];
 		print_message("step %d: answers %d used %d lost %d clipped %d flat %d built %d "
@@ -322,23 +391,18 @@ static void every_step_goes_on_with_what_is_left(void **state)
 
 	int problems = 0;
 	const struct store_fsck_options fsck = { .quick = false };
-	assert_done(store_fsck(store, &fsck, &problems, &e), &e);
+	assert_done(store_fsck(w.store, &fsck, &problems, &e), &e);
 	assert_int_equal(problems, 0);
-	store_close(store);
 	buf_release(&t.notes);
-	cJSON_Delete(all);
-	cJSON_Delete(policy);
-	prompt_set_release(&prompts);
-	task_release(&task);
-	char clean[400];
-	snprintf(clean, sizeof(clean), "rm -rf '%s'", dir);
-	assert_int_equal(system(clean), 0);
+	close_world(&w);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(
-		every_step_goes_on_with_what_is_left) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_step_goes_on_with_what_is_left),
+		cmocka_unit_test(a_reward_that_rises_without_builds_stops_the_run),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
