@@ -26,7 +26,7 @@ static const struct stage_setting settings[] = {
 	{ R(members), 8, 2, 64, true, EXPERIMENT_DENSE, "answers of a group" },
 	{ R(lr), 3e-3, 0, 1, false, EXPERIMENT_DENSE, "learning rate of reinforcement" },
 	{ R(temperature), 0.8, 0.01, 10, false, EXPERIMENT_DENSE, "at which answers are drawn, in training and test" },
-	{ R(repair_steps), 12, 1, 1e5, true, EXPERIMENT_REPAIR, "steps of repair and of its control" },
+	{ R(repair_steps), 8, 1, 1e5, true, EXPERIMENT_REPAIR, "steps of repair and of its control" },
 	{ R(repair_share), 0.75, 0, 1, false, EXPERIMENT_REPAIR, "share of their prompts that are repairs of the class aimed at" },
 	{ R(samples), 2, 1, 64, true, EXPERIMENT_EVALUATE, "answers of each policy to each held-out prompt" },
 };
