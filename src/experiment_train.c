@@ -365,7 +365,8 @@ static int write_rules(struct experiment *x, enum build_class aim, struct err *e
 	for (int i = 0; i < 3; i++)
 		cJSON_AddNumberToObject(levels, task_level_name((enum task_level)i), 1 + 0.5 * i);
 	/* of the strict run's answers, not of the dense run's before it */
-	cJSON_AddNumberToObject(o, "completions", r->steps * r->prompts * r->members);
+	cJSON_AddNumberToObject(o, "completions",
+	                        fmin(fmax(r->steps * r->prompts * r->members, 16), 65536));
 	cJSON_AddNumberToObject(o, "repairs", 64);
 	stages = cJSON_AddObjectToObject(o, "stages");
 	cJSON_AddNumberToObject(stages, "over", 256);
