@@ -368,7 +368,8 @@ static void killed_at_any_moment_it_goes_on_to_the_bit(void **state)
 	struct watched w;
 	int kills = 0;
 
-	for (int at = 2; at < STEPS; at += 3, kills++) {
+	/* never in the last: that one could be over before it is killed */
+	for (int at = 2; at + 1 < STEPS; at += 2, kills++) {
 		struct policy *x = begin(o, kills > 0, &w);
 		run_to(x, p, &w, at);
 		/* somewhere in the step that follows, or before it */
@@ -727,10 +728,11 @@ static void the_oracles_seven_variants_are_learnt_from(void **state)
 	struct watched w;
 	struct err e = { 0 };
 	int cases = 0, gradients = 0;
-	cJSON *json, *c,
-		*messages = cJSON_Parse("[{\"role\": \"user\", \"content\": \"Make a box.\"}]");
+	cJSON *json, *c, *messages;
 
+	/* skips the case where there is no oracle */
 	assert_int_equal(buf_read_file(&text, oracle(path, "expected/grpo.json"), 1 << 20, &e), 0);
+	messages = cJSON_Parse("[{\"role\": \"user\", \"content\": \"Make a box.\"}]");
 	json = json_parse(buf_str(&text), text.len, &e);
 	assert_non_null(json);
 	assert_int_equal(
