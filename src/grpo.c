@@ -777,6 +777,7 @@ static void tell_step(struct work *w, struct grpo_step_figures *f, double draw_s
 	json_add_figure(data, "generate_s", r.decoding_s);
 	json_add_figure(data, "wait_s", r.waiting_s);
 	cJSON_AddNumberToObject(data, "drawn_tokens", (double)r.tokens);
+	cJSON_AddNumberToObject(data, "remembered", r.remembered);
 	cJSON_AddNumberToObject(data, "max_tokens", w->tokens);
 	add_weights(w, data);
 	w->took[w->n_took++ % RECENT] = seconds;

@@ -17,7 +17,8 @@
 enum {
 	POLLS_MAX = 96,
 	TICK_MS = 80,
-	TRIES_MAX = 2, /* that an answer is asked for, when the engine is lost under it */
+	TRIES_MAX = 2,     /* that an answer is asked for, when the engine is lost under it */
+	REMEMBERED = 1024, /* programs, some 20 KB each */
 };
 
 /* A token as it was drawn. */
@@ -99,6 +100,7 @@ struct rollouts {
 	struct line drawn, scored, again; /* to be built; to be stored; to be asked for again */
 	int drawing, building;
 	struct rollouts_figures figures;
+	int64_t remembered; /* of the scoring, and told */
 	double looked_s, ticked_s;
 	bool stop;
 	struct err fatal; /* from inside a callback */
@@ -1089,6 +1091,7 @@ struct rollouts *rollouts_open(const struct rollouts_options *o, struct err *e)
 	}
 	r->o = *o;
 	look_at_flags(r);
+	r->o.scoring.remember = REMEMBERED;
 	r->o.scoring.ears = (struct scoring_ears){ .ctx = r, .tick_ms = TICK_MS / 2, .tick = tick };
 	if ((r->flags.guard && cad_names_file(o->app, r->names, sizeof(r->names), e) < 0) ||
 	    !(r->scoring = scoring_open(&r->o.scoring, e)) || name_and_open(r, e) < 0) {
@@ -1188,6 +1191,8 @@ struct rollouts_figures rollouts_figures(struct rollouts *r)
 {
 	struct rollouts_figures f = r->figures;
 
+	f.remembered = (int)(scoring_remembered(r->scoring) - r->remembered);
+	r->remembered += f.remembered;
 	r->figures = (struct rollouts_figures){ 0 };
 	return f;
 }

@@ -112,6 +112,7 @@ int rollouts_run(struct rollouts *r, struct err *e);
 /* Figures since the last call, or since it was opened. */
 struct rollouts_figures {
 	int answers, built, lost, clipped;
+	int remembered;    /* of the answers: equal to one that was built before */
 	double seconds;    /* of rollouts_run() */
 	double decoding_s; /* of them with at least one answer being decoded */
 	double waiting_s;  /* of them with none, since builds and scores were waited for */

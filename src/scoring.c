@@ -14,6 +14,7 @@
 #include "src/base/sha256.h"
 #include "src/pipeline.h"
 #include "src/references.h"
+#include "src/remembered.h"
 #include "src/show.h"
 #include "src/watch.h"
 
@@ -61,6 +62,11 @@ struct job {
 	int n_edits, waiting;
 	bool lost; /* a rebuild of it was */
 	double rebuild_s;
+	/* of programs that are remembered: what tells it from others; its equal that is under way,
+	 * and then it waits and is in no pipeline */
+	bool has_key, waits;
+	unsigned char key[SHA256_BYTES];
+	const struct job *equal;
 };
 
 struct scoring {
@@ -78,6 +84,10 @@ struct scoring {
 	int n_ready;
 	struct job *jobs; /* under way */
 	struct scoring_stream to;
+	struct remembered *remembered; /* NULL: nothing is */
+	int64_t n_remembered;
+	bool left; /* a job's equal came to nothing that can be taken: it is to be built after all
+	            */
 };
 
 void scored_release(struct scored *s)
@@ -518,6 +528,8 @@ static void hand_out(struct scoring *s, struct job *j, double total, enum build_
 	j->shape.stl = (struct buf){ 0 };
 	out.program = j->what.program;
 	j->what.program = (struct buf){ 0 };
+	if (j->has_key)
+		remembered_keep(s->remembered, j->key, &out);
 	s->to.done(s->to.ctx, j->item.index, &out, NULL);
 	scored_release(&out);
 }
@@ -702,6 +714,101 @@ static void job_free(struct job *j)
 	free(j);
 }
 
+/* ---- programs that were scored already ---- */
+
+static void add_text(struct sha256 *h, const void *text, size_t len)
+{
+	uint64_t n = len;
+
+	sha256_add(h, &n, sizeof(n));
+	sha256_add(h, text, len);
+}
+
+/* All that a score is made from, beside the profile. */
+static void name_job(struct scoring *s, struct job *j)
+{
+	const struct scoring_input *in = j->in;
+	const bool exact = s->mode == MODE_EXACT;
+	const int numbers[] = { in->unfinished, j->what.line_offset };
+	struct buf parent = { 0 };
+	struct sha256 h;
+
+	if (!s->remembered || in->shape)
+		return;
+	if (in->parent)
+		json_print(&parent, in->parent);
+	sha256_start(&h);
+	sha256_add(&h, &j->ready, sizeof(j->ready));
+	sha256_add(&h, numbers, sizeof(numbers));
+	add_text(&h, buf_str(&j->what.program), j->what.program.len);
+	/* the published failure classes are told from the whole answer */
+	add_text(&h, exact ? "" : in->text, exact ? 0 : in->len);
+	add_text(&h, in->file ? in->file : "", in->file ? strlen(in->file) + 1 : 0);
+	add_text(&h, buf_str(&parent), parent.len);
+	sha256_end(&h, j->key);
+	j->has_key = !buf_failed(&parent);
+	buf_release(&parent);
+}
+
+/* Whether its score is there. */
+static bool take_remembered(struct scoring *s, const struct job *j)
+{
+	const struct scored *got = remembered_of(s->remembered, j->key);
+	struct scored out;
+
+	if (!got || scored_copy(&out, got) < 0)
+		return false;
+	s->n_remembered++;
+	s->to.done(s->to.ctx, j->item.index, &out, NULL);
+	scored_release(&out);
+	return true;
+}
+
+/* Those that waited for @of; one whose score cannot be taken is left to be built. */
+static void equals_end(struct scoring *s, const struct job *of)
+{
+	for (struct job *j = s->jobs, *next; j; j = next) {
+		next = j->next;
+		if (!j->waits || j->equal != of)
+			continue;
+		j->equal = NULL;
+		if (take_remembered(s, j))
+			job_free(j);
+		else
+			s->left = true;
+	}
+}
+
+static const struct job *equal_under_way(const struct scoring *s, const struct job *of)
+{
+	for (const struct job *j = s->jobs; j; j = j->next)
+		if (j != of && j->has_key && !j->waits &&
+		    memcmp(j->key, of->key, SHA256_BYTES) == 0)
+			return j;
+	return NULL;
+}
+
+static void job_go(struct scoring *s, struct job *j)
+{
+	j->waits = j->has_key && (j->equal = equal_under_way(s, j)) != NULL;
+	if (!j->waits)
+		pipeline_add(s->pipeline, &j->item);
+}
+
+/* Outside of callbacks. Whether there were any. */
+static bool start_left(struct scoring *s)
+{
+	if (!s->left)
+		return false;
+	s->left = false;
+	for (struct job *j = s->jobs; j; j = j->next)
+		if (j->waits && !j->equal)
+			job_go(s, j);
+	return true;
+}
+
+/* ---- one program's end, whatever it is ---- */
+
 static void job_end(struct scoring *s, struct job *j)
 {
 	struct err e = { 0 };
@@ -712,6 +819,7 @@ static void job_end(struct scoring *s, struct job *j)
 			err_wrap(&e, "%s", j->in->file);
 		s->to.done(s->to.ctx, j->item.index, NULL, &e);
 	}
+	equals_end(s, j);
 	job_free(j);
 }
 
@@ -922,6 +1030,10 @@ struct scoring *scoring_open(const struct scoring_options *o, struct err *e)
 		.done = on_done,
 	};
 	app_engine_options(o->app, &p.engine);
+	if (o->remember > 0 && !o->artifacts && !(s->remembered = remembered_new(o->remember))) {
+		err_set(e, ERR_MEM, "out of memory");
+		goto fail;
+	}
 	s->pipeline = pipeline_open(&p, e);
 	if (s->pipeline)
 		return s;
@@ -939,6 +1051,9 @@ void scoring_forget_tasks(struct scoring *s)
 		free(s->ready[i]);
 	}
 	s->n_ready = 0;
+	/* their names hang on these */
+	if (s->remembered)
+		remembered_clear(s->remembered);
 }
 
 void scoring_close(struct scoring *s)
@@ -947,6 +1062,7 @@ void scoring_close(struct scoring *s)
 		return;
 	pipeline_close(s->pipeline);
 	scoring_forget_tasks(s);
+	remembered_free(s->remembered);
 	free(s->ready);
 	reference_release(&s->set);
 	free(s);
@@ -963,6 +1079,11 @@ void scoring_listen(struct scoring *s, const struct scoring_ears *ears)
 const char *scoring_profile_name(const struct scoring *s)
 {
 	return s->name;
+}
+
+int64_t scoring_remembered(const struct scoring *s)
+{
+	return s->n_remembered;
 }
 
 const char *scoring_profile_hash(const struct scoring *s)
@@ -1078,7 +1199,7 @@ static int start_job(struct scoring *s, struct job *j, size_t item, struct err *
 		.exact_reference = j->ready->exact_id,
 		.index = item,
 	};
-	pipeline_add(s->pipeline, &j->item);
+	name_job(s, j);
 	return 0;
 }
 
@@ -1101,14 +1222,21 @@ int scoring_add(struct scoring *s, const struct scoring_input *in, size_t item, 
 		j->next->at = &j->next;
 	s->jobs = j;
 	int rc = start_job(s, j, item, e);
-	if (rc < 0)
+	if (rc < 0 || (j->has_key && take_remembered(s, j)))
 		job_free(j);
+	else
+		job_go(s, j);
 	return rc;
 }
 
 int scoring_work(struct scoring *s, struct err *e)
 {
-	return pipeline_work(s->pipeline, e);
+	int rc;
+
+	do
+		rc = pipeline_work(s->pipeline, e);
+	while (rc == 0 && start_left(s));
+	return rc;
 }
 
 void scoring_end(struct scoring *s)
@@ -1116,6 +1244,7 @@ void scoring_end(struct scoring *s)
 	pipeline_end(s->pipeline);
 	while (s->jobs)
 		job_free(s->jobs);
+	s->left = false;
 }
 
 /* Of a run that waits: one that cannot be scored ends it. */
@@ -1146,8 +1275,9 @@ int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
 	scoring_begin(s, &to);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = scoring_add(s, &in[i], i, e);
-	if (rc == 0)
-		rc = pipeline_until_over(s->pipeline, e);
+	do
+		rc = rc == 0 ? pipeline_until_over(s->pipeline, e) : rc;
+	while (rc == 0 && start_left(s));
 	scoring_end(s);
 	return rc;
 }

@@ -42,6 +42,10 @@ struct scoring_options {
 	/* Under exact: checks are not set against what a blank of the box earns, which takes nine
 	 * builds a task; totals are then higher. For programs of many tasks whose facts count. */
 	bool no_blanks;
+	/* So many of the last programs that differ are remembered: an equal one (same text, task,
+	 * file and parent) is not built again, nor while its equal is under way, and ears hear nothing
+	 * of it. Its "seconds" are the first one's. Where no artifacts are wanted. 0: none */
+	int remember;
 	/* who is told; see scoring_listen() */
 	struct scoring_ears {
 		void *ctx;
@@ -115,6 +119,9 @@ void scoring_close(struct scoring *s);
  * Borrowed. */
 const char *scoring_profile_name(const struct scoring *s);
 const char *scoring_profile_hash(const struct scoring *s);
+
+/* Programs that were not built since their equal was (scoring_options.remember). */
+int64_t scoring_remembered(const struct scoring *s);
 
 /* From now on others are told: for a scoring that is kept open over many episodes. NULL: nobody. */
 void scoring_listen(struct scoring *s, const struct scoring_ears *ears);

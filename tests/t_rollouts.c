@@ -425,6 +425,81 @@ static void the_last_builder(struct test *t)
 	fclose(f);
 }
 
+static void the_last_builder_but_one(struct test *t)
+{
+	t->n++;
+	the_last_builder(t);
+	t->n--;
+}
+
+static void no_more_of_that(struct test *t, const struct told *v)
+{
+	if (v->lost)
+		t->on_tick = NULL;
+}
+
+/* Equal programs have equal scores: one is built, however many there are, and when it is lost
+ * another one is built instead. */
+static void equal_answers_are_built_once(void **state)
+{
+	static const char *const texts[] = { PROGRAM("40"), PROGRAM("40"),     PROGRAM("20"),
+		                             PROGRAM("40"), BROKEN("no_such"), BROKEN("no_such"),
+		                             PROGRAM("20"), PROGRAM("40"),     BROKEN("no_such") };
+	struct test t = { .text = texts, .n_text = 9 };
+	struct rollouts_figures f;
+
+	(void)state;
+	open_store(&t, "equal.db", NULL);
+	open_rollouts(&t, 400, false);
+	add(&t, 6, 1, NAN, 7);
+	run(&t);
+	f = rollouts_figures(t.r);
+	assert_int_equal(f.answers, 6);
+	assert_int_equal(f.built, 4);
+	assert_int_equal(f.remembered, 3);
+	assert_close(find(&t, 0, 1, 1)->total, find(&t, 0, 4, 1)->total, 0);
+	assert_true(find(&t, 0, 1, 1)->total > find(&t, 0, 5, 1)->total);
+	assert_close(find(&t, 0, 5, 1)->total, find(&t, 0, 6, 1)->total, 0);
+	/* each is a turn of its own, with all that belongs to one */
+	struct buf a = { 0 }, b = { 0 };
+	const struct told *first = find(&t, 0, 1, 1), *second = find(&t, 0, 2, 1);
+	assert_true(first->number != second->number);
+	assert_done(store_artifact(t.store, first->episode, first->number, "reward.json", &a, &t.e),
+	            &t.e);
+	assert_done(
+		store_artifact(t.store, second->episode, second->number, "reward.json", &b, &t.e),
+		&t.e);
+	assert_string_equal(buf_str(&a), buf_str(&b));
+	/* and of the next group, too */
+	add(&t, 3, 1, NAN, 8);
+	run(&t);
+	assert_int_equal(rollouts_figures(t.r).remembered, 3);
+	buf_release(&a);
+	buf_release(&b);
+	close_all(&t);
+}
+
+static void an_equal_of_what_was_lost_is_built(void **state)
+{
+#define SLOW                                                                                       \
+	"```python\nimport cadquery as cq\nfor i in range(30000000):\n    pass\n"                  \
+	"result = cq.Workplane().box(30, 30, 40)\n```\n"
+	static const char *const texts[] = { SLOW, SLOW, PROGRAM("40") };
+	struct test t = { .text = texts,
+		          .n_text = 3,
+		          .on_tick = the_last_builder_but_one,
+		          .on_done = no_more_of_that };
+
+	(void)state;
+	open_rollouts(&t, 400, false);
+	add(&t, 3, 1, NAN, 7);
+	run(&t);
+	assert_int_equal(find(&t, 0, 1, 1)->lost + find(&t, 0, 2, 1)->lost, 1);
+	assert_int_equal(find(&t, 0, 1, 1)->built + find(&t, 0, 2, 1)->built, 1);
+	assert_int_equal(rollouts_figures(t.r).remembered, 0);
+	close_all(&t);
+}
+
 static void go_on_after_the_loss(struct test *t, const struct told *v)
 {
 	if (!v->lost)
@@ -656,6 +731,8 @@ int main(void)
 		cmocka_unit_test(a_member_goes_on_until_it_is_enough),
 		cmocka_unit_test(what_is_lost_has_no_total_and_the_others_go_on),
 		cmocka_unit_test(a_builder_that_is_killed_under_an_answer_loses_that_one),
+		cmocka_unit_test(equal_answers_are_built_once),
+		cmocka_unit_test(an_equal_of_what_was_lost_is_built),
 		cmocka_unit_test(a_full_store_is_told_and_stops_nothing),
 		cmocka_unit_test(a_stop_drops_what_is_under_way),
 		cmocka_unit_test(what_keeps_all_of_it_from_going_on_is_an_error),
