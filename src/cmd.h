@@ -28,7 +28,7 @@ extern const struct cmd cmd_import;
 extern const struct cmd cmd_episodes, cmd_show, cmd_search, cmd_diff;
 extern const struct cmd cmd_replay;
 extern const struct cmd cmd_judge, cmd_judgements;
-extern const struct cmd cmd_fsck, cmd_db;
+extern const struct cmd cmd_verify, cmd_fsck, cmd_db;
 extern const struct cmd cmd_model;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_tasks;

@@ -13,6 +13,7 @@
 #include "src/export.h"
 #include "src/import.h"
 #include "src/packs.h"
+#include "src/refs.h"
 #include "src/show.h"
 
 enum flag {
@@ -49,103 +50,20 @@ static int on_tick(void *ctx)
 
 /* ---- export ---- */
 
-struct episodes {
-	int64_t *v;
-	int n, cap;
-	bool failed;
-};
-
-static int add_episode(struct episodes *list, int64_t id, struct err *e)
+/* The episodes that the words name; one turn alone is told how it comes out. */
+static int add_episodes(struct store *s, struct refs *refs, const char *text, struct err *e)
 {
-	if (list->n == list->cap) {
-		int cap = list->cap ? 2 * list->cap : 64;
-		void *p = realloc(list->v, (size_t)cap * sizeof(*list->v));
-		if (!p)
-			return err_set(e, ERR_MEM, "no memory for %d episodes", cap);
-		list->v = p;
-		list->cap = cap;
-	}
-	list->v[list->n++] = id;
-	return 0;
-}
+	int before = refs->n;
 
-struct page {
-	struct episodes *list;
-	int64_t last, from, to;
-	struct err failed;
-};
-
-static int take_listed(void *ctx, const struct store_episode *ep)
-{
-	struct page *p = ctx;
-
-	p->last = ep->id;
-	if (ep->id < p->from)
-		return 1;
-	return ep->id <= p->to && add_episode(p->list, ep->id, &p->failed) < 0 ? 1 : 0;
-}
-
-/* Those there are from @from to @to, oldest first. */
-static int add_range(struct store *s, struct episodes *list, int64_t from, int64_t to,
-                     struct err *e)
-{
-	struct store_filter f = store_filter_none();
-	struct page p = { .list = list, .from = from, .to = to };
-	int begin = list->n;
-	bool more = true;
-	/* the listing begins below @after */
-	int64_t after = to < INT64_MAX ? to + 1 : 0;
-
-	while (more) {
-		p.last = 0;
-		if (store_episodes(s, &f, after, 1000, take_listed, &p, &more, e) < 0)
-			return -1;
-		if (p.failed.kind) {
-			*e = p.failed;
-			return -1;
-		}
-		if (p.last == 0 || p.last <= from)
-			break;
-		after = p.last;
-	}
-	for (int i = begin, k = list->n - 1; i < k; i++, k--) {
-		int64_t t = list->v[i];
-		list->v[i] = list->v[k];
-		list->v[k] = t;
-	}
-	return 0;
-}
-
-/* "12", "3-9", "all". */
-static int add_place(struct store *s, struct episodes *list, const char *text, struct err *e)
-{
-	long long from, to;
-	int turn, used = 0, before = list->n;
-	int64_t id;
-
-	if (strcmp(text, "all") == 0) {
-		if (add_range(s, list, 1, INT64_MAX, e) < 0)
-			return -1;
-		return list->n > before ? 0 : err_set(e, ERR_INPUT, "there is no episode yet");
-	}
-	if (sscanf(text, "%lld-%lld%n", &from, &to, &used) == 2 && !text[used] && from > 0 &&
-	    to >= from) {
-		if (add_range(s, list, from, to, e) < 0)
-			return -1;
-		return list->n > before
-		               ? 0
-		               : err_set(e, ERR_INPUT, "there is no episode from %lld to %lld",
-		                         from, to);
-	}
-	if (store_parse_ref(text, &id, &turn, e) < 0)
-		return err_wrap(e, "an episode's number, a range (3-9) or all was expected");
-	if (turn)
+	if (refs_add(refs, s, text, e) < 0)
+		return -1;
+	if (refs->v[before].turn)
 		return err_set(
 			e, ERR_USAGE,
 			"%s: a whole episode was expected: %" PRId64
 			"; one turn's files come by 'cadforge show %s --artifact NAME -o FILE'",
-			text, id, text);
-	return add_episode(list, id, e);
+			text, refs->v[before].episode, text);
+	return 0;
 }
 
 static bool ends_in(const char *name, const char *end)
@@ -228,7 +146,8 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 	};
 	struct app app;
 	struct export_options o = { .min = NAN, .margin = NAN, .tick = on_tick };
-	struct episodes list = { 0 };
+	struct refs refs = { 0 };
+	int64_t *list = NULL;
 	struct task_set tasks = { 0 };
 	struct prompt_set prompts = { 0 };
 	struct prompts_dirs dirs;
@@ -287,8 +206,14 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 	if (!(s = open_store(&app, db, STORE_READ, &e)))
 		goto fail;
 	for (int i = optind; i < argc - 1; i++)
-		if (add_place(s, &list, argv[i], &e) < 0)
+		if (add_episodes(s, &refs, argv[i], &e) < 0)
 			goto fail;
+	if (!(list = calloc((size_t)refs.n, sizeof(*list)))) {
+		err_set(&e, ERR_MEM, "no memory for %d episodes", refs.n);
+		goto fail;
+	}
+	for (int i = 0; i < refs.n; i++)
+		list[i] = refs.v[i].episode;
 	/* without the tasks there is less on a page, and no prompt for what was asked without one
 	 */
 	if (packs_load(&tasks, &app, &e) == 0) {
@@ -300,8 +225,8 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 			o.prompts = &prompts;
 		}
 	}
-	o.episodes = list.v;
-	o.n_episodes = list.n;
+	o.episodes = list;
+	o.n_episodes = refs.n;
 	app_catch_interrupt();
 	if (export_to(s, &o, path, &done, &e) < 0) {
 		/* whoever closed the pipe knows */
@@ -316,7 +241,8 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 fail:
 	rc = app_fail(&e);
 out:
-	free(list.v);
+	free(list);
+	refs_release(&refs);
 	prompt_set_release(&prompts);
 	task_set_release(&tasks);
 	store_close(s);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "src/base/sha256.h"
 #include "src/episode_read.h"
 #include "src/jsonl.h"
@@ -134,7 +135,15 @@ static int store_one(struct import *im, const struct item *it, const struct scor
                      int64_t *episode, struct err *e)
 {
 	struct store *s = im->o.store;
+	struct buf settings = { 0 };
+	cJSON *o = cJSON_CreateObject();
 	int number;
+
+	/* what 'cadforge verify' has to do alike */
+	json_add_text(o, "version", PACKAGE_VERSION);
+	json_add_text(o, "reference", im->o.scoring.reference);
+	json_print(&settings, o);
+	cJSON_Delete(o);
 	struct store_episode_new n = {
 		.task = it->task->id,
 		.pack = *it->task->pack ? it->task->pack : NULL,
@@ -142,6 +151,7 @@ static int store_one(struct import *im, const struct item *it, const struct scor
 		.profile_hash = im->profile_hash,
 		.source = "import",
 		.origin = it->origin,
+		.settings = buf_str(&settings),
 	};
 	struct turn_new t = {
 		.source = "import",
@@ -154,8 +164,10 @@ static int store_one(struct import *im, const struct item *it, const struct scor
 		.scored = sc,
 	};
 
-	if (store_batch_begin(s, e) < 0)
+	if (store_batch_begin(s, e) < 0) {
+		buf_release(&settings);
 		return -1;
+	}
 	int rc = store_episode_start(s, &n, episode, e);
 	if (rc == 0) {
 		t.episode = *episode;
@@ -163,6 +175,7 @@ static int store_one(struct import *im, const struct item *it, const struct scor
 	}
 	if (store_batch_end(s, rc == 0, rc == 0 ? e : NULL) < 0)
 		rc = -1;
+	buf_release(&settings);
 	return rc;
 }
 

@@ -204,6 +204,8 @@ static int answer(struct work *w, struct prompt_row *row, struct err *e)
 		                     .source_word = "model",
 		                     .kept = w->scoring,
 		                     .run = w->run,
+		                     /* what 'cadforge verify' has to do alike */
+		                     .settings = "{\"rebuilds\":0}",
 		                     .messages = row->messages,
 		                     .ctx = w,
 		                     .tick_ms = 100,

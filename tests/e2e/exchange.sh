@@ -1,0 +1,90 @@
+#!/bin/sh
+# Episodes out, in again and verified: what leaves comes back as it was, what is built again is what
+# was stored. Run by make check in the build folder; speaks TAP.
+set -u
+: "${srcdir:=.}"
+CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
+CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
+export CADFORGE_PYTHON_ENV CADFORGE_TASKS
+n=0 bad=0
+claim() { # claim STATUS TEXT
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		sed 's/^/# out: /' out 2> /dev/null | head -n 20
+		sed 's/^/# err: /' err 2> /dev/null | head -n 20
+		bad=1
+	fi
+}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cadforge=$PWD/cadforge
+cd "$work" || exit 1
+XDG_DATA_HOME=$work/data XDG_CACHE_HOME=${XDG_CACHE_HOME:-$work/cache} CADFORGE_DB=$work/a.db
+export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
+
+# expect STATUS TEXT ARGUMENTS...: cadforge's exit status and, on stdout or stderr, TEXT
+expect() {
+	want=$1 text=$2
+	shift 2
+	"$cadforge" "$@" > out 2> err
+	[ $? -eq "$want" ] && { [ -z "$text" ] || cat out err | grep -qF -e "$text"; }
+}
+
+printf 'import cadquery as cq\nfixture = cq.Workplane().bix(1, 2, 3)\n' > broken.py
+printf 'import cadquery as cq\nlength = 128.0\nfixture = cq.Workplane().box(length, 14, 32)\nprint("a plain block")\n' > good.py
+"$cadforge" run drawer_handle_two_bolt --profile exact-train --reference none --quiet --from broken.py good.py > out 2> err
+claim $? "an episode of two turns"
+
+# ---- verify ----
+expect 2 "was expected" verify && expect 2 "" verify zwei && expect 2 "there is no episode" verify 77
+claim $? "verify says what it wants"
+expect 0 "2 turns: 2 the same, 0 differ, 0 could not be verified" verify 1
+claim $? "what is built again is what was stored"
+expect 0 '"verdict":"same"' verify 1.2 --json && [ "$(grep -c . out)" = 1 ] && grep -q '"differences":\[\]' out
+claim $? "one turn alone, as JSON"
+
+# ---- out and in again ----
+expect 0 "" export 1 one && expect 0 "2 turns" import one --db b.db && expect 0 "" export 1 two --db b.db && diff -r one two
+claim $? "exported, imported into an empty database, exported: the same bytes"
+expect 0 "2 the same" verify 1 --db b.db
+claim $? "and what was built elsewhere is built here alike"
+
+# somebody who says of a program what it did not earn
+python3 - one forged << 'PY'
+import hashlib, json, shutil, sys
+shutil.copytree(sys.argv[1], sys.argv[2])
+e = json.load(open(sys.argv[2] + "/episode.json"))
+f = sys.argv[2] + "/turn-2/reward.json"
+score = json.load(open(f))
+score["reward"]["total"] = 0.99
+text = json.dumps(score, separators=(",", ":")).encode()
+open(f, "wb").write(text)
+a = next(a for a in e["turns"][1]["artifacts"] if a["name"] == "reward.json")
+a["bytes"], a["sha256"] = len(text), hashlib.sha256(text).hexdigest()
+e["origin"] = "forged"
+json.dump(e, open(sys.argv[2] + "/episode.json", "w"))
+PY
+expect 0 "" import forged --db b.db && expect 1 "reward.total: stored 0.99, now 0." verify 2 --db b.db &&
+	grep -qF "2 turns: 1 the same, 1 differ, 0 could not be verified" out
+claim $? "a reward that its program does not earn is found"
+expect 0 "" db prune --episode 1 --best-too --db b.db && expect 0 "2 the same" verify 1 --db b.db
+claim $? "shapes and pictures that were pruned are compared by their hashes"
+sed 's/drawer_handle_two_bolt/drawer_handle_of_nobody/' forged/turn-1/reward.json > other && mkdir other.d &&
+	python3 - forged other other.d << 'PY'
+import hashlib, json, shutil, sys
+shutil.copytree(sys.argv[1], sys.argv[3], dirs_exist_ok=True)
+text = open(sys.argv[2], "rb").read()
+open(sys.argv[3] + "/turn-1/reward.json", "wb").write(text)
+e = json.load(open(sys.argv[3] + "/episode.json"))
+a = next(a for a in e["turns"][0]["artifacts"] if a["name"] == "reward.json")
+a["bytes"], a["sha256"] = len(text), hashlib.sha256(text).hexdigest()
+e["origin"] = "of another task"
+json.dump(e, open(sys.argv[3] + "/episode.json", "w"))
+PY
+expect 0 "" import other.d --db b.db && expect 1 "the task drawer_handle_of_nobody is not here" verify 3.1 --db b.db
+claim $? "what cannot be built again is no \"same\""
+echo "1..$n"
+exit $bad
