@@ -146,9 +146,11 @@ static int load_commit(struct store *s, int64_t episode, const struct load *l, s
 
 	for (int i = 0; i < 7; i++)
 		a[i] = (struct store_artifact_new){ names[i], "view", l->picture[i].data,
-			                            l->picture[i].len };
-	a[7] = (struct store_artifact_new){ "shape.brep", "brep", l->brep.data, l->brep.len };
-	a[8] = (struct store_artifact_new){ "shape.stl", "stl", l->stl.data, l->stl.len };
+			                            l->picture[i].len, NULL };
+	a[7] = (struct store_artifact_new){ "shape.brep", "brep", l->brep.data,
+		                            l->brep.len, NULL };
+	a[8] = (struct store_artifact_new){ "shape.stl", "stl", l->stl.data,
+		                            l->stl.len, NULL };
 	for (int i = 0; i < 60; i++)
 		v[i] = (struct store_event_new){ .kind = "tokens", .data = "cq.Workplane" };
 	struct store_turn_new t = { .episode = episode,

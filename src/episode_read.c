@@ -21,6 +21,8 @@ struct reading {
 struct part {
 	const char *name, *kind;
 	struct buf content;
+	const char *pruned; /* SHA-256 of what is not in the folder any more */
+	size_t bytes;
 };
 
 static int want_text(const cJSON *o, const char *key, bool needed, const char **out, struct err *e)
@@ -82,6 +84,7 @@ static int read_part(struct part *p, const cJSON *a, const char *dir, int turn, 
 	const char *sum;
 	struct stat st;
 	double bytes = json_number_or(a, "bytes", NAN);
+	bool there = json_bool_or(a, "there", true);
 
 	if (want_text(a, "name", true, &p->name, e) < 0 ||
 	    want_text(a, "kind", true, &p->kind, e) < 0 ||
@@ -90,6 +93,15 @@ static int read_part(struct part *p, const cJSON *a, const char *dir, int turn, 
 	if (!*p->name || *p->name == '.' || strchr(p->name, '/') || !*p->kind)
 		return err_set(e, ERR_INPUT, "name: a file's name was expected, got '%.80s'",
 		               p->name);
+	if (!there) {
+		if (!(bytes >= 0 && bytes <= ARTIFACT_MAX))
+			return err_set(e, ERR_INPUT,
+			               "%s: bytes: a number from 0 to %d was expected", p->name,
+			               ARTIFACT_MAX);
+		p->pruned = sum;
+		p->bytes = (size_t)bytes;
+		return 0;
+	}
 	int n = snprintf(path, sizeof(path), "%s/turn-%d/%s", dir, turn, p->name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(e, ERR_INPUT, "%s: the path is too long", p->name);
@@ -189,7 +201,11 @@ static int commit_parts(struct reading *r, struct store_turn_new *t, const cJSON
 		return err_set(e, ERR_MEM, "no memory for %d artifacts", n);
 	for (int i = 0; i < n; i++) {
 		const struct part *p = &parts[i];
-		if (strcmp(p->name, "reward.json") == 0 && !score) {
+		if (p->pruned) {
+			more[t->n_artifacts++] =
+				(struct store_artifact_new){ p->name, p->kind, NULL, p->bytes,
+				                             p->pruned };
+		} else if (strcmp(p->name, "reward.json") == 0 && !score) {
 			score = json_parse(buf_str(&p->content), p->content.len, e);
 			if (!score) {
 				err_wrap(e, "reward.json");
@@ -198,7 +214,7 @@ static int commit_parts(struct reading *r, struct store_turn_new *t, const cJSON
 		} else if (!own_field(t, p)) {
 			more[t->n_artifacts++] =
 				(struct store_artifact_new){ p->name, p->kind, buf_str(&p->content),
-				                             p->content.len };
+				                             p->content.len, NULL };
 		}
 	}
 	if (!cJSON_IsObject(score)) {
@@ -261,8 +277,6 @@ static int take_turn(struct reading *r, int64_t episode, const char *dir, const 
 	}
 	cJSON_ArrayForEach(a, artifacts)
 	{
-		if (!json_bool_or(a, "there", true))
-			continue;
 		if (read_part(&parts[n++], a, dir, number, e) < 0)
 			goto out;
 	}

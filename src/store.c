@@ -1566,6 +1566,7 @@ struct content {
 	unsigned char hash[SHA256_BYTES];
 	void *packed; /* NULL: it was there already */
 	size_t packed_len;
+	const char *pruned; /* 64 hex digits: the content is not known */
 };
 
 static int pack_content(struct store *s, struct content *c, struct err *e)
@@ -1600,7 +1601,11 @@ static int check_artifact(const struct content *v, int i, struct err *e)
 			name ? name : "", NAME_MAX_BYTES);
 	if (want(v[i].kind, "artifact's kind", e) < 0)
 		return -1;
-	if (v[i].len > CONTENT_MAX || (v[i].len && !v[i].data))
+	if (v[i].pruned && (strlen(v[i].pruned) != (size_t)2 * SHA256_BYTES ||
+	                    strspn(v[i].pruned, "0123456789abcdef") != (size_t)2 * SHA256_BYTES))
+		return err_set(e, ERR_INPUT, "artifact %s: 64 hexadecimal digits were expected",
+		               name);
+	if (v[i].len > CONTENT_MAX || (v[i].len && !v[i].data && !v[i].pruned))
 		return err_set(e, ERR_INPUT, "artifact %s: has %zu bytes, at most %zu are kept",
 		               name, v[i].len, CONTENT_MAX);
 	for (int k = 0; k < i; k++)
@@ -1609,11 +1614,29 @@ static int check_artifact(const struct content *v, int i, struct err *e)
 	return 0;
 }
 
+/* One whose content nobody has any more: its row is as a prune leaves it. */
+static int store_pruned(struct store *s, const struct content *c, int64_t *id, struct err *e)
+{
+	*id = 0;
+	if (store_ask(s, e, id, "SELECT id FROM artifacts WHERE hash = ?1", "b", c->hash,
+	              (size_t)SHA256_BYTES) < 0)
+		return -1;
+	if (*id)
+		return 0;
+	if (store_do(s, e, "INSERT INTO artifacts (hash, bytes, pruned_us) VALUES (?1, ?2, ?3)",
+	             "bii", c->hash, (size_t)SHA256_BYTES, (int64_t)c->len, store_now_us()) < 0)
+		return -1;
+	*id = sqlite3_last_insert_rowid(s->db);
+	return 0;
+}
+
 static int store_content(struct store *s, struct content *c, int64_t *id, struct err *e)
 {
 	int64_t there = 0;
 
 	*id = 0;
+	if (c->pruned)
+		return store_pruned(s, c, id, e);
 	if (!c->packed) {
 		if (store_ask(s, e, id,
 		              "SELECT id FROM artifacts WHERE hash = ?1 AND data IS NOT NULL", "b",
@@ -1824,7 +1847,8 @@ int store_turn_commit(struct store *s, const struct store_turn_new *t, int *numb
 	for (int i = 0; i < t->n_artifacts; i++) {
 		const struct store_artifact_new *a = &t->artifacts[i];
 		v[n++] = (struct content){
-			.name = a->name, .kind = a->kind, .data = a->data, .len = a->len
+			.name = a->name, .kind = a->kind, .data = a->data, .len = a->len,
+			.pruned = a->pruned
 		};
 	}
 	/* what takes time is done before others have to wait for the transaction */
@@ -1833,6 +1857,14 @@ int store_turn_commit(struct store *s, const struct store_turn_new *t, int *numb
 		int64_t there = 0;
 		if (check_artifact(v, i, e) < 0)
 			goto out;
+		if (v[i].pruned) {
+			for (int k = 0; k < SHA256_BYTES; k++) {
+				unsigned byte = 0;
+				sscanf(v[i].pruned + (size_t)2 * k, "%2x", &byte);
+				v[i].hash[k] = (unsigned char)byte;
+			}
+			continue;
+		}
 		sha256_start(&h);
 		sha256_add(&h, v[i].data, v[i].len);
 		sha256_end(&h, v[i].hash);

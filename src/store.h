@@ -125,6 +125,9 @@ struct store_artifact_new {
 		*kind; /* code log brep step stl view reward notes markdown prompt completion ... */
 	const void *data;
 	size_t len;
+	/* Of an episode from elsewhere: its content was pruned there, and this is its SHA-256 (64
+	 * hex digits; @len: how many bytes it had; @data: NULL). NULL: the content is @data. */
+	const char *pruned;
 };
 
 struct store_event_new {

@@ -158,7 +158,7 @@ static void add_artifact(struct store_artifact_new *v, int *n, const char *name,
                          const struct buf *b)
 {
 	if (b->len > 0 && *n < ARTIFACTS_MAX)
-		v[(*n)++] = (struct store_artifact_new){ name, kind, b->data, b->len };
+		v[(*n)++] = (struct store_artifact_new){ name, kind, b->data, b->len, NULL };
 }
 
 static void print_notes(struct buf *out, const cJSON *score)

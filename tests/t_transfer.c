@@ -175,6 +175,38 @@ static void an_exported_episode_comes_back_as_it_was(void **state)
 	remove_all(in("two"));
 }
 
+static void what_was_pruned_comes_back_as_pruned(void **state)
+{
+	struct store *s = open_db("p.db", STORE_WRITE), *t;
+	struct err e = { 0 };
+	int64_t ep = make_episode(s);
+	struct store_pruned gone;
+	struct episode_read got = { 0 };
+	const struct store_prune p = { .episode = ep };
+	struct buf content = { 0 };
+
+	(void)state;
+	assert_done(store_prune(s, &p, &gone, &e), &e);
+	assert_true(gone.artifacts > 0);
+	assert_done(export_it(s, ep, EXPORT_FOLDER, in("one"), NULL, &e), &e);
+	t = open_db("q.db", STORE_WRITE);
+	assert_done(episode_read(t, in("one"), &got, &e), &e);
+	assert_int_equal(store_artifact(t, got.episode, 1, "front.png", &content, &e), -1);
+	assert_non_null(strstr(e.text, "pruned"));
+	assert_done(export_it(t, got.episode, EXPORT_FOLDER, in("two"), NULL, &e), &e);
+	same_folders(in("one"), in("two"));
+	assert_whole(t);
+	/* where somebody has the content, it is there again */
+	make_episode(t);
+	assert_done(store_artifact(t, got.episode, 1, "front.png", &content, &e), &e);
+	assert_whole(t);
+	buf_release(&content);
+	store_close(t);
+	store_close(s);
+	remove_all(in("one"));
+	remove_all(in("two"));
+}
+
 static void what_is_there_is_not_written_over(void **state)
 {
 	struct store *s = open_db("a.db", STORE_READ);
@@ -398,6 +430,8 @@ static void a_damaged_export_is_told_and_nothing_of_it_comes_in(void **state)
 		{ "episode.json", "\"bytes\":\t300", "\"bytes\":\t301", "301 bytes were expected" },
 		{ "episode.json", "\"grade\":\t4", "\"grade\":\t9", "judgement" },
 		{ "episode.json", "\"events\":", "\"evens\":", "events: a list" },
+		{ "episode.json", "\"sha256\":\t\"", "\"there\": false, \"sha256\":\t\"../",
+		  "64 hexadecimal digits" },
 		{ "turn-2/program.py", NULL, NULL, "turn-2/program.py" },
 		{ "turn-2/program.py", "import", "impart", "its content is not what was exported" },
 		{ "turn-3/reward.json", NULL, "{}", "bytes were expected" },
@@ -603,6 +637,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_exported_episode_comes_back_as_it_was),
+		cmocka_unit_test(what_was_pruned_comes_back_as_pruned),
 		cmocka_unit_test(what_is_there_is_not_written_over),
 		cmocka_unit_test(an_export_killed_at_any_step_leaves_all_or_nothing),
 		cmocka_unit_test(an_import_killed_at_any_step_brings_in_all_or_nothing),
