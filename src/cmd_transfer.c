@@ -13,6 +13,7 @@
 #include "src/export.h"
 #include "src/import.h"
 #include "src/packs.h"
+#include "src/part_glb.h"
 #include "src/refs.h"
 #include "src/show.h"
 
@@ -151,6 +152,7 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 	struct task_set tasks = { 0 };
 	struct prompt_set prompts = { 0 };
 	struct prompts_dirs dirs;
+	struct episode_mesher mesher = { .glb = part_glb_make };
 	struct exported done;
 	struct store *s = NULL;
 	struct err e = { 0 };
@@ -227,6 +229,11 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 	}
 	o.episodes = list;
 	o.n_episodes = refs.n;
+	if (o.kind == EXPORT_HTML) {
+		if (!(mesher.ctx = part_glb_open(&app, &e)))
+			goto fail;
+		o.mesher = &mesher;
+	}
 	app_catch_interrupt();
 	if (export_to(s, &o, path, &done, &e) < 0) {
 		/* whoever closed the pipe knows */
@@ -241,6 +248,7 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 fail:
 	rc = app_fail(&e);
 out:
+	part_glb_close(mesher.ctx);
 	free(list);
 	refs_release(&refs);
 	prompt_set_release(&prompts);

@@ -16,6 +16,7 @@
 #include "engine/repair.h"
 #include "src/base/sha256.h"
 #include "src/episode.h"
+#include "src/episode_page.h"
 #include "src/jsonl.h"
 #include "src/page.h"
 
@@ -299,10 +300,6 @@ static int fill_turn(struct reading *r, struct turn *t, struct err *e)
 	t->page.log = buf_str(&t->log);
 	t->page.log_len = t->log.len;
 	t->page.judgements = buf_str(&t->judgements);
-	if (t->sheet.len > 0) {
-		t->page.sheet = t->sheet.data;
-		t->page.sheet_len = t->sheet.len;
-	}
 	return 0;
 }
 
@@ -570,21 +567,44 @@ static struct page_episode page_of(const struct work *w, struct reading *r, stru
 	};
 }
 
+/* The page of an episode in HTML: with what there is to see of its turns. */
+static int print_html(const struct work *w, struct reading *r, const struct page_episode *ep,
+                      struct buf *out, struct err *e)
+{
+	struct episode_view *view = calloc((size_t)r->n + 1, sizeof(*view));
+	int rc = view ? 0 : err_set(e, ERR_MEM, "no memory for %d turns", r->n);
+
+	for (int i = 0; i < r->n && rc == 0; i++) {
+		struct turn *t = &r->turn[i];
+		rc = episode_view_read(
+			&view[i], r->store, r->id, t->page.number, t->built,
+			cJSON_GetObjectItemCaseSensitive(t->json, "artifacts"), w->o->mesher,
+			&r->damaged, e);
+	}
+	if (rc == 0)
+		episode_page(out, ep, view);
+	for (int i = 0; i < r->n && view; i++)
+		episode_view_release(&view[i]);
+	free(view);
+	return rc;
+}
+
 /* The page of an episode, Markdown or HTML, appended to @out. */
 static int print_page(const struct work *w, struct reading *r, bool html, struct buf *out,
                       struct err *e)
 {
 	struct page_turn *pages = calloc((size_t)r->n + 1, sizeof(*pages));
+	int rc = 0;
 
 	if (!pages)
 		return err_set(e, ERR_MEM, "no memory for %d turns", r->n);
 	struct page_episode ep = page_of(w, r, pages);
 	if (html)
-		page_html(out, &ep);
+		rc = print_html(w, r, &ep, out, e);
 	else
 		page_markdown(out, &ep);
 	free(pages);
-	return buf_failed(out) ? err_set(e, ERR_MEM, "no memory for a page") : 0;
+	return rc == 0 && buf_failed(out) ? err_set(e, ERR_MEM, "no memory for a page") : rc;
 }
 
 static int write_folder(struct work *w, struct reading *r, const char *dir, struct err *e)

@@ -19,6 +19,7 @@
 #define SRC_EXPORT_H
 
 #include "engine/prompts.h"
+#include "src/episode_view.h"
 #include "src/store.h"
 
 #define EXPORT_FORMAT "cadforge-episode-1"
@@ -26,7 +27,7 @@
 enum export_kind {
 	EXPORT_FOLDER,
 	EXPORT_MARKDOWN, /* FILE.md, pictures in FILE.files/ */
-	EXPORT_HTML,     /* one file */
+	EXPORT_HTML,     /* one file (src/episode_page.h) */
 	EXPORT_JSONL,    /* every turn: {task, prompt, completion, ...} (src/jsonl.h reads it) */
 	EXPORT_SFT,      /* {messages, ...}: turns worth learning from */
 	EXPORT_PAIRS,    /* {prompt, chosen, rejected, ...} */
@@ -43,6 +44,7 @@ struct export_options {
 	 * they are left out */
 	const struct prompt_set *prompts;
 	const struct task_set *tasks; /* or NULL: pages then lack the task's text */
+	const struct episode_mesher *mesher; /* HTML: of shapes without triangles; or NULL */
 	/* Called at named steps: "begin", "file" (after each), "written" (all is on the disk under
 	 * its other name), "renamed". Tests end the process there. May be NULL. */
 	void (*step)(void *ctx, const char *name);

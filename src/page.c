@@ -7,13 +7,10 @@
 #include <string.h>
 
 #include "engine/repair.h"
-#include "src/base/base64.h"
 #include "src/base/linediff.h"
 #include "src/base/utf8.h"
 
-static const struct {
-	const char *name, *label;
-} terms[] = {
+const struct page_term page_terms[PAGE_TERMS] = {
 	{ "build", "build" },
 	{ "topology", "topology" },
 	{ "contact", "contact" },
@@ -23,7 +20,6 @@ static const struct {
 	{ "editability", "editability" },
 	{ "efficiency", "efficiency" },
 };
-enum { N_TERMS = sizeof(terms) / sizeof(*terms) };
 
 static const cJSON *get(const cJSON *o, const char *key)
 {
@@ -32,12 +28,12 @@ static const cJSON *get(const cJSON *o, const char *key)
 
 /* ---- what both forms say ---- */
 
-static double total_of(const struct page_turn *t)
+double page_total(const struct page_turn *t)
 {
 	return json_number_or(get(t->score, "reward"), "total", NAN);
 }
 
-static bool built(const struct page_turn *t)
+bool page_built(const struct page_turn *t)
 {
 	return cJSON_IsTrue(get(get(t->score, "build"), "ok"));
 }
@@ -50,7 +46,7 @@ static void figure(struct buf *out, double v, int digits)
 		buf_printf(out, "%.*f", digits, v);
 }
 
-static void error_line(struct buf *out, const cJSON *build)
+void page_error_line(struct buf *out, const cJSON *build)
 {
 	double line = json_number_or(build, "line", 0);
 	const char *exception = json_string_or(build, "exception", "");
@@ -66,7 +62,7 @@ static void error_line(struct buf *out, const cJSON *build)
 	buf_adds(out, error);
 }
 
-static void box_line(struct buf *out, const cJSON *geometry)
+void page_box_line(struct buf *out, const cJSON *geometry)
 {
 	double box[3], solids = json_number_or(geometry, "solids", NAN),
 		       volume = json_number_or(geometry, "volume_mm3", NAN);
@@ -150,20 +146,20 @@ static void md_terms(struct buf *out, const cJSON *reward, const cJSON *delta, i
 	bool changed = cJSON_IsObject(delta), any = false;
 
 	/* of a program that was not built there is the total alone, and the heading has it */
-	for (int i = 0; i < N_TERMS; i++)
-		any = any || !isnan(json_number_or(reward, terms[i].name, NAN));
+	for (int i = 0; i < PAGE_TERMS; i++)
+		any = any || !isnan(json_number_or(reward, page_terms[i].name, NAN));
 	if (!any)
 		return;
 
 	md_heading(out, level, "Reward");
 	buf_printf(out, "| term | value |%s\n| --- | ---: |%s\n",
 	           changed ? " against the parent |" : "", changed ? " ---: |" : "");
-	for (int i = 0; i < N_TERMS; i++) {
-		buf_printf(out, "| %s | ", terms[i].label);
-		figure(out, json_number_or(reward, terms[i].name, NAN), 3);
+	for (int i = 0; i < PAGE_TERMS; i++) {
+		buf_printf(out, "| %s | ", page_terms[i].label);
+		figure(out, json_number_or(reward, page_terms[i].name, NAN), 3);
 		if (changed) {
 			buf_adds(out, " | ");
-			change(out, json_number_or(delta, terms[i].name, NAN));
+			change(out, json_number_or(delta, page_terms[i].name, NAN));
 		}
 		buf_adds(out, " |\n");
 	}
@@ -225,13 +221,13 @@ static void md_outcome(struct buf *out, const struct page_turn *t)
 	const cJSON *build = get(t->score, "build");
 	struct buf line = { 0 };
 
-	if (built(t)) {
+	if (page_built(t)) {
 		buf_adds(out, "Built");
-		box_line(&line, get(t->score, "geometry"));
+		page_box_line(&line, get(t->score, "geometry"));
 		buf_adds(out, line.len ? ": " : "");
 	} else {
 		buf_adds(out, "Not built");
-		error_line(&line, build);
+		page_error_line(&line, build);
 		buf_adds(out, line.len ? ": " : "");
 	}
 	md_text(out, buf_str(&line));
@@ -424,13 +420,13 @@ void page_turn_markdown(struct buf *out, const struct page_turn *t, int level)
 		buf_printf(&title, "Turn %d: total ", t->number);
 	else
 		buf_adds(&title, "Total ");
-	figure(&title, total_of(t), 4);
+	figure(&title, page_total(t), 4);
 	md_heading(out, level, buf_str(&title));
 	buf_release(&title);
 	md_turn(out, t, NULL, NULL, level);
 }
 
-static const struct page_turn *turn_in(const struct page_episode *ep, int number)
+const struct page_turn *page_turn_in(const struct page_episode *ep, int number)
 {
 	for (int i = 0; i < ep->n_turns; i++)
 		if (ep->turns[i].number == number)
@@ -441,7 +437,7 @@ static const struct page_turn *turn_in(const struct page_episode *ep, int number
 /* The best turn from one side, ahead of all words. */
 static void md_best_picture(struct buf *out, const struct page_episode *ep)
 {
-	const struct page_turn *t = ep->best ? turn_in(ep, ep->best) : NULL;
+	const struct page_turn *t = ep->best ? page_turn_in(ep, ep->best) : NULL;
 	const cJSON *a;
 
 	if (!t || !t->folder)
@@ -492,7 +488,7 @@ void page_markdown(struct buf *out, const struct page_episode *ep)
 			buf_printf(out, "[%d](#turn-%d) | ", t->parent, t->parent);
 		else
 			buf_adds(out, "- | ");
-		figure(out, total_of(t), 4);
+		figure(out, page_total(t), 4);
 		buf_adds(out, " | ");
 		change(out, json_number_or(get(t->score, "delta"), "total", NAN));
 		buf_adds(out, " | ");
@@ -506,244 +502,13 @@ void page_markdown(struct buf *out, const struct page_episode *ep)
 		double delta = json_number_or(get(t->score, "delta"), "total", NAN);
 		/* nothing else in the heading: #turn-2 leads to it on every forge */
 		buf_printf(out, "## Turn %d\n\n**Total ", t->number);
-		figure(out, total_of(t), 4);
+		figure(out, page_total(t), 4);
 		buf_adds(out, "**");
 		if (!isnan(delta))
 			buf_printf(out, ", %+.4f against turn %d", delta, t->parent);
 		buf_adds(out, t->number == ep->best ? ", the best. " : ". ");
-		md_turn(out, t, t->parent > 0 ? turn_in(ep, t->parent) : NULL, first, 2);
+		md_turn(out, t, t->parent > 0 ? page_turn_in(ep, t->parent) : NULL, first, 2);
 		if (!first && cJSON_GetArraySize(t->prompt) > 0)
 			first = t;
 	}
-}
-
-/* ---- HTML ---- */
-
-static void html_add(struct buf *out, const char *text, size_t len)
-{
-	struct buf clean = { 0 };
-
-	utf8_clean(&clean, text, len);
-	for (const char *p = buf_str(&clean); *p; p++) {
-		switch (*p) {
-		case '&':
-			buf_adds(out, "&amp;");
-			break;
-		case '<':
-			buf_adds(out, "&lt;");
-			break;
-		case '>':
-			buf_adds(out, "&gt;");
-			break;
-		case '"':
-			buf_adds(out, "&quot;");
-			break;
-		default:
-			buf_addc(out, *p);
-		}
-	}
-	buf_release(&clean);
-}
-
-static void html_text(struct buf *out, const char *text)
-{
-	html_add(out, text, strlen(text));
-}
-
-static void html_value(struct buf *out, const cJSON *v)
-{
-	struct buf text = { 0 };
-
-	repair_value(&text, v);
-	html_text(out, buf_str(&text));
-	buf_release(&text);
-}
-
-static void html_terms(struct buf *out, const cJSON *reward, const cJSON *delta)
-{
-	bool changed = cJSON_IsObject(delta);
-
-	buf_printf(out, "<table><tr><th>term<th>value<th>%s</tr>\n",
-	           changed ? "<th>against the parent" : "");
-	for (int i = 0; i < N_TERMS; i++) {
-		double v = json_number_or(reward, terms[i].name, NAN);
-		buf_printf(out, "<tr><td>%s<td class=n>", terms[i].label);
-		figure(out, v, 3);
-		buf_adds(out, "<td>");
-		if (!isnan(v))
-			buf_printf(out, "<meter value=%.3f></meter>", v);
-		if (changed) {
-			buf_adds(out, "<td class=n>");
-			change(out, json_number_or(delta, terms[i].name, NAN));
-		}
-		buf_adds(out, "</tr>\n");
-	}
-	buf_adds(out, "<tr><th>total<th class=n>");
-	figure(out, json_number_or(reward, "total", NAN), 4);
-	buf_adds(out, "<th>");
-	if (changed) {
-		buf_adds(out, "<th class=n>");
-		change(out, json_number_or(delta, "total", NAN));
-	}
-	buf_adds(out, "</tr></table>\n");
-}
-
-static void html_checks(struct buf *out, const cJSON *checks)
-{
-	const cJSON *c;
-
-	if (cJSON_GetArraySize(checks) == 0)
-		return;
-	buf_adds(out, "<h3>Checks</h3>\n<table><tr><th>check<th>holds<th>wanted<th>got<th></tr>\n");
-	cJSON_ArrayForEach(c, checks)
-	{
-		const cJSON *ok = get(c, "ok");
-		buf_adds(out, "<tr><td>");
-		html_text(out, json_string_or(c, "id", "?"));
-		buf_printf(out, "<td>%s<td>",
-		           cJSON_IsTrue(ok)    ? "yes"
-		           : cJSON_IsFalse(ok) ? "<b>no</b>"
-		                               : "-");
-		html_value(out, get(c, "want"));
-		buf_adds(out, "<td>");
-		html_value(out, get(c, "got"));
-		buf_adds(out, "<td>");
-		html_text(out, json_string_or(c, cJSON_IsFalse(ok) ? "why" : "about", ""));
-		buf_adds(out, "</tr>\n");
-	}
-	buf_adds(out, "</table>\n");
-}
-
-static void html_turn(struct buf *out, const struct page_turn *t, bool best)
-{
-	const cJSON *m, *note, *notes = get(t->score, "notes"), *build = get(t->score, "build");
-	struct buf line = { 0 };
-
-	buf_printf(out, "<section id=turn-%d><h2>Turn %d: total ", t->number, t->number);
-	figure(out, total_of(t), 4);
-	buf_printf(out, "%s</h2>\n<p>", best ? " (best)" : "");
-	if (t->parent > 0)
-		buf_printf(out, "A repair of <a href=\"#turn-%d\">turn %d</a>. ", t->parent,
-		           t->parent);
-	if (built(t))
-		box_line(&line, get(t->score, "geometry"));
-	else
-		error_line(&line, build);
-	buf_printf(out, "%s: ", built(t) ? "Built" : "<b>Not built</b>");
-	html_text(out, buf_str(&line));
-	buf_release(&line);
-	buf_adds(out, ". Class: ");
-	html_text(out, json_string_or(build, "class", "-"));
-	buf_adds(out, ".");
-	if (t->source || t->model) {
-		buf_adds(out, " From: ");
-		html_text(out, t->source ? t->source : "");
-		buf_adds(out, t->source && t->model ? ", " : "");
-		html_text(out, t->model ? t->model : "");
-		buf_adds(out, ".");
-	}
-	buf_adds(out, "</p>\n");
-	if (t->sheet) {
-		buf_adds(out, "<img alt=\"views of the part\" src=\"data:image/png;base64,");
-		base64_add(out, t->sheet, t->sheet_len);
-		buf_adds(out, "\">\n");
-	}
-	html_terms(out, get(t->score, "reward"), get(t->score, "delta"));
-	html_checks(out, get(t->score, "checks"));
-	if (cJSON_GetArraySize(notes) > 0) {
-		buf_adds(out, "<h3>Notes</h3>\n<ul>\n");
-		cJSON_ArrayForEach(note, notes)
-		{
-			buf_adds(out, "<li>");
-			html_text(out, cJSON_IsString(note) ? note->valuestring : "");
-			buf_addc(out, '\n');
-		}
-		buf_adds(out, "</ul>\n");
-	}
-	if (t->judgements && *t->judgements) {
-		buf_adds(out, "<h3>Judgements</h3>\n<pre>");
-		html_text(out, t->judgements);
-		buf_adds(out, "</pre>\n");
-	}
-	buf_adds(out, "<details open><summary>Program</summary><pre>");
-	html_add(out, t->program ? t->program : "", t->program_len);
-	buf_adds(out, "</pre></details>\n");
-	if (t->log_len > 0) {
-		buf_adds(out, "<details open><summary>Log</summary><pre>");
-		html_add(out, t->log, t->log_len);
-		buf_adds(out, "</pre></details>\n");
-	}
-	if (cJSON_GetArraySize(t->prompt) > 0) {
-		buf_adds(out, "<details><summary>Prompt</summary>\n");
-		cJSON_ArrayForEach(m, t->prompt)
-		{
-			buf_adds(out, "<h4>");
-			html_text(out, json_string_or(m, "role", "?"));
-			buf_adds(out, "</h4><pre>");
-			html_text(out, json_string_or(m, "content", ""));
-			buf_adds(out, "</pre>\n");
-		}
-		buf_adds(out, "</details>\n");
-	}
-	buf_adds(out, "</section>\n");
-}
-
-void page_html(struct buf *out, const struct page_episode *ep)
-{
-	buf_adds(out, "<!doctype html>\n<html lang=en><meta charset=utf-8>\n"
-	              "<meta name=viewport content=\"width=device-width\">\n"
-	              "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; "
-	              "img-src data:; style-src 'unsafe-inline'\">\n<title>");
-	html_text(out, ep->task);
-	buf_adds(out, "</title>\n<style>\n"
-	              "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;"
-	              "padding:0 1rem;color:#222;background:#fff}\n"
-	              "pre{background:#f4f4f2;padding:.8rem;overflow:auto;font-size:14px}\n"
-	              "table{border-collapse:collapse;margin:1rem 0}td,th{border-bottom:1px solid "
-	              "#ccc;padding:.2rem .7rem;text-align:left;vertical-align:top}\n"
-	              ".n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}\n"
-	              "blockquote{border-left:3px solid #999;margin:1rem 0;padding-left:1rem}\n"
-	              "</style>\n<h1>");
-	html_text(out, ep->task);
-	buf_adds(out, "</h1>\n");
-	if (ep->prompt) {
-		buf_adds(out, "<blockquote>");
-		html_text(out, ep->prompt);
-		buf_adds(out, "</blockquote>\n");
-	}
-	buf_adds(out, "<p>Profile ");
-	html_text(out, ep->profile);
-	if (ep->prompts) {
-		buf_adds(out, ", prompts ");
-		html_text(out, ep->prompts);
-	}
-	if (ep->when)
-		buf_printf(out, ", %s", ep->when);
-	buf_adds(out, ".");
-	if (ep->end) {
-		buf_adds(out, " Ended: ");
-		html_text(out, ep->end);
-		buf_adds(out, ".");
-	}
-	buf_adds(
-		out,
-		"</p>\n<table><tr><th>turn<th>parent<th>total<th>against the parent<th>class</tr>\n");
-	for (int i = 0; i < ep->n_turns; i++) {
-		const struct page_turn *t = &ep->turns[i];
-		buf_printf(out, "<tr><td class=n><a href=\"#turn-%d\">%d</a><td class=n>",
-		           t->number, t->number);
-		if (t->parent > 0)
-			buf_printf(out, "%d", t->parent);
-		buf_adds(out, "<td class=n>");
-		figure(out, total_of(t), 4);
-		buf_adds(out, "<td class=n>");
-		change(out, json_number_or(get(t->score, "delta"), "total", NAN));
-		buf_adds(out, "<td>");
-		html_text(out, json_string_or(get(t->score, "build"), "class", "-"));
-		buf_adds(out, t->number == ep->best ? " (best)</tr>\n" : "</tr>\n");
-	}
-	buf_adds(out, "</table>\n");
-	for (int i = 0; i < ep->n_turns; i++)
-		html_turn(out, &ep->turns[i], ep->turns[i].number == ep->best);
-	buf_adds(out, "</html>\n");
 }

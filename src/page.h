@@ -1,9 +1,10 @@
 /*
- * page.h - a turn, or an episode, as a page to read: Markdown, or one HTML file.
+ * page.h - a turn, or an episode, as a page to read, in Markdown. (As one HTML file:
+ * src/episode_page.h.)
  *
  * Pure: data in, text out. Equal data, equal text; nothing in it depends on when or where it was
  * made, nor on the numbers that a database gave out. Texts of strangers (programs, logs, notes,
- * names) are shown, never obeyed: Markdown and HTML marks in them stay text.
+ * names) are shown, never obeyed: Markdown marks in them stay text.
  */
 #ifndef SRC_PAGE_H
 #define SRC_PAGE_H
@@ -19,14 +20,10 @@ struct page_turn {
 	const cJSON *prompt; /* messages, or NULL */
 	const char *program, *log;
 	size_t program_len, log_len;
-	/* the contact sheet: for Markdown where it lies from the page, for HTML its bytes; or NULL
-	 */
-	const char *sheet_name;
-	const void *sheet;
-	size_t sheet_len;
+	const char *sheet_name; /* where the contact sheet lies from the page; or NULL */
 	const char *judgements; /* lines of text, or NULL */
-	/* for Markdown: the folder, from the page, in which its artifacts lie, and their array of
-	 * episode.json; NULL: there are none to be linked */
+	/* the folder, from the page, in which its artifacts lie, and their array of episode.json;
+	 * NULL: there are none to be linked */
 	const char *folder;
 	const cJSON *artifacts;
 };
@@ -47,7 +44,22 @@ void page_turn_markdown(struct buf *out, const struct page_turn *t, int level);
 /* As a forge shows it: each turn has the anchor #turn-N; a repair is what it changed, all of the
  * program folded below; what the prompts have in common stands once. */
 void page_markdown(struct buf *out, const struct page_episode *ep);
-/* One file, pictures in it; no script, nothing from elsewhere. */
-void page_html(struct buf *out, const struct page_episode *ep);
+
+/* ---- what both forms say ---- */
+
+enum { PAGE_TERMS = 8 };
+struct page_term {
+	const char *name, *label;
+};
+extern const struct page_term page_terms[PAGE_TERMS];
+
+double page_total(const struct page_turn *t); /* NAN: none */
+bool page_built(const struct page_turn *t);
+/* Of the object under "build": "line 3: NameError: ..."; nothing when it says none. */
+void page_error_line(struct buf *out, const cJSON *build);
+/* "2 solids, 14 faces; 10.00 x 20.00 x 30.50 mm; volume 6100 mm3"; nothing without a shape. */
+void page_box_line(struct buf *out, const cJSON *geometry);
+/* The turn of that number, or NULL. */
+const struct page_turn *page_turn_in(const struct page_episode *ep, int number);
 
 #endif
