@@ -297,6 +297,8 @@ static void print_one(const struct imported_one *x, const char *place)
 		       x->turns, x->turns == 1 ? "" : "s");
 	} else {
 		printf("%s: episode %" PRId64 ", %s, ", place, x->episode, x->task);
+		if (x->turns > 1)
+			printf("%d turns, the best with ", x->turns);
 		if (isnan(total))
 			printf("no total");
 		else
@@ -468,8 +470,10 @@ const struct cmd cmd_export = {
 const struct cmd cmd_import = {
 	.name = "import",
 	.usage = "import FILE|DIR... [--task ID] [--profile P] [-j N] [--json]",
-	.summary = "bring in completions, programs, parts, exported episodes",
+	.summary = "bring in completions, transcripts, programs, parts, exported episodes",
 	.help = "  FILE.jsonl        a line: {\"task\", \"prompt\", \"completion\"} or {\"task\", \"messages\"}\n"
+		"                    (also a table of lists, as trainers log a batch), or the messages\n"
+		"                    of an OpenEnv session: {\"type\": \"step\", \"data\": {\"code\"}}\n"
 		"  FILE.py           a program; FILE.step: a part without one\n"
 		"  DIR               an exported episode; else all of these in it\n"
 		"  --task ID         the task of what names none; without it that of the file's name:\n"

@@ -1,4 +1,4 @@
-#include "src/import.h"
+#include "src/import_inside.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,70 +13,47 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "src/base/sha256.h"
 #include "src/episode_read.h"
-#include "src/jsonl.h"
 #include "src/turn.h"
 
-enum { BATCH = 64, PROGRAM_MAX = 8 << 20, SHAPE_MAX = 256 << 20, DEPTH_MAX = 8 };
-
-/* One completion, program or part on its way in. */
-struct item {
-	char *file;
-	int line;
-	const struct task *task;
-	struct buf text;
-	enum extract_rule rule;
-	bool step;
-	struct jsonl_completion said; /* of a line: owns its prompt and words */
-	struct scored scored;         /* what came of it, once it has */
-	bool done;
-	char origin[SHA256_HEX + 40];
-};
-
-struct import {
-	struct import_options o;
-	struct scoring *scoring; /* NULL before it is needed */
-	char profile_hash[SHA256_HEX];
-	struct item item[BATCH];
-	int n, stored;     /* of them: in the order in which they came */
-	void *seen;        /* tsearch: what came in this import, and how often */
-	struct err failed; /* in a callback */
-};
+enum { BATCH = IMPORT_BATCH, PROGRAM_MAX = 8 << 20, SHAPE_MAX = 256 << 20, DEPTH_MAX = 8 };
 
 struct seen {
 	char key[SHA256_HEX];
 	int times;
 };
 
-static void item_release(struct item *it)
+static void item_release(struct import_item *it)
 {
 	free(it->file);
 	buf_release(&it->text);
 	jsonl_completion_release(&it->said);
 	if (it->done)
 		scored_release(&it->scored);
-	*it = (struct item){ 0 };
+	*it = (struct import_item){ 0 };
 }
 
-static void tell(struct import *im, const struct imported_one *x)
+void import_tell(struct import *im, const struct imported_one *x)
 {
 	if (im->o.one)
 		im->o.one(im->o.ctx, x);
 }
 
-static void problem(struct import *im, const char *file, int line, const char *task,
+void import_problem(struct import *im, const char *file, int line, const char *task,
                     const struct err *why)
 {
-	tell(im, &(struct imported_one){
-			 .file = file, .line = line, .task = task, .problem = why->text });
+	import_tell(im, &(struct imported_one){
+				.file = file, .line = line, .task = task, .problem = why->text });
+}
+
+int import_tick(struct import *im)
+{
+	return im->o.tick ? im->o.tick(im->o.ctx) : 0;
 }
 
 static int on_tick(void *ctx)
 {
-	struct import *im = ctx;
-
-	return im->o.tick ? im->o.tick(im->o.ctx) : 0;
+	return import_tick(ctx);
 }
 
 /* ---- what is in already ---- */
@@ -86,37 +63,44 @@ static int compare_seen(const void *a, const void *b)
 	return strcmp(((const struct seen *)a)->key, ((const struct seen *)b)->key);
 }
 
-/* By content, and the how-manieth of its like this one is: a group may have equal answers. */
-static int name_origin(struct import *im, struct item *it, struct err *e)
+/* A group may have equal answers: they are counted. */
+int import_origin(struct import *im, const struct buf *content, char out[IMPORT_ORIGIN],
+                  struct err *e)
 {
-	struct buf all = { 0 };
-	struct seen *s = calloc(1, sizeof(*s)), **at;
+	struct seen *s = calloc(1, sizeof(*s)), **at = NULL;
 
-	if (!s)
-		return err_set(e, ERR_MEM, "out of memory");
-	buf_printf(&all, "%s\n%s\n%s\n", im->profile_hash, it->task->id,
-	           it->step ? "shape" : "completion");
-	if (it->said.prompt)
-		json_print(&all, it->said.prompt);
-	buf_addc(&all, '\n');
-	buf_add(&all, it->text.data, it->text.len);
-	sha256_hex(buf_str(&all), all.len, s->key);
-	bool failed = buf_failed(&all);
-	buf_release(&all);
-	at = failed ? NULL : tsearch(s, &im->seen, compare_seen);
+	if (s && !buf_failed(content)) {
+		sha256_hex(buf_str(content), content->len, s->key);
+		at = tsearch(s, &im->seen, compare_seen);
+	}
 	if (!at) {
 		free(s);
 		return err_set(e, ERR_MEM, "out of memory");
 	}
 	if (*at != s)
 		free(s);
-	snprintf(it->origin, sizeof(it->origin), "import:%s:%d", (*at)->key, ++(*at)->times);
+	snprintf(out, IMPORT_ORIGIN, "import:%s:%d", (*at)->key, ++(*at)->times);
 	return 0;
+}
+
+static int name_origin(struct import *im, struct import_item *it, struct err *e)
+{
+	struct buf all = { 0 };
+
+	buf_printf(&all, "%s\n%s\n%s\n", im->profile_hash, it->task->id,
+	           it->step ? "shape" : "completion");
+	if (it->said.prompt)
+		json_print(&all, it->said.prompt);
+	buf_addc(&all, '\n');
+	buf_add(&all, it->text.data, it->text.len);
+	int rc = import_origin(im, &all, it->origin, e);
+	buf_release(&all);
+	return rc;
 }
 
 /* ---- scoring and storing ---- */
 
-static int start_scoring(struct import *im, struct err *e)
+int import_start_scoring(struct import *im, struct err *e)
 {
 	struct scoring_options so = im->o.scoring;
 
@@ -131,19 +115,25 @@ static int start_scoring(struct import *im, struct err *e)
 	return im->scoring ? 0 : -1;
 }
 
-static int store_one(struct import *im, const struct item *it, const struct scored *sc,
+void import_settings(const struct import *im, struct buf *out)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	json_add_text(o, "version", PACKAGE_VERSION);
+	/* what 'cadforge verify' has to do alike */
+	json_add_text(o, "reference", im->o.scoring.reference);
+	json_print(out, o);
+	cJSON_Delete(o);
+}
+
+static int store_one(struct import *im, const struct import_item *it, const struct scored *sc,
                      int64_t *episode, struct err *e)
 {
 	struct store *s = im->o.store;
 	struct buf settings = { 0 };
-	cJSON *o = cJSON_CreateObject();
 	int number;
 
-	/* what 'cadforge verify' has to do alike */
-	json_add_text(o, "version", PACKAGE_VERSION);
-	json_add_text(o, "reference", im->o.scoring.reference);
-	json_print(&settings, o);
-	cJSON_Delete(o);
+	import_settings(im, &settings);
 	struct store_episode_new n = {
 		.task = it->task->id,
 		.pack = *it->task->pack ? it->task->pack : NULL,
@@ -181,7 +171,7 @@ static int store_one(struct import *im, const struct item *it, const struct scor
 
 static int store_next(struct import *im, struct err *e)
 {
-	struct item *it = &im->item[im->stored++];
+	struct import_item *it = &im->item[im->stored++];
 	struct scored *sc = &it->scored;
 	int64_t episode;
 
@@ -190,12 +180,12 @@ static int store_next(struct import *im, struct err *e)
 		buf_add(&sc->step, it->text.data, it->text.len);
 	if (store_one(im, it, sc, &episode, e) < 0)
 		return err_wrap(e, "%s", it->file);
-	tell(im, &(struct imported_one){ .file = it->file,
-	                                 .line = it->line,
-	                                 .task = it->task->id,
-	                                 .episode = episode,
-	                                 .turns = 1,
-	                                 .score = sc->json });
+	import_tell(im, &(struct imported_one){ .file = it->file,
+	                                        .line = it->line,
+	                                        .task = it->task->id,
+	                                        .episode = episode,
+	                                        .turns = 1,
+	                                        .score = sc->json });
 	scored_release(sc);
 	it->done = false;
 	return 0;
@@ -221,7 +211,7 @@ static int flush(struct import *im, struct err *e)
 	int rc = 0;
 
 	for (int i = 0; i < im->n; i++) {
-		struct item *it = &im->item[i];
+		struct import_item *it = &im->item[i];
 		in[i] = (struct scoring_input){
 			.task = it->task,
 			.text = buf_str(&it->text),
@@ -259,21 +249,21 @@ static int flush(struct import *im, struct err *e)
 }
 
 /* Takes @it over. */
-static int add_item(struct import *im, struct item *it, struct err *e)
+static int add_item(struct import *im, struct import_item *it, struct err *e)
 {
 	int64_t there = 0;
 
-	if (start_scoring(im, e) < 0 || name_origin(im, it, e) < 0 ||
+	if (import_start_scoring(im, e) < 0 || name_origin(im, it, e) < 0 ||
 	    store_episode_by_origin(im->o.store, it->origin, &there, e) < 0) {
 		item_release(it);
 		return -1;
 	}
 	if (there) {
-		tell(im, &(struct imported_one){ .file = it->file,
-		                                 .line = it->line,
-		                                 .task = it->task->id,
-		                                 .episode = there,
-		                                 .already = true });
+		import_tell(im, &(struct imported_one){ .file = it->file,
+		                                        .line = it->line,
+		                                        .task = it->task->id,
+		                                        .episode = there,
+		                                        .already = true });
 		item_release(it);
 		return 0;
 	}
@@ -284,20 +274,53 @@ static int add_item(struct import *im, struct item *it, struct err *e)
 /* ---- lines ---- */
 
 static int add_line(struct import *im, const char *file, int line, const char *text, size_t len,
+                    struct err *e);
+
+/* Of its line there is only one. */
+static void one_line(struct err *why)
+{
+	static const char first[] = "line 1, ";
+	size_t n = strlen(first);
+
+	if (strncmp(why->text, first, n) == 0)
+		memmove(why->text, why->text + n, strlen(why->text + n) + 1);
+}
+
+/* A table kept by column, as trainers log a whole batch: a row of it is a line. */
+static int add_columns(struct import *im, const char *file, int line, const cJSON *table,
+                       struct err *e)
+{
+	int n = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(table, "completion")), rc = 0;
+
+	for (int i = 0; rc == 0 && i < n; i++) {
+		cJSON *row = jsonl_row(table, i);
+		struct buf text = { 0 };
+		json_print(&text, row);
+		cJSON_Delete(row);
+		rc = buf_failed(&text) ? err_set(e, ERR_MEM, "out of memory")
+		                       : add_line(im, file, line, buf_str(&text), text.len, e);
+		buf_release(&text);
+	}
+	return rc;
+}
+
+static int add_line(struct import *im, const char *file, int line, const char *text, size_t len,
                     struct err *e)
 {
-	struct item it = { .line = line, .rule = EXTRACT_ANSWER };
+	struct import_item it = { .line = line, .rule = EXTRACT_ANSWER };
 	struct err why = { 0 };
 
 	if (jsonl_blank(text, len))
 		return 0;
+	cJSON *table = jsonl_columns(text, len);
+	if (table) {
+		int rc = add_columns(im, file, line, table, e);
+		cJSON_Delete(table);
+		return rc;
+	}
 	if (jsonl_completion_parse(&it.said, text, len, &why) < 0) {
-		/* of its line there is only one */
-		static const char first[] = "line 1, ";
-		if (strncmp(why.text, first, strlen(first)) == 0)
-			memmove(why.text, why.text + strlen(first),
-			        strlen(why.text + strlen(first)) + 1);
-		problem(im, file, line, NULL, &why);
+		one_line(&why);
+		import_problem(im, file, line, NULL, &why);
 		return 0;
 	}
 	it.task = it.said.task ? task_find(im->o.tasks, it.said.task, &why) : im->o.task;
@@ -306,7 +329,7 @@ static int add_line(struct import *im, const char *file, int line, const char *t
 			err_set(&why, ERR_INPUT,
 			        "task: the id of a task was expected, and there is none; --task "
 			        "ID says it for all lines without");
-		problem(im, file, line, it.said.task, &why);
+		import_problem(im, file, line, it.said.task, &why);
 		item_release(&it);
 		return 0;
 	}
@@ -332,15 +355,44 @@ static bool next_line(FILE *f, struct buf *line, size_t *len)
 	return c != EOF || *len > 0;
 }
 
+/* Of a transcript's -2: the error is the import's own, or memory's. */
+static int message_failed(struct import *im, int rc, struct err *e)
+{
+	if (rc == -2 && im->failed.kind) {
+		*e = im->failed;
+		im->failed = (struct err){ 0 };
+	}
+	return rc == -2 ? -1 : 0;
+}
+
+static int add_message(struct import *im, struct transcript *t, const char *path, int line,
+                       const char *text, size_t len, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (jsonl_blank(text, len))
+		return 0;
+	int rc = transcript_line(t, line, text, len, &why);
+	one_line(&why);
+	if (rc == -1)
+		import_problem(im, path, line, NULL, &why);
+	if (rc == -2)
+		*e = why;
+	return message_failed(im, rc, e);
+}
+
 static int import_lines(struct import *im, const char *path, struct err *e)
 {
 	FILE *f = fopen(path, "re");
+	struct transcript *t = NULL;
 	struct buf text = { 0 };
 	size_t len;
 	int line = 0, rc = 0;
+	bool begun = false;
 
 	if (!f)
 		return err_errno(e, ERR_INPUT, "%s", path);
+	im->file = path;
 	while (rc == 0 && next_line(f, &text, &len)) {
 		struct err why;
 		size_t skip =
@@ -352,11 +404,24 @@ static int import_lines(struct import *im, const char *path, struct err *e)
 		} else if (len > JSONL_LINE_MAX) {
 			err_set(&why, ERR_INPUT, "a line of %zu bytes; at most %d are read", len,
 			        JSONL_LINE_MAX);
-			problem(im, path, line, NULL, &why);
+			import_problem(im, path, line, NULL, &why);
 		} else {
-			rc = add_line(im, path, line, buf_str(&text) + skip, len - skip, e);
+			const char *p = buf_str(&text) + skip;
+			/* the first line says what the file is */
+			if (!begun && !jsonl_blank(p, len - skip)) {
+				begun = true;
+				if (transcript_is(p, len - skip) &&
+				    !(t = transcript_new(import_transcript_episode, im)))
+					rc = err_set(e, ERR_MEM, "out of memory");
+			}
+			if (rc == 0)
+				rc = t ? add_message(im, t, path, line, p, len - skip, e)
+				       : add_line(im, path, line, p, len - skip, e);
 		}
 	}
+	if (rc == 0 && t)
+		rc = message_failed(im, transcript_end(t, e), e);
+	transcript_free(t);
 	if (rc == 0 && ferror(f))
 		rc = err_errno(e, ERR_INPUT, "%s: reading", path);
 	buf_release(&text);
@@ -405,7 +470,7 @@ const struct task *import_task_of(const struct task_set *tasks, const char *path
 
 static int import_file(struct import *im, const char *path, bool step, struct err *e)
 {
-	struct item it = { .rule = EXTRACT_FILE, .step = step };
+	struct import_item it = { .rule = EXTRACT_FILE, .step = step };
 	struct err why = { 0 };
 
 	it.task = im->o.task ? im->o.task : import_task_of(im->o.tasks, path);
@@ -414,11 +479,11 @@ static int import_file(struct import *im, const char *path, bool step, struct er
 		        "no task is in its name: call it TASK%s or TASK-anything%s, put it into a "
 		        "folder TASK, or give --task ID",
 		        step ? ".step" : ".py", step ? ".step" : ".py");
-		problem(im, path, 0, NULL, &why);
+		import_problem(im, path, 0, NULL, &why);
 		return 0;
 	}
 	if (buf_read_file(&it.text, path, step ? SHAPE_MAX : PROGRAM_MAX, &why) < 0) {
-		problem(im, path, 0, it.task->id, &why);
+		import_problem(im, path, 0, it.task->id, &why);
 		item_release(&it);
 		return 0;
 	}
@@ -446,7 +511,7 @@ static int import_episode(struct import *im, const char *dir, struct err *e)
 
 	told.task = in.task[0] ? in.task : NULL;
 	if (rc < 0 && is_problem(&why)) {
-		problem(im, dir, 0, told.task, &why);
+		import_problem(im, dir, 0, told.task, &why);
 		return 0;
 	}
 	if (rc < 0) {
@@ -456,7 +521,7 @@ static int import_episode(struct import *im, const char *dir, struct err *e)
 	told.episode = in.episode;
 	told.turns = in.turns;
 	told.already = in.already;
-	tell(im, &told);
+	import_tell(im, &told);
 	return 0;
 }
 

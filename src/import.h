@@ -2,7 +2,11 @@
  * import.h - episodes into the store: completions from elsewhere, built and scored here, and
  * exported episodes as they were.
  *
- *     FILE.jsonl          completions (src/jsonl.h), each an episode of one turn
+ *     FILE.jsonl          completions (src/jsonl.h), each an episode of one turn; a line of lists is a
+ *                         table, a completion a row. Or, when its first line is one, the messages
+ *                         of OpenEnv sessions (src/transcript.h): each session an episode, each
+ *                         step a turn, what the server said of it an event of the episode:
+ *                         "observed" {"turn", "reward", "done", "reward_mode", "notes"}
  *     FILE.py             a program
  *     FILE.step, .stp     a part without a program
  *     FOLDER              with episode.json: an exported episode (src/export.h), taken over as it

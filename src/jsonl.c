@@ -163,10 +163,8 @@ static size_t escaped_nul(const char *p, size_t len)
 	return len;
 }
 
-int jsonl_completion_parse(struct jsonl_completion *out, const char *line, size_t len,
-                           struct err *e)
+int jsonl_checked(const char *line, size_t len, struct err *e)
 {
-	struct jsonl_completion c = { 0 };
 	size_t bad;
 
 	if (!utf8_valid(line, len, &bad))
@@ -176,6 +174,16 @@ int jsonl_completion_parse(struct jsonl_completion *out, const char *line, size_
 	if (bad < len)
 		return err_set(e, ERR_INPUT, "byte %zu: a NUL, which no text here may have",
 		               bad + 1);
+	return 0;
+}
+
+int jsonl_completion_parse(struct jsonl_completion *out, const char *line, size_t len,
+                           struct err *e)
+{
+	struct jsonl_completion c = { 0 };
+
+	if (jsonl_checked(line, len, e) < 0)
+		return -1;
 	if (!(c.json = json_parse_bounded(line, len, VALUES_MAX, e)))
 		return -1;
 	if (!cJSON_IsObject(c.json)) {
@@ -194,6 +202,36 @@ int jsonl_completion_parse(struct jsonl_completion *out, const char *line, size_
 fail:
 	jsonl_completion_release(&c);
 	return -1;
+}
+
+cJSON *jsonl_columns(const char *line, size_t len)
+{
+	cJSON *o;
+	const cJSON *first;
+
+	if (jsonl_checked(line, len, NULL) < 0 ||
+	    !(o = json_parse_bounded(line, len, VALUES_MAX, NULL)))
+		return NULL;
+	first = cJSON_GetObjectItemCaseSensitive(o, "completion");
+	first = cJSON_IsArray(first) ? first->child : NULL;
+	if (cJSON_IsString(first) || cJSON_IsArray(first))
+		return o;
+	cJSON_Delete(o);
+	return NULL;
+}
+
+cJSON *jsonl_row(const cJSON *columns, int i)
+{
+	cJSON *row = cJSON_CreateObject();
+	const cJSON *v, *item;
+
+	cJSON_ArrayForEach(v, columns)
+	{
+		item = cJSON_IsArray(v) ? cJSON_GetArrayItem(v, i) : v;
+		if (item && v->string)
+			cJSON_AddItemToObject(row, v->string, cJSON_Duplicate(item, true));
+	}
+	return row;
 }
 
 void jsonl_completion_release(struct jsonl_completion *c)

@@ -31,6 +31,16 @@ int jsonl_completion_parse(struct jsonl_completion *out, const char *line, size_
                            struct err *e);
 void jsonl_completion_release(struct jsonl_completion *c); /* safe on {0} and twice */
 
+/* A line whose "completion" is a list of answers: a table kept by column, as trainers log a whole
+ * batch. The caller deletes it; NULL: it is none. */
+cJSON *jsonl_columns(const char *line, size_t len);
+/* Its row @i, from 0: of each list its @i-th item, what is no list as it is. The caller's. */
+cJSON *jsonl_row(const cJSON *columns, int i);
+
+/* What every line of a stranger's must be: UTF-8 without NUL, also without one that JSON writes as
+ * an escape. 0; -1 (ERR_INPUT) says which byte. */
+int jsonl_checked(const char *line, size_t len, struct err *e);
+
 /* Whether a line has nothing to read: blank. */
 bool jsonl_blank(const char *line, size_t len);
 

@@ -151,6 +151,33 @@ static void any_bytes_can_be_said_in_json(void **state)
 	assert_false(jsonl_blank(" x", 2));
 }
 
+static void a_table_kept_by_column_has_rows(void **state)
+{
+	static const char table[] =
+		"{\"step\":3,\"task\":[\"a\",\"b\"],\"completion\":[\"x\",\"y\"],\"reward\":[1]}";
+	static const char *const none[] = { "{\"completion\":\"x\"}",
+		                            "{\"completion\":[{\"role\":\"assistant\"}]}",
+		                            "{\"completion\":[]}", "[1]", "{" };
+	struct buf b = { 0 };
+
+	(void)state;
+	cJSON *o = jsonl_columns(table, strlen(table));
+	assert_non_null(o);
+	for (int i = 0; i < 3; i++) {
+		cJSON *row = jsonl_row(o, i);
+		json_print(&b, row);
+		buf_addc(&b, '\n');
+		cJSON_Delete(row);
+	}
+	cJSON_Delete(o);
+	assert_string_equal(buf_str(&b),
+	                    "{\"step\":3,\"task\":\"a\",\"completion\":\"x\",\"reward\":1}\n"
+	                    "{\"step\":3,\"task\":\"b\",\"completion\":\"y\"}\n{\"step\":3}\n");
+	buf_release(&b);
+	for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++)
+		assert_null(jsonl_columns(none[i], strlen(none[i])));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +186,7 @@ int main(void)
 		cmocka_unit_test(a_conversation_ends_with_the_completion),
 		cmocka_unit_test(what_is_no_completion_is_told_with_its_key),
 		cmocka_unit_test(a_backslash_before_u0000_is_no_nul),
+		cmocka_unit_test(a_table_kept_by_column_has_rows),
 		cmocka_unit_test(any_bytes_can_be_said_in_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

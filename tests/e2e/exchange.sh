@@ -86,5 +86,38 @@ json.dump(e, open(sys.argv[3] + "/episode.json", "w"))
 PY
 expect 0 "" import other.d --db b.db && expect 1 "the task drawer_handle_of_nobody is not here" verify 3.1 --db b.db
 claim $? "what cannot be built again is no \"same\""
+
+# ---- transcripts, and tables of a trainer ----
+python3 - > session.jsonl << 'PY'
+import json
+task = {"task_id": "drawer_handle_two_bolt"}
+broken, good = open("broken.py").read(), open("good.py").read()
+say = lambda x: print(json.dumps(x))
+say({"type": "reset", "data": task})
+say({"type": "observation", "data": {"observation": task, "reward": 0.0, "done": False}})
+for code, reward in ((broken, -1.0), (good, 0.4)):
+    say({"type": "step", "data": {"code": code}})
+    say({"type": "observation", "data": {"observation": dict(task, current_code=code), "reward": reward, "done": False}})
+say({"type": "step", "data": {"code": "x"}})
+say({"type": "error", "data": {"message": "no", "code": "EXECUTION_ERROR"}})
+print('{"type": "st')
+PY
+expect 1 "session.jsonl:3: episode 2, drawer_handle_two_bolt, 2 turns, the best with total" import session.jsonl --profile exact-train --reference none &&
+	grep -qF "session.jsonl:9: " err
+claim $? "a transcript comes in as an episode, its torn last line is told"
+"$cadforge" export 1 first > out 2> err && "$cadforge" export 2 second >> out 2>> err &&
+	cmp first/turn-2/program.py second/turn-2/program.py && cmp first/turn-2/shape.brep second/turn-2/shape.brep &&
+	grep -qF 'reward\":0.4' second/episode.json
+claim $? "the programs, shapes and what the server said are kept"
+expect 1 "is in already, as episode 2" import session.jsonl --profile exact-train --reference none && expect 0 "2 the same" verify 2
+claim $? "once; and what it earned here is verified"
+python3 - > batch.jsonl << 'PY'
+import json
+good = open("good.py").read()
+print(json.dumps({"step": 3, "prompt": ["a", "b"], "completion": [[{"role": "assistant", "content": good}], [{"role": "assistant", "content": "none"}]],
+                  "reward": [1.0, 0.0], "task": ["drawer_handle_two_bolt"] * 2}))
+PY
+expect 0 "batch.jsonl:1: episode 4" import batch.jsonl --profile exact-train --reference none && expect 2 "nowhere.jsonl" import nowhere.jsonl
+claim $? "a batch kept by column comes in as an episode a row"
 echo "1..$n"
 exit $bad
