@@ -51,6 +51,7 @@ struct bench {
 	unsigned kinds;   /* of figures: bits of enum bench_kind */
 	const char *only; /* one group alone; NULL: all of those */
 	const char *peer_python;
+	const char *published; /* folder of the published system; NULL: it is not at hand */
 	char stubs[4200], python[4200], script[4200], where[300];
 	char dir[64];  /* where the peers run, and write what they write */
 	double last_s; /* of the pipeline's last item */
@@ -73,6 +74,9 @@ double bench_median(double *v, int n);
 /* Seconds of one Python process per program that builds, @n at a time, as the published evaluator
  * works. NAN with @e. */
 double bench_cold(struct bench *b, struct bench_set *s, int n, struct err *e);
+/* One program through the published system's evaluator, a process of its own that starts another
+ * one, fast, as its GRPO trainer runs it. What it said is dropped. */
+int bench_published(struct bench *b, const char *program, struct err *e);
 /* Seven views and the contact sheet of a part of some 20,000 triangles (src/bench_pictures.c). */
 int bench_pictures(struct bench *b, struct err *e);
 /* From a statement that is closed to what is known and seen of it; what it takes of the stream

@@ -378,6 +378,50 @@ double bench_cold(struct bench *b, struct bench_set *s, int n, struct err *e)
 	return e->kind ? NAN : taken;
 }
 
+int bench_published(struct bench *b, const char *program, struct err *e)
+{
+	char script[4300], reference[4300];
+	char *argv[] = { b->peer_python ? (char *)(uintptr_t)b->peer_python : b->python,
+		         script,
+		         "evaluate",
+		         "--code-file",
+		         (char *)(uintptr_t)program,
+		         "--episode-id",
+		         "bench",
+		         "--step-id",
+		         "completion",
+		         "--reward-mode",
+		         "fast",
+		         "--reference-root",
+		         reference,
+		         NULL };
+	posix_spawn_file_actions_t a;
+	pid_t pid;
+	int status = 0;
+
+	snprintf(script, sizeof(script), "%s/python_tools/cadquery_env.py", b->published);
+	snprintf(reference, sizeof(reference), "%s/data/reference-metrics/four_leg_chair_700n",
+	         b->published);
+	posix_spawn_file_actions_init(&a);
+	posix_spawn_file_actions_addchdir_np(&a, b->dir);
+	posix_spawn_file_actions_addopen(&a, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addopen(&a, 2, "/dev/null", O_WRONLY, 0);
+	int rc = posix_spawn(&pid, argv[0], &a, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&a);
+	if (rc) {
+		errno = rc;
+		return err_errno(e, ERR_LACKS, "%s cannot be started", argv[0]);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(e, ERR_LACKS,
+		               "%s does not run %s: --published names the folder with python_tools "
+		               "and data, --peer a Python with cadquery and trimesh",
+		               argv[0], script);
+	return 0;
+}
+
 /* ---- figures ---- */
 
 static int bench_ready(struct bench *b, struct err *e)
@@ -733,6 +777,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		                                 { "peer", required_argument, NULL, 'p' },
 		                                 { "only", required_argument, NULL, 'o' },
 		                                 { "rate", required_argument, NULL, 't' },
+		                                 { "published", required_argument, NULL, 'u' },
 		                                 { NULL, 0, NULL, 0 } };
 	struct bench b = { .rounds = 3 };
 	struct err e = { 0 };
@@ -741,7 +786,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 
 	app_init(&b.app);
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":s:r:p:o:t:", options, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, ":s:r:p:o:t:u:", options, NULL)) >= 0) {
 		int rc = app_flag(&b.app, self, opt, optarg);
 		if (rc == 2)
 			return EXIT_DONE;
@@ -772,6 +817,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 					"--only: ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store, million or ui");
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
+		} else if (opt == 'u') {
+			b.published = optarg;
 		} else {
 			return app_bad_flag(self, opt, argv);
 		}
@@ -867,7 +914,7 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [grpo] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--rate N] [--json]",
+		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [grpo] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--rate N] [--published DIR] [--json]",
 	.summary =
 		"measure build, score, store, workbench, inference, GPU, training, reinforcement learning beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
@@ -878,6 +925,8 @@ const struct cmd cmd_bench = {
 		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store\n"
 		"                    alone (watch: a program that is executed while it is written);\n"
 		"                    million: the store with a million episodes, which takes minutes\n"
+		"  --published DIR   of grpo: the published system's folder (python_tools, data), run with\n"
+		"                    --peer's Python: the peer is then its evaluator\n"
 		"  --rate N          of grpo: tokens a second of the device that is imagined, with 64\n"
 		"                    answers at once (12500)\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
