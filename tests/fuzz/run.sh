@@ -6,7 +6,7 @@
 # From the environment: srcdir CC CXX CPPFLAGS LIBS OCCT_CPPFLAGS OCCT_LIBS FUZZ_SECONDS FUZZ_SEED FUZZ_TARGETS
 set -eu
 : "${srcdir:=.}" "${CC:=cc}" "${CXX:=c++}" "${FUZZ_SECONDS:=60}" "${FUZZ_SEED:=1}"
-: "${FUZZ_TARGETS:=stl glb frame json task jsonl reference safetensors config adapter tokenizer chat sse dataset settings brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8 -lutf8proc -lpthread}" "${PNG_LIBS:=-lpng}"
+: "${FUZZ_TARGETS:=stl glb frame json task jsonl transcript episode reference safetensors config adapter tokenizer chat sse dataset settings brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8 -lutf8proc -lpthread}" "${PNG_LIBS:=-lpng}"
 : "${OCCT_CPPFLAGS:=}" "${OCCT_LIBS:=}" "${CLANG:=clang}"
 out=fuzz-build
 mkdir -p "$out"
@@ -27,6 +27,10 @@ sources() {
 	stl | glb) echo "$srcdir/engine/$1.c" "$srcdir/engine/mesh.c" ;;
 	sse) echo "$srcdir/gpu/sse.c" "$srcdir/gpu/think.c" ;;
 	jsonl) echo "$srcdir/src/jsonl.c" "$srcdir/engine/extract.c" "$srcdir/engine/text.c" ;;
+	transcript) echo "$srcdir/src/transcript.c" "$srcdir/src/jsonl.c" ;;
+	episode)
+		echo "$srcdir"/src/store*.c "$srcdir/src/episode_read.c" "$srcdir/src/base/sha256.c" "$srcdir/src/base/clock.c"
+		;;
 	reference)
 		for m in exact_reference exact_match nearest voxel mesh topology silhouette mt19937 numeric; do
 			echo "$srcdir/engine/$m.c"
