@@ -223,7 +223,7 @@ static void strip(struct buf *out, const struct page_episode *ep)
 	         "</ol>\n<button id=\"next\" class=\"scripted\" type=\"button\" "
 	         "title=\"the next turn (right arrow)\">Next ›</button>\n"
 	         "<button id=\"all\" class=\"scripted\" type=\"button\" aria-pressed=\"false\" "
-	         "title=\"all turns, one under the other\">All</button>\n"
+	         "title=\"all turns, one under the other\">All turns</button>\n"
 	         "<button id=\"theme\" class=\"scripted\" type=\"button\" title=\"light or dark\" "
 	         "aria-label=\"light or dark\">◐</button>\n</div></nav>\n");
 }
@@ -356,9 +356,7 @@ static void reward(struct buf *out, const struct page_turn *t)
 		return;
 	}
 	buf_adds(out, "<table class=\"bars\">\n<tr><th>term</th><th></th><th class=\"num\">value");
-	if (changed)
-		buf_printf(out, "</th><th class=\"num\">turn %d", t->parent);
-	buf_adds(out, "</th></tr>\n");
+	buf_adds(out, changed ? "</th><th class=\"num\">change</th></tr>\n" : "</th></tr>\n");
 	for (int i = 0; i < PAGE_TERMS; i++) {
 		double v = json_number_or(now, page_terms[i].name, NAN);
 		terms = terms || !isnan(v);
@@ -511,11 +509,20 @@ static bool difference(struct buf *out, const struct page_turn *t, const struct 
 	return false;
 }
 
+/* The line of the program at which its build ended; 0: none is known, or it has no such line. */
+static long fault_line(const struct page_turn *t)
+{
+	double line = page_built(t) ? 0 : json_number_or(get(t->score, "build"), "line", 0);
+
+	return line >= 1 && t->program && line <= (double)count_lines(t->program, t->program_len)
+	               ? (long)line
+	               : 0;
+}
+
 static void program(struct buf *out, const struct page_turn *t, bool open)
 {
 	struct buf clean = { 0 };
-	long error = page_built(t) ? 0 : (long)json_number_or(get(t->score, "build"), "line", 0);
-	long line = 0;
+	long error = fault_line(t), line = 0;
 
 	if (!t->program || t->program_len == 0) {
 		buf_adds(out, "<p class=\"from\">No program is stored: the answer had none, or it "
@@ -568,6 +575,39 @@ static void prompt(struct buf *out, const cJSON *messages)
 
 /* ---- a turn ---- */
 
+/* A whole number, its digits in threes. */
+static void grouped(struct buf *out, double v)
+{
+	char digits[64];
+	int n = snprintf(digits, sizeof(digits), "%.0f", v);
+
+	for (int i = 0; i < n; i++) {
+		if (i > (digits[0] == '-') && (n - i) % 3 == 0 && n > 4)
+			buf_adds(out, "\u202f"); /* narrow, and no line ends there */
+		buf_addc(out, digits[i]);
+	}
+}
+
+static void shape(struct buf *out, const cJSON *geometry)
+{
+	double box[3], solids = json_number_or(geometry, "solids", NAN),
+		       faces = json_number_or(geometry, "faces", NAN),
+		       volume = json_number_or(geometry, "volume_mm3", NAN);
+
+	if (!cJSON_IsObject(geometry) || json_get_numbers(geometry, "bbox_mm", box, 3, NULL) < 0)
+		return;
+	if (!isnan(solids))
+		buf_printf(out, "%.0f solid%s · ", solids, plural(solids));
+	if (!isnan(faces))
+		buf_printf(out, "%.0f face%s · ", faces, plural(faces));
+	buf_printf(out, "%.2f × %.2f × %.2f mm", box[0], box[1], box[2]);
+	if (!isnan(volume)) {
+		buf_adds(out, " · ");
+		grouped(out, volume);
+		buf_adds(out, " mm³");
+	}
+}
+
 static void outcome(struct buf *out, const struct page_turn *t)
 {
 	const cJSON *build = get(t->score, "build");
@@ -577,7 +617,7 @@ static void outcome(struct buf *out, const struct page_turn *t)
 	buf_printf(out, "<p class=\"outcome%s\"><b class=\"%s\">%s</b> ", ok ? "" : " bad",
 	           ok ? "good" : "bad", ok ? "✓ Built." : "✗ Not built.");
 	if (ok)
-		page_box_line(&line, get(t->score, "geometry"));
+		shape(out, get(t->score, "geometry"));
 	else
 		page_error_line(&line, build);
 	words(out, buf_str(&line));
@@ -585,6 +625,9 @@ static void outcome(struct buf *out, const struct page_turn *t)
 		buf_adds(out, line.len ? " <span class=\"faint\">(" : "<span class=\"faint\">(");
 		words(out, json_string_or(build, "class", "no class"));
 		buf_adds(out, ")</span>");
+		if (fault_line(t))
+			buf_printf(out, " <a href=\"#turn-%d-line-%ld\">show the line</a>",
+			           t->number, fault_line(t));
 	}
 	buf_adds(out, "</p>\n");
 	buf_release(&line);
@@ -606,7 +649,7 @@ static void origin(struct buf *out, const struct page_turn *t)
 		buf_adds(out, n++ ? " · by " : "By ");
 		words(out, t->model ? t->model : t->source);
 	}
-	if (t->finish) {
+	if (t->finish && strcmp(t->finish, "stop") != 0) {
 		buf_adds(out, n ? " · the answer ended with " : "The answer ended with ");
 		words(out, t->finish);
 	}
@@ -642,10 +685,10 @@ static void turn(struct buf *out, const struct page_episode *ep, const struct ep
 	looks(out, ep, view, i);
 	buf_adds(out, "<div class=\"side\">\n");
 	reward(out, t);
-	buf_adds(out, "</div>\n</div>\n");
-	checks(out, get(t->score, "checks"));
 	notes(out, get(t->score, "notes"));
 	judgements(out, t->judgements);
+	buf_adds(out, "</div>\n</div>\n");
+	checks(out, get(t->score, "checks"));
 	program(out, t, difference(out, t, parent));
 	if (t->log_len > 0) {
 		buf_adds(out, "<details open class=\"log\"><summary>Build log</summary><pre "
@@ -663,7 +706,7 @@ static void viewer(struct buf *out)
 	static const char *const axes[] = { "x", "y", "z" };
 
 	buf_adds(out,
-	         "<div id=\"stage\"><canvas tabindex=\"0\" "
+	         "<div id=\"stage\"><div class=\"view\"><canvas tabindex=\"0\" "
 	         "role=\"img\" aria-label=\"The part in 3D\"></canvas>\n<svg viewBox=\"0 0 64 64\" "
 	         "aria-hidden=\"true\">");
 	for (int k = 0; k < 3; k++)
@@ -672,7 +715,7 @@ static void viewer(struct buf *out)
 		           "class=\"l%s\">%s</text>",
 		           axes[k], axes[k], axes[k]);
 	buf_adds(out,
-	         "</svg>\n<p class=\"hint\">Drag turns · click, then the wheel zooms</p>\n"
+	         "</svg></div>\n"
 	         "<div class=\"tools\"><button type=\"button\" data-view=\"iso\">Iso</button>"
 	         "<button type=\"button\" data-view=\"front\">Front</button>"
 	         "<button type=\"button\" data-view=\"right\">Right</button>"
@@ -681,7 +724,7 @@ static void viewer(struct buf *out)
 	         "<button type=\"button\" data-zoom=\"1.25\" aria-label=\"larger\">+</button>"
 	         "<button type=\"button\" data-do=\"reset\">Reset</button>"
 	         "<button type=\"button\" data-do=\"edges\" aria-pressed=\"true\">Edges</button>"
-	         "</div></div>\n");
+	         "<span class=\"hint\">Drag to turn it</span></div></div>\n");
 }
 
 static void script(struct buf *out, const unsigned char *text)
@@ -706,11 +749,13 @@ void episode_page(struct buf *out, const struct page_episode *ep, const struct e
 		viewer(out);
 		buf_adds(out, "<dialog><img alt=\"\"><p></p></dialog>\n");
 	}
-	buf_adds(out,
-	         "<footer><p><span class=\"scripted\"><kbd>←</kbd> <kbd>→</kbd> go from turn to "
-	         "turn. In the 3D view: drag or arrow keys turn, <kbd>+</kbd> <kbd>−</kbd> zoom, "
-	         "Shift and drag moves, <kbd>0</kbd> or a double click resets.</span> Lengths are "
-	         "in mm.</p></footer>\n");
+	buf_adds(
+		out,
+		"<footer><p><span class=\"scripted\"><kbd>←</kbd> <kbd>→</kbd> go from turn to "
+		"turn. In the 3D view: drag or arrow keys turn, <kbd>+</kbd> <kbd>−</kbd> zoom, the "
+		"wheel too once it was clicked, "
+		"Shift and drag moves, <kbd>0</kbd> or a double click resets.</span> Lengths are "
+		"in mm.</p></footer>\n");
 	if (ep->n_turns > 0) {
 		script(out, viewer_js);
 		script(out, page_js);

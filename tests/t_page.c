@@ -247,7 +247,7 @@ static void an_episode_in_html_is_one_file_that_asks_for_nothing(void **state)
 	has(&b, "<section class=\"turn best\" id=\"turn-2\" data-turn=\"2\" data-glb=\"glb-2\">");
 	has(&b, "+0.2500</span> <span class=\"faint\">against turn 1</span>");
 	has(&b, "There is &lt;no&gt; part.");
-	has(&b, "2 solids, 12 faces; 10.00 x 20.00 x 30.50 mm");
+	has(&b, "2 solids · 12 faces · 10.00 × 20.00 × 30.50 mm · 6100 mm³");
 	/* each term has its bar, and the line where the turn before was */
 	has(&b, "<td>topology</td><td class=\"bar\"><svg");
 	has(&b, "width=\"100.00\"");

@@ -82,7 +82,7 @@
 		}
 	});
 	if (window.matchMedia("(pointer: coarse)").matches)
-		say.textContent = "One finger turns, two zoom and move.";
+		say.textContent = "One finger turns it, two zoom.";
 
 	/* a browser may refuse a long address, but not a file made here */
 	document.addEventListener("click", (ev) => {
@@ -227,15 +227,23 @@
 	/* ---- pictures, large ---- */
 
 	const large = one("dialog");
-	document.addEventListener("click", (ev) => {
-		const b = ev.target.closest(".pictures img");
-		if (!b)
-			return;
-		one("img", large).src = b.src;
-		one("img", large).alt = b.alt;
-		one("p", large).textContent = b.alt;
-		large.showModal();
-	});
+	for (const b of document.querySelectorAll(".pictures img")) {
+		const open = () => {
+			one("img", large).src = b.src;
+			one("img", large).alt = b.alt;
+			one("p", large).textContent = b.alt;
+			large.showModal();
+		};
+		b.tabIndex = 0;
+		b.setAttribute("role", "button");
+		b.addEventListener("click", open);
+		b.addEventListener("keydown", (ev) => {
+			if (ev.key === "Enter" || ev.key === " ") {
+				ev.preventDefault();
+				open();
+			}
+		});
+	}
 	large.addEventListener("click", () => large.close());
 
 	const best = turns.findIndex((s) => s.classList.contains("best"));

@@ -145,7 +145,7 @@ void main() {
 	vec3 m = normalize(n);
 	if (m.z < 0.0) m = -m;
 	float key = max(dot(m, vec3(-0.36, 0.62, 0.70)), 0.0), fill = max(dot(m, vec3(0.80, -0.20, 0.56)), 0.0);
-	gl_FragColor = vec4(colour * (0.34 + 0.60 * key + 0.22 * fill), 1.0);
+	gl_FragColor = vec4(colour * (0.56 + 0.42 * key + 0.12 * fill), 1.0);
 }`;
 const LINE = `precision mediump float; varying vec3 n; uniform vec3 colour;
 void main() { gl_FragColor = vec4(colour + 0.0 * n, 1.0); }`;
@@ -230,7 +230,7 @@ class Viewer {
 	}
 
 	reset() {
-		this.look(35, 28);
+		this.look(38, 28);
 	}
 
 	turn(dyaw, dpitch) {
@@ -258,7 +258,8 @@ class Viewer {
 		const gl = this.gl, c = this.canvas, part = this.part, box = c.getBoundingClientRect();
 		if (!part || this.lost || box.width < 1 || box.height < 1)
 			return;
-		const ratio = Math.min(window.devicePixelRatio || 1, 2);
+		/* at least two pixels for one: the browser draws them together, and edges are smooth */
+		const ratio = Math.max(2, Math.min(window.devicePixelRatio || 1, 3));
 		const w = Math.round(box.width * ratio), h = Math.round(box.height * ratio);
 		if (c.width !== w || c.height !== h) {
 			c.width = w;
@@ -268,7 +269,7 @@ class Viewer {
 		const right = [Math.cos(a), Math.sin(a), 0];
 		const up = [-Math.sin(b) * Math.sin(a), Math.sin(b) * Math.cos(a), Math.cos(b)];
 		const near = [Math.cos(b) * Math.sin(a), -Math.cos(b) * Math.cos(a), Math.sin(b)];
-		const s = this.zoom * 0.94 / part.radius / Math.max(1, Math.min(w, h) / Math.min(w, h));
+		const s = this.zoom * 0.96 / part.radius;
 		const sx = s * Math.min(1, h / w), sy = s * Math.min(1, w / h), sz = -0.5 / part.radius;
 		const to = new Float32Array(16);
 		for (let k = 0; k < 3; k++) {
