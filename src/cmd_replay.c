@@ -15,6 +15,7 @@
 #include "src/base/clock.h"
 #include "src/base/utf8.h"
 #include "src/cast.h"
+#include "src/cmd_replay.h"
 #include "src/db.h"
 #include "src/replay.h"
 #include "src/show.h"
@@ -333,6 +334,19 @@ done:
 		fclose(lines);
 	free(text);
 	return rc;
+}
+
+int replay_write_cast(const struct db_flags *f, int64_t episode, int turn, const char *file,
+                      struct err *e)
+{
+	const struct replaying p = { .f = *f,
+		                     .episode = episode,
+		                     .turn = turn,
+		                     .cast = file,
+		                     .cols = CAST_COLS,
+		                     .rows = CAST_ROWS };
+
+	return as_cast(&p, e);
 }
 
 /* ---- the verb ---- */

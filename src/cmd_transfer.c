@@ -10,7 +10,9 @@
 
 #include "src/app.h"
 #include "src/base/clock.h"
+#include "src/cmd_replay.h"
 #include "src/export.h"
+#include "src/export_shape.h"
 #include "src/import.h"
 #include "src/packs.h"
 #include "src/part_glb.h"
@@ -52,17 +54,19 @@ static int on_tick(void *ctx)
 /* ---- export ---- */
 
 /* The episodes that the words name; one turn alone is told how it comes out. */
-static int add_episodes(struct store *s, struct refs *refs, const char *text, struct err *e)
+static int add_episodes(struct store *s, struct refs *refs, const char *text, bool one,
+                        struct err *e)
 {
 	int before = refs->n;
 
 	if (refs_add(refs, s, text, e) < 0)
 		return -1;
-	if (refs->v[before].turn)
+	if (refs->v[before].turn && !one)
 		return err_set(
 			e, ERR_USAGE,
 			"%s: a whole episode was expected: %" PRId64
-			"; one turn's files come by 'cadforge show %s --artifact NAME -o FILE'",
+			"; of one turn come its part (FILE.step, .stl, .brep, .glb, .png), and by "
+			"'cadforge show %s --artifact NAME -o FILE' its other files",
 			text, refs->v[before].episode, text);
 	return 0;
 }
@@ -127,6 +131,41 @@ static void tell_export(const struct app *a, const struct export_options *o, con
 		app_tell("%d text%s bytes that are no UTF-8, which JSON cannot have: U+FFFD is in "
 		         "their place",
 		         d->mended, d->mended == 1 ? " has" : "s have");
+}
+
+/* One part, or one replay: what the ending of the name asks for. */
+static int export_one(const struct app *a, const char *db, struct store *s, const struct refs *refs,
+                      const char *path, struct err *e)
+{
+	struct db_flags f;
+	struct exported_shape done = { 0 };
+
+	if (refs->n != 1)
+		return err_set(e, ERR_USAGE, "%s: it is of one episode, and %d were named", path,
+		               refs->n);
+	const struct ref *r = &refs->v[0];
+	if (ends_in(path, ".cast")) {
+		db_flags_init(&f);
+		f.app = *a;
+		f.db = db;
+		return replay_write_cast(&f, r->episode, r->turn, path, e);
+	}
+	if (export_shape(a, s, r->episode, r->turn, path, &done, e) < 0)
+		return -1;
+	if (a->json) {
+		cJSON *o = cJSON_CreateObject();
+		show_add_path(o, "path", path);
+		cJSON_AddNumberToObject(o, "episode", (double)r->episode);
+		cJSON_AddNumberToObject(o, "turn", done.turn);
+		cJSON_AddNumberToObject(o, "bytes", (double)done.bytes);
+		cJSON_AddBoolToObject(o, "made", done.made);
+		show_json_line(o);
+		cJSON_Delete(o);
+	} else if (!a->quiet) {
+		app_tell("%s: turn %" PRId64 ".%d, %zu bytes%s", path, r->episode, done.turn,
+		         done.bytes, done.made ? ", made of the shape that is stored" : "");
+	}
+	return 0;
 }
 
 static int run_export(const struct cmd *self, int argc, char **argv)
@@ -198,6 +237,7 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 		return app_usage(self,
 		                 "an episode and where it is to go were expected: EP... DIR|FILE");
 	const char *path = argv[argc - 1];
+	bool one = kind < 0 && (ends_in(path, ".cast") || export_shape_named(path));
 	o.kind = kind >= 0 ? (enum export_kind)kind : kind_of(path);
 	/* what the published recipes took: a repair at 0.60, and any gain */
 	if (isnan(o.min))
@@ -208,8 +248,15 @@ static int run_export(const struct cmd *self, int argc, char **argv)
 	if (!(s = open_store(&app, db, STORE_READ, &e)))
 		goto fail;
 	for (int i = optind; i < argc - 1; i++)
-		if (add_episodes(s, &refs, argv[i], &e) < 0)
+		if (add_episodes(s, &refs, argv[i], one, &e) < 0)
 			goto fail;
+	if (one) {
+		app_catch_interrupt();
+		if (export_one(&app, db, s, &refs, path, &e) < 0)
+			goto fail;
+		rc = EXIT_DONE;
+		goto out;
+	}
 	if (!(list = calloc((size_t)refs.n, sizeof(*list)))) {
 		err_set(&e, ERR_MEM, "no memory for %d episodes", refs.n);
 		goto fail;
@@ -449,10 +496,14 @@ out:
 const struct cmd cmd_export = {
 	.name = "export",
 	.usage = "export EP... DIR|FILE [--md|--html|--jsonl|--sft|--pairs|--prompts]",
-	.summary = "stored episodes as a folder, a page, or lines to train on",
+	.summary = "stored episodes as a folder, a page, a part, a cast, or lines to train on",
 	.help = "  EP                an episode's number, a range (3-9), or all\n"
 		"  DIR               a folder that is not there yet: all of it, can be imported again\n"
-		"  FILE.md, --md     a page, pictures in FILE.files; FILE.html, --html: all in one file\n"
+		"  FILE.md, --md     a page, pictures in FILE.files\n"
+		"  FILE.html, --html a page as one file, the part in it to be turned\n"
+		"  FILE.step, .stl, .brep, .glb, .png\n"
+		"                    the part of EP's best turn, or of turn EP.T, or its picture\n"
+		"  FILE.cast         an asciicast of the replay\n"
 		"  FILE.jsonl, --jsonl  every turn: task, prompt, completion, total\n"
 		"  --sft             messages of the turns worth learning from\n"
 		"  --pairs           of answers to the same prompt a better and a worse one\n"

@@ -87,6 +87,18 @@ PY
 expect 0 "" import other.d --db b.db && expect 1 "the task drawer_handle_of_nobody is not here" verify 3.1 --db b.db
 claim $? "what cannot be built again is no \"same\""
 
+# ---- the part, and the replay ----
+for x in step stl brep glb png cast; do
+	"$cadforge" export 1 part.$x > out 2>> err || break
+done
+cmp part.step one/turn-2/shape.step && cmp part.stl one/turn-2/shape.stl && cmp part.brep one/turn-2/shape.brep &&
+	cmp part.png one/turn-2/sheet.png && [ "$(head -c 4 part.glb)" = glTF ] && head -n 1 part.cast | grep -qF '"version":2'
+claim $? "the part of the best turn comes out in every form, and the replay as a cast"
+expect 2 "did not build: it has no shape" export 1.1 none.stl && [ ! -e none.stl ]
+claim $? "of a turn that did not build there is none"
+expect 2 "a whole episode was expected: 1" export 1.2 folder && expect 2 "2 were named" export 1 1 both.step
+claim $? "a folder is of an episode, a part of one turn"
+
 # ---- transcripts, and tables of a trainer ----
 python3 - > session.jsonl << 'PY'
 import json
