@@ -214,6 +214,9 @@ int app_flag(struct app *a, const struct cmd *self, int opt, const char *arg)
 	case APP_PYTHON_ENV:
 		a->python_env_flag = arg;
 		return 1;
+	case APP_QUEUE:
+		a->queue = arg;
+		return 1;
 	default:
 		return 0;
 	}

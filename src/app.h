@@ -15,12 +15,14 @@ struct app {
 	bool json, quiet;
 	bool no_filter;
 	int jobs;
+	const char *queue; /* --queue: where workers take jobs from (src/redis.h); NULL: nowhere */
 	struct limits limits;
 	/* found by app_find(); absolute */
 	char libexec[4096];    /* folder of cadforge-builder and cadforge-scorer */
 	char python_env[4096]; /* folder of the virtual environment; "" when none was found */
 	char tasks[4096];      /* folder of the task packs; "" when none */
-	char user_data[4096];  /* the user's own: $XDG_DATA_HOME/cadforge; "" when nobody says where */
+	char user_data[4096];  /* the user's own: $XDG_DATA_HOME/cadforge; "" when nobody says where
+	                        */
 	char data[4096];       /* folder of the scripts that bench runs; "" when none */
 	char demo[4096];       /* folder of the demonstration model: base/, sft/; "" when none */
 	const char *python_env_flag;
@@ -47,6 +49,7 @@ enum app_flag {
 	APP_OUTPUT,
 	APP_NO_FILTER,
 	APP_PYTHON_ENV,
+	APP_QUEUE,
 	APP_FLAGS_END
 };
 /* clang-format off */
@@ -61,6 +64,11 @@ enum app_flag {
 	{ "no-filter", no_argument, NULL, APP_NO_FILTER }, \
 	{ "python-env", required_argument, NULL, APP_PYTHON_ENV }
 /* clang-format on */
+/* Of the verbs that let others build and score. */
+#define APP_QUEUE_OPTION                                                                           \
+	{                                                                                          \
+		"queue", required_argument, NULL, APP_QUEUE                                        \
+	}
 extern const char app_limits_help[]; /* the lines of --help for these flags */
 
 /* What to do when there is no Python environment, or no helper program where CADFORGE_LIBEXEC says.

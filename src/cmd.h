@@ -35,6 +35,7 @@ extern const struct cmd cmd_tasks;
 extern const struct cmd cmd_prompts;
 extern const struct cmd cmd_workbench, cmd_attach;
 extern const struct cmd cmd_host, cmd_detach;
+extern const struct cmd cmd_worker;
 extern const struct cmd cmd_serve;
 extern const struct cmd cmd_curriculum, cmd_compare;
 extern const struct cmd cmd_models, cmd_adapters;

@@ -607,7 +607,7 @@ static int check_source(struct work *w)
 }
 
 #define COMMON_OPTIONS                                                                             \
-	APP_LONG_OPTIONS, { "turns", required_argument, NULL, FLAG_TURNS },                        \
+	APP_LONG_OPTIONS, APP_QUEUE_OPTION, { "turns", required_argument, NULL, FLAG_TURNS },      \
 		{ "profile", required_argument, NULL, FLAG_PROFILE },                              \
 		{ "reference", required_argument, NULL, FLAG_REFERENCE },                          \
 		{ "stop-on-error", no_argument, NULL, FLAG_STOP_ON_ERROR },                        \
@@ -825,6 +825,7 @@ const struct cmd cmd_run = {
 		"                    written is ended where its program fails (finish: failed)\n"
 		"  --profile P       the reward (exact); --reference R: see score\n"
 		"  --prompts NAME    the prompt set (default; or the one that the model's folder names)\n"
+		"  --queue URL       workers on other machines build and score: see worker\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n" MODEL_HELP
 			SAMPLING_HELP,
 	.engine = true,
@@ -839,8 +840,8 @@ const struct cmd cmd_fork = {
 	.help = "  --file F ...      the answer: a program (.py), or what a model wrote; with several,\n"
 		"                    the next goes on from the best turn\n"
 		"  --from-command C, --command-wall S, --enough TOTAL, --no-gain N, --stop-on-error,\n"
-		"  --prompts NAME, --profile P, --reference R, --db FILE: see run; profile and prompts\n"
-		"                    are the episode's unless given (or the model's own prompts)\n"
+		"  --prompts NAME, --profile P, --reference R, --queue URL, --db FILE: see run;\n"
+		"                    profile and prompts are the episode's unless given (or the model's own prompts)\n"
 		"  --turns N         at most so many turns (1; with --file one a file)\n"
 		"  --token N         not after that turn but beside it: its first N tokens are kept and the\n"
 		"                    model goes on from there (tokens.json of the turn has all of them)\n"

@@ -272,6 +272,7 @@ static int score_all(struct work *w, struct err *e) {
 static int run(const struct cmd *self, int argc, char **argv) {
   static const struct option options[] = {
       APP_LONG_OPTIONS,
+      APP_QUEUE_OPTION,
       {"task", required_argument, NULL, 't'},
       {"profile", required_argument, NULL, 'p'},
       {"reference", required_argument, NULL, 'r'},
@@ -386,7 +387,7 @@ out:
 const struct cmd cmd_score = {
     .name = "score",
     .usage = "score FILE.py... --task ID|none [--list FILE] [--profile P] "
-             "[--reference R] [-j N] [--json]",
+             "[--reference R] [-j N] [--queue URL] [--json]",
     .summary = "build and score programs",
     .help =
         "  --task ID         the task they were written for, or none\n"
@@ -407,6 +408,8 @@ const struct cmd cmd_score = {
         "                    has the task of --task; lines that begin with # "
         "are passed over\n"
         "  -j, --jobs N      programs at once (default: the number of cores)\n"
+        "  --queue URL       workers on other machines build and score: see "
+        "worker\n"
         "  --dialect D       open (default of exact): see build; seed (default "
         "of the seed profiles):\n"
         "                    what the published environment allows\n",

@@ -147,6 +147,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 {
 	static const struct option options[] = {
 		APP_LONG_OPTIONS,
+		APP_QUEUE_OPTION,
 		{ "db", required_argument, NULL, FLAG_DB },
 		{ "host", required_argument, NULL, FLAG_HOST },
 		{ "port", required_argument, NULL, FLAG_PORT },
@@ -195,6 +196,7 @@ const struct cmd cmd_serve = {
 		"  --capacity N      sessions at once (64)\n"
 		"  --idle S          a session that asks nothing for so long is ended (1800); 0: never\n"
 		"  --jobs N          programs built at once (one a core)\n"
+		"  --queue URL       workers on other machines build and score: see worker\n"
 		"  --metrics         GET /metrics: figures for Prometheus\n"
 		"  --log-json        what happens as JSON lines on standard error\n"
 		"  --prompts NAME    the prompt set that the episodes are stored under (default)\n"

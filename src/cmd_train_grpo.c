@@ -58,7 +58,8 @@ static void print_help(void)
 		"  --config-json FILE      settings as one object: the names below with _ for -; "
 		"flags come first\n"
 		"  --preset NAME           published settings, where nothing else is said\n"
-		"  --dry-run               say what would be done, and end\n");
+		"  --dry-run               say what would be done, and end\n"
+		"  --queue URL             workers on other machines build and score: see worker\n");
 	grpo_settings_help(&text);
 	buf_adds(&text, DB_HELP);
 	fputs(buf_str(&text), stdout);
@@ -77,6 +78,7 @@ static int make_options(struct option **out, char (**names)[40])
 	static const struct option own[] = {
 		{ "db", required_argument, NULL, DB_FILE },
 		APP_LONG_OPTIONS,
+		APP_QUEUE_OPTION,
 		{ "config-json", required_argument, NULL, FLAG_CONFIG },
 		{ "preset", required_argument, NULL, FLAG_PRESET },
 		{ "dry-run", no_argument, NULL, FLAG_DRY_RUN },

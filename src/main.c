@@ -20,7 +20,7 @@ static const struct cmd *const verbs[] = {
 	&cmd_judgements, &cmd_fsck,   &cmd_db,       &cmd_export,   &cmd_import,    &cmd_curriculum,
 	&cmd_compare,    &cmd_models, &cmd_adapters, &cmd_generate, &cmd_model,     &cmd_train,
 	&cmd_runs,       &cmd_report, &cmd_eval,     &cmd_bench,    &cmd_workbench, &cmd_doctor,
-	&cmd_attach,     &cmd_detach, &cmd_host,     &cmd_serve,  &cmd_verify,
+	&cmd_attach,     &cmd_detach, &cmd_host,     &cmd_worker,   &cmd_serve,     &cmd_verify,
 };
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
 

@@ -11,7 +11,9 @@
 #include "engine/failure.h"
 #include "engine/reward_exact.h"
 #include "engine/reward_seed.h"
+#include "src/base/clock.h"
 #include "src/base/sha256.h"
+#include "src/farm.h"
 #include "src/pipeline.h"
 #include "src/references.h"
 #include "src/remembered.h"
@@ -34,6 +36,9 @@ struct ready {
 	bool prepared;
 	struct reference_set box; /* --reference seed-task */
 	bool has_box;
+	/* what other machines are given of it (src/job.h) */
+	bool shared;
+	char task_sha[SHA256_HEX], reference_sha[SHA256_HEX], ending[8];
 };
 
 struct job;
@@ -80,6 +85,9 @@ struct scoring {
 	struct reference_set set; /* a folder of the published form */
 	bool has_set;
 	struct pipeline *pipeline; /* NULL before it is needed */
+	struct farm *farm;         /* --queue: others build and score; NULL: this machine does */
+	char profile_sha[SHA256_HEX];
+	struct err failed; /* of a run on the farm: one that could not be scored ends it */
 	struct ready **ready;
 	int n_ready;
 	struct job *jobs; /* under way */
@@ -174,6 +182,8 @@ static int load_profile(struct scoring *s, const char *name, struct err *e)
 		snprintf(s->name, sizeof(s->name), "%s", s->profile.name);
 		sha256_hex(buf_str(&text), text.len, s->hash);
 	}
+	if (rc == 0 && s->farm)
+		rc = farm_share(s->farm, buf_str(&text), text.len, s->profile_sha, e);
 	buf_release(&text);
 	return rc;
 }
@@ -321,12 +331,38 @@ static struct ready *ready_of(struct scoring *s, const struct task *t, struct er
 	return r;
 }
 
+/* What a worker needs of a task: it may not have the pack. */
+static int share(struct scoring *s, struct ready *r, struct err *e)
+{
+	struct buf text = { 0 };
+	char path[PATH_MAX] = "";
+	int rc = 0;
+
+	if (r->shared)
+		return 0;
+	if (s->mode == MODE_EXACT && reference_path(s, r->task, path, sizeof(path), e) < 0)
+		return -1;
+	if (*path && farm_share_file(s->farm, path, r->reference_sha, r->ending, e) < 0)
+		return err_wrap(e, "the reference");
+	if (r->task && r->task->json) {
+		json_print(&text, r->task->json);
+		rc = buf_failed(&text)
+		             ? err_set(e, ERR_MEM, "out of memory for a task")
+		             : farm_share(s->farm, buf_str(&text), text.len, r->task_sha, e);
+		buf_release(&text);
+	}
+	r->shared = rc == 0;
+	return rc;
+}
+
 static int prepare(struct scoring *s, struct ready *r, struct err *e)
 {
 	struct prepared p = { .nodes = NAN };
 	char path[PATH_MAX];
 	int rc;
 
+	if (s->farm)
+		return share(s, r, e);
 	if (r->prepared || s->mode != MODE_EXACT)
 		return 0;
 	if (reference_path(s, r->task, path, sizeof(path), e) < 0)
@@ -788,10 +824,49 @@ static const struct job *equal_under_way(const struct scoring *s, const struct j
 	return NULL;
 }
 
+/* To other machines: all that the score is made from. */
+static void job_send(struct scoring *s, struct job *j)
+{
+	const struct scoring_input *in = j->in;
+	const struct ready *r = j->ready;
+	struct job_asked a = {
+		.dialect = s->dialect,
+		.rebuilds = s->rebuilds,
+		.no_blanks = s->o.no_blanks,
+		.no_filter = s->o.app->no_filter,
+		.unfinished = in->unfinished,
+		.program_lines = in->program_lines,
+		.artifacts = s->o.artifacts,
+		.rule = in->rule,
+		.shape = !in->shape          ? JOB_PROGRAM
+		         : in->shape_is_step ? JOB_STEP
+		                             : JOB_BREP,
+		.limits = s->o.app->limits,
+		.text = in->shape ? in->shape : in->text,
+		.len = in->shape ? in->shape_len : in->len,
+	};
+
+	if (s->mode != MODE_EXACT)
+		snprintf(a.profile, sizeof(a.profile), "%.31s", s->name);
+	memcpy(a.profile_sha, s->profile_sha, SHA256_HEX);
+	memcpy(a.task_sha, r->task_sha, SHA256_HEX);
+	memcpy(a.reference_sha, r->reference_sha, SHA256_HEX);
+	memcpy(a.ending, r->ending, sizeof(a.ending));
+	snprintf(a.reference, sizeof(a.reference), "%.15s",
+	         s->mode != MODE_EXACT ? s->reference
+	         : !*r->reference_sha  ? "none"
+	         : *r->task_sha        ? "task"
+	                               : "file");
+	if (farm_add(s->farm, &a, j, &s->failed) < 0 && j->in->file)
+		err_wrap(&s->failed, "%s", j->in->file);
+}
+
 static void job_go(struct scoring *s, struct job *j)
 {
 	j->waits = j->has_key && (j->equal = equal_under_way(s, j)) != NULL;
-	if (!j->waits)
+	if (!j->waits && s->farm)
+		job_send(s, j);
+	else if (!j->waits)
 		pipeline_add(s->pipeline, &j->item);
 }
 
@@ -821,6 +896,102 @@ static void job_end(struct scoring *s, struct job *j)
 	}
 	equals_end(s, j);
 	job_free(j);
+}
+
+/* ---- what other machines say ---- */
+
+/* Those who listen are told at once what they would have been told one by one. */
+static void tell_all(struct scoring *s, const struct job *j, struct scored *out)
+{
+	const struct scoring_ears *to = &s->o.ears;
+	const cJSON *reward = cJSON_GetObjectItemCaseSensitive(out->json, "reward");
+	size_t item = j->item.index;
+
+	if (to->log && out->log.len > 0)
+		to->log(to->ctx, item, "stdout", out->log.data, out->log.len);
+	if (to->built)
+		to->built(to->ctx, item, &out->build);
+	if (!out->built)
+		return;
+	if (to->shape && out->stl.len > 0)
+		to->shape(to->ctx, item, out->stl.data, out->stl.len);
+	for (int i = 0; to->figure && s->mode == MODE_EXACT && i < TERM_COUNT; i++) {
+		const char *name = reward_term_name((enum reward_term)i);
+		double v = json_number_or(reward, name, NAN);
+		if (i != TERM_EDITABILITY && isfinite(v))
+			to->figure(to->ctx, item, name, v);
+	}
+}
+
+/* What a worker does not know: what the file is called here, and the parent. */
+static void complete(const struct job *j, struct scored *out)
+{
+	cJSON *file = cJSON_CreateObject();
+
+	if (j->in->file) {
+		show_add_file(file, j->in->file);
+		for (cJSON *x; (x = cJSON_DetachItemFromArray(file, 0));) {
+			char key[32];
+			snprintf(key, sizeof(key), "%s", x->string);
+			cJSON_ReplaceItemInObjectCaseSensitive(out->json, key, x);
+		}
+	}
+	cJSON_Delete(file);
+	if (j->in->parent)
+		cJSON_ReplaceItemInObjectCaseSensitive(out->json, "delta",
+		                                       exact_delta(j->in->parent, out->json));
+}
+
+static void on_farm(void *ctx, void *user, struct scored *out, const struct err *why)
+{
+	struct scoring *s = ctx;
+	struct job *j = user;
+	struct err e;
+
+	if (out) {
+		tell_all(s, j, out);
+		complete(j, out);
+		if (j->has_key)
+			remembered_keep(s->remembered, j->key, out);
+		s->to.done(s->to.ctx, j->item.index, out, NULL);
+	} else {
+		e = *why;
+		if (j->in->file)
+			err_wrap(&e, "%s", j->in->file);
+		s->to.done(s->to.ctx, j->item.index, NULL, &e);
+	}
+	equals_end(s, j);
+	job_free(j);
+}
+
+static int farm_open_for(struct scoring *s, struct err *e)
+{
+	const struct farm_ops ops = { .ctx = s, .done = on_farm };
+
+	if (!s->o.app->queue)
+		return 0;
+	s->farm = farm_open(s->o.app->queue, s->o.app->quiet, &ops, e);
+	return s->farm ? 0 : -1;
+}
+
+/* Until all that were added are over. */
+static int farm_until_over(struct scoring *s, struct err *e)
+{
+	const struct scoring_ears *to = &s->o.ears;
+
+	while (farm_waiting(s->farm) > 0 && !s->failed.kind) {
+		struct pollfd fd[4];
+		int n = farm_poll_fds(s->farm, fd, 4), ms = farm_timeout_ms(s->farm);
+		int tick_ms = to->tick_ms > 0 ? to->tick_ms : 250;
+		if (to->tick && to->tick(to->ctx) != 0)
+			return err_set(e, ERR_CANCELLED, "cancelled");
+		poll(fd, (nfds_t)n, ms < 0 || ms > tick_ms ? tick_ms : ms);
+		if (farm_work(s->farm, e) < 0)
+			return -1;
+	}
+	if (s->failed.kind)
+		*e = s->failed;
+	return s->failed.kind ? -1 : 0;
 }
 
 /* ---- rebuilds ---- */
@@ -999,7 +1170,7 @@ struct scoring *scoring_open(const struct scoring_options *o, struct err *e)
 		return NULL;
 	}
 	s->o = *o;
-	if (load_profile(s, o->profile ? o->profile : "exact", e) < 0)
+	if (farm_open_for(s, e) < 0 || load_profile(s, o->profile ? o->profile : "exact", e) < 0)
 		goto fail;
 	bool exact = s->mode == MODE_EXACT;
 	snprintf(s->reference, sizeof(s->reference), "%s",
@@ -1029,6 +1200,13 @@ struct scoring *scoring_open(const struct scoring_options *o, struct err *e)
 		.tick = on_tick,
 		.done = on_done,
 	};
+	if (s->farm && s->has_set) {
+		err_set(e, ERR_USAGE,
+		        "--reference %s: a folder of the published form does not travel: score "
+		        "without --queue, or with --reference seed-task",
+		        s->reference);
+		goto fail;
+	}
 	app_engine_options(o->app, &p.engine);
 	if (o->remember > 0 && !o->artifacts && !(s->remembered = remembered_new(o->remember))) {
 		err_set(e, ERR_MEM, "out of memory");
@@ -1060,6 +1238,7 @@ void scoring_close(struct scoring *s)
 {
 	if (!s)
 		return;
+	farm_close(s->farm);
 	pipeline_close(s->pipeline);
 	scoring_forget_tasks(s);
 	remembered_free(s->remembered);
@@ -1115,7 +1294,9 @@ double scoring_editability(const struct scoring *s, const cJSON *facts)
 
 int scoring_poll_fds(struct scoring *s, struct pollfd *out, int cap)
 {
-	return engine_poll_fds(pipeline_engine(s->pipeline), out, cap);
+	int n = s->farm ? farm_poll_fds(s->farm, out, cap) : 0;
+
+	return n + engine_poll_fds(pipeline_engine(s->pipeline), out + n, cap - n);
 }
 
 void scoring_attend(struct scoring *s)
@@ -1123,6 +1304,8 @@ void scoring_attend(struct scoring *s)
 	struct err e = { 0 };
 
 	/* what cannot be kept alive is told by the run that needs it */
+	if (s->farm)
+		farm_work(s->farm, &e);
 	engine_step(pipeline_engine(s->pipeline), &e);
 }
 
@@ -1130,7 +1313,29 @@ int scoring_warm(struct scoring *s, struct err *e)
 {
 	struct engine *en = pipeline_engine(s->pipeline);
 
+	if (s->farm)
+		return farm_work(s->farm, e);
 	return engine_warm_builder(en, e) < 0 || engine_warm_scorer(en, e) < 0 ? -1 : 0;
+}
+
+static void add_versions(struct buf *out, const cJSON *info, const char *what)
+{
+	const cJSON *v;
+
+	cJSON_ArrayForEach(
+		v, cJSON_GetObjectItemCaseSensitive(info, "versions")) if (cJSON_IsString(v))
+		buf_printf(out, "%s%s%s %s", out->len ? ", " : "", what, v->string, v->valuestring);
+}
+
+int scoring_versions(struct scoring *s, struct buf *out, struct err *e)
+{
+	const struct engine *en = pipeline_engine(s->pipeline);
+
+	if (pipeline_ready(s->pipeline, true, true, e) < 0)
+		return -1;
+	add_versions(out, engine_builder_info(en), "");
+	add_versions(out, engine_scorer_info(en), "scorer's ");
+	return buf_failed(out) ? err_set(e, ERR_MEM, "out of memory") : 0;
 }
 
 int scoring_prepare(struct scoring *s, const struct task *task, struct err *e)
@@ -1185,6 +1390,9 @@ static int start_job(struct scoring *s, struct job *j, size_t item, struct err *
 	if (!j->ready || prepare(s, j->ready, e) < 0 ||
 	    (!in->shape && extract_program(&j->what, in->rule, in->text, in->len, e) < 0))
 		return -1;
+	if (s->farm && (in->shape ? in->shape_len : in->len) > JOB_TEXT_BYTES_MAX)
+		return err_set(e, ERR_INPUT, "%s: more than %d MiB are too much for other machines",
+		               in->file ? in->file : "a text", JOB_TEXT_BYTES_MAX >> 20);
 	if (in->program_lines)
 		j->what.line_offset = 0;
 	j->item = (struct pipeline_item){
@@ -1206,6 +1414,7 @@ static int start_job(struct scoring *s, struct job *j, size_t item, struct err *
 void scoring_begin(struct scoring *s, const struct scoring_stream *to)
 {
 	s->to = *to;
+	s->failed = (struct err){ 0 };
 	pipeline_begin(s->pipeline);
 }
 
@@ -1234,13 +1443,19 @@ int scoring_work(struct scoring *s, struct err *e)
 	int rc;
 
 	do
-		rc = pipeline_work(s->pipeline, e);
+		rc = s->farm ? farm_work(s->farm, e) : pipeline_work(s->pipeline, e);
 	while (rc == 0 && start_left(s));
+	if (rc == 0 && s->failed.kind) {
+		*e = s->failed;
+		rc = -1;
+	}
 	return rc;
 }
 
 void scoring_end(struct scoring *s)
 {
+	if (s->farm)
+		farm_drop(s->farm);
 	pipeline_end(s->pipeline);
 	while (s->jobs)
 		job_free(s->jobs);
@@ -1260,6 +1475,8 @@ static void done_of_all(void *ctx, size_t item, struct scored *out, const struct
 
 	if (out)
 		a->done(a->ctx, item, out);
+	else if (a->s->farm)
+		a->s->failed = *why;
 	else
 		pipeline_fail(a->s->pipeline, why);
 }
@@ -1276,7 +1493,9 @@ int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = scoring_add(s, &in[i], i, e);
 	do
-		rc = rc == 0 ? pipeline_until_over(s->pipeline, e) : rc;
+		rc = rc != 0   ? rc
+		     : s->farm ? farm_until_over(s, e)
+		               : pipeline_until_over(s->pipeline, e);
 	while (rc == 0 && start_left(s));
 	scoring_end(s);
 	return rc;
@@ -1330,24 +1549,31 @@ static int draw(struct scoring *s, const struct task *task, struct scored *got, 
 	return 0;
 }
 
+int scoring_finish(struct scoring *s, const struct scoring_input *in, struct scored *got,
+                   struct err *e)
+{
+	if (got->built && (s->o.artifacts & SCORING_VIEWS) && draw(s, in->task, got, e) < 0)
+		return -1;
+	if (got->built && (s->o.artifacts & SCORING_STEP)) {
+		/* what cannot be expressed as STEP is a part without that file */
+		if (pipeline_convert(s->pipeline, true, buf_str(&got->brep), got->brep.len,
+		                     &got->step, e) < 0 &&
+		    e->kind != ERR_INPUT)
+			return -1;
+	}
+	if (!(s->o.artifacts & SCORING_BREP))
+		buf_release(&got->brep);
+	return 0;
+}
+
 int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored *out,
                 struct err *e)
 {
 	struct scored got = { .total = NAN };
 
-	if (scoring_run_all(s, in, 1, take_one, &got, e) < 0)
+	if (scoring_run_all(s, in, 1, take_one, &got, e) < 0 ||
+	    (!s->farm && scoring_finish(s, in, &got, e) < 0))
 		goto fail;
-	if (got.built && (s->o.artifacts & SCORING_VIEWS) && draw(s, in->task, &got, e) < 0)
-		goto fail;
-	if (got.built && (s->o.artifacts & SCORING_STEP)) {
-		/* what cannot be expressed as STEP is a part without that file */
-		if (pipeline_convert(s->pipeline, true, buf_str(&got.brep), got.brep.len, &got.step,
-		                     e) < 0 &&
-		    e->kind != ERR_INPUT)
-			goto fail;
-	}
-	if (!(s->o.artifacts & SCORING_BREP))
-		buf_release(&got.brep);
 	*out = got;
 	return 0;
 fail:

@@ -8,6 +8,10 @@
  * A program that does not build is a result, never an error; -1 means that our machinery failed, or
  * that a task's reference cannot be used, or ERR_CANCELLED when tick() said stop.
  * The same program gives the same JSON but for "seconds" and, in "build", the seconds and peaks.
+ *
+ * With app.queue (--queue) other machines build and score (src/farm.h), behind the same verbs:
+ * logs, terms and shapes are then told when a program is over, and pictures and STEP come with it.
+ * What is watched while it is written, and a reference's mesh, are this machine's still.
  */
 #ifndef SCORING_H
 #define SCORING_H
@@ -43,8 +47,9 @@ struct scoring_options {
 	 * builds a task; totals are then higher. For programs of many tasks whose facts count. */
 	bool no_blanks;
 	/* So many of the last programs that differ are remembered: an equal one (same text, task,
-	 * file and parent) is not built again, nor while its equal is under way, and ears hear nothing
-	 * of it. Its "seconds" are the first one's. Where no artifacts are wanted. 0: none */
+	 * file and parent) is not built again, nor while its equal is under way, and ears hear
+	 * nothing of it. Its "seconds" are the first one's. Where no artifacts are wanted. 0: none
+	 */
 	int remember;
 	/* who is told; see scoring_listen() */
 	struct scoring_ears {
@@ -142,6 +147,9 @@ double scoring_editability(const struct scoring *s, const cJSON *facts);
 
 /* Starts both programs without waiting for them, e.g. while a model writes. */
 int scoring_warm(struct scoring *s, struct err *e);
+/* What its programs are made of, as they say it ("cadquery 2.5, ..."): machines of which this is
+ * equal give equal scores. Starts them and waits until they are ready. */
+int scoring_versions(struct scoring *s, struct buf *out, struct err *e);
 /* Gets a task's reference ready (built, measured, cached); the run does it by itself. */
 int scoring_prepare(struct scoring *s, const struct task *task, struct err *e);
 
@@ -155,6 +163,11 @@ int scoring_reference_mesh(struct scoring *s, const struct task *task, struct bu
 /* One program; blocks. @out is written only on success. */
 int scoring_run(struct scoring *s, const struct scoring_input *in, struct scored *out,
                 struct err *e);
+/* What scoring_run() does beyond scoring_run_all(): pictures and STEP of one that was built, and
+ * its BREP goes when nobody wants it. Blocks, while others that were added go on; not from within a
+ * callback. -1: as scoring_run(). */
+int scoring_finish(struct scoring *s, const struct scoring_input *in, struct scored *got,
+                   struct err *e);
 /* Many, several at once; @done gets each when it ends, in that order, and may take what @out owns
  * by zeroing it. */
 int scoring_run_all(struct scoring *s, const struct scoring_input *in, size_t n,
