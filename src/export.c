@@ -16,6 +16,7 @@
 #include "engine/repair.h"
 #include "src/base/sha256.h"
 #include "src/episode.h"
+#include "src/export_pairs.h"
 #include "src/episode_page.h"
 #include "src/jsonl.h"
 #include "src/page.h"
@@ -115,19 +116,44 @@ static int read_event(void *ctx, const struct store_event *v)
 	return 0;
 }
 
-/* Without those that name a turn of another episode: that number means nothing elsewhere. NULL:
- * none are left. */
-static char *tags_of_one(const char *tags)
+static int take_origin(void *ctx, const struct store_episode *x)
+{
+	/* a tag is one word */
+	if (x->origin && strlen(x->origin) < 200 && !strpbrk(x->origin, " ,\t\n"))
+		snprintf(ctx, 200, "%s", x->origin);
+	return 0;
+}
+
+static int take_first(void *ctx, const struct store_turn *t)
+{
+	snprintf(ctx, 200, "turn:%s", t->hash);
+	return 0;
+}
+
+/* With those that name a turn of another episode ("over:31.2") naming it by where that came from
+ * ("over:run:ab12.2"): its number means nothing elsewhere. One whose episode is gone goes too.
+ * NULL: none are left. */
+static char *tags_of_one(struct store *s, const char *tags)
 {
 	struct buf kept = { 0 };
 
 	while (tags && *tags) {
+		char word[200], origin[200] = "";
 		size_t n = strcspn(tags, " ");
-		bool pair = strncmp(tags, "over:", 5) == 0 || strncmp(tags, "level:", 6) == 0;
-		if (n > 0 && !(pair && memchr(tags, '.', n))) {
+		int64_t ep;
+		int turn;
+		snprintf(word, sizeof(word), "%.*s", (int)(n < sizeof(word) ? n : 0), tags);
+		const char *colon = strchr(word, ':');
+		bool pair = strncmp(word, "over:", 5) == 0 || strncmp(word, "level:", 6) == 0;
+		bool other = pair && store_parse_ref(colon + 1, &ep, &turn, NULL) == 0 && turn;
+		if (other && store_episode(s, ep, take_origin, origin, NULL) == 0 && !*origin)
+			store_turn(s, ep, 1, take_first, origin, NULL);
+		if (n > 0 && (!other || *origin))
 			buf_adds(&kept, kept.len ? " " : "");
+		if (other && *origin)
+			buf_printf(&kept, "%.*s%s.%d", (int)(colon + 1 - word), word, origin, turn);
+		else if (n > 0 && !other)
 			buf_add(&kept, tags, n);
-		}
 		tags += n + (tags[n] == ' ');
 	}
 	return buf_take(&kept, NULL);
@@ -137,7 +163,7 @@ static int read_judgement(void *ctx, const struct store_judgement *row)
 {
 	struct reading *r = ctx;
 	struct store_judgement shown = *row, *j = &shown;
-	char *tags = tags_of_one(row->tags);
+	char *tags = tags_of_one(r->store, row->tags);
 	struct buf *b = &r->into->judgements;
 	cJSON *o;
 
@@ -370,19 +396,8 @@ struct work {
 	const struct export_options *o;
 	struct exported done;
 	struct place place;
-	FILE *lines; /* of the kinds that are lines */
-	struct said {
-		char key[SHA256_HEX];
-		char *task;
-		cJSON *prompt;
-		struct answer {
-			char where[48];
-			char *program;
-			double total;
-		} * answer;
-		int n;
-	} * said; /* PAIRS, PROMPTS: what was answered to each prompt */
-	int n_said;
+	FILE *lines;          /* of the kinds that are lines */
+	struct said_set said; /* PAIRS, PROMPTS: what was answered to each prompt */
 };
 
 static void step(const struct work *w, const char *name)
@@ -576,10 +591,9 @@ static int print_html(const struct work *w, struct reading *r, const struct page
 
 	for (int i = 0; i < r->n && rc == 0; i++) {
 		struct turn *t = &r->turn[i];
-		rc = episode_view_read(
-			&view[i], r->store, r->id, t->page.number, t->built,
-			cJSON_GetObjectItemCaseSensitive(t->json, "artifacts"), w->o->mesher,
-			&r->damaged, e);
+		rc = episode_view_read(&view[i], r->store, r->id, t->page.number, t->built,
+		                       cJSON_GetObjectItemCaseSensitive(t->json, "artifacts"),
+		                       w->o->mesher, &r->damaged, e);
 	}
 	if (rc == 0)
 		episode_page(out, ep, view);
@@ -951,64 +965,23 @@ static int sft_line(struct work *w, struct reading *r, struct turn *t, struct er
 	return put_line(w, o, e);
 }
 
-/* What was answered to this prompt so far, on this task; a new one when nothing was. */
-static struct said *said_of(struct work *w, const char *task, const cJSON *prompt, struct err *e)
-{
-	struct buf text = { 0 };
-	char key[SHA256_HEX];
-
-	buf_adds(&text, task);
-	buf_addc(&text, '\n');
-	json_print(&text, prompt);
-	sha256_hex(buf_str(&text), text.len, key);
-	buf_release(&text);
-	for (int i = w->n_said - 1; i >= 0; i--)
-		if (strcmp(w->said[i].key, key) == 0)
-			return &w->said[i];
-	struct said *more = realloc(w->said, (size_t)(w->n_said + 1) * sizeof(*more));
-	if (!more) {
-		err_set(e, ERR_MEM, "no memory for %d prompts", w->n_said);
-		return NULL;
-	}
-	w->said = more;
-	struct said *s = &w->said[w->n_said++];
-	*s = (struct said){ .task = strdup(task), .prompt = cJSON_Duplicate(prompt, true) };
-	memcpy(s->key, key, sizeof(key));
-	return s;
-}
-
-static int add_answer(struct said *s, const char *where, const struct turn *t, struct err *e)
-{
-	struct answer *more = realloc(s->answer, (size_t)(s->n + 1) * sizeof(*more));
-
-	if (!more)
-		return err_set(e, ERR_MEM, "no memory for %d answers", s->n);
-	s->answer = more;
-	struct answer *a = &s->answer[s->n++];
-	*a = (struct answer){ .total = t->total, .program = strdup(buf_str(&t->program)) };
-	snprintf(a->where, sizeof(a->where), "%s", where);
-	return 0;
-}
-
 /* Under the prompt that was answered; a repair also under its parent's, which it answers as well,
  * being a whole program. */
 static int remember(struct work *w, struct reading *r, struct turn *t, struct err *e)
 {
-	char where[48];
-
 	if (isnan(t->total) || t->program.len == 0)
 		return 0;
-	where_of(where, sizeof(where), r, t);
 	for (struct turn *from = t; from;) {
 		cJSON *prompt = prompt_of(w, r, from);
-		struct said *s = prompt ? said_of(w, r->task, prompt, e) : NULL;
-		bool none = !prompt;
-		cJSON_Delete(prompt);
-		if (none) {
+		bool fresh;
+		if (!prompt) {
 			w->done.left_out += from == t;
 			return 0;
 		}
-		if (!s || add_answer(s, where, t, e) < 0)
+		int k = said_prompt(&w->said, r->task, prompt, &fresh, e);
+		cJSON_Delete(prompt);
+		if (k < 0 || said_add(&w->said, k, r->id, t->page.number, buf_str(&t->program),
+		                      t->total, e) < 0)
 			return -1;
 		/* one step up, to the turn that was repaired */
 		int parent = from == t ? t->page.parent : 0;
@@ -1020,37 +993,37 @@ static int remember(struct work *w, struct reading *r, struct turn *t, struct er
 	return 0;
 }
 
-static int pair_line(struct work *w, const struct said *s, const struct answer *good,
-                     const struct answer *bad, struct err *e)
+static int pair_line(void *ctx, const struct said_pair *p, struct err *e)
 {
+	struct work *w = ctx;
 	cJSON *o = cJSON_CreateObject();
+	char where[48];
 
-	cJSON_AddStringToObject(o, "task", s->task);
-	cJSON_AddItemToObject(o, "prompt", cJSON_Duplicate(s->prompt, true));
-	add_text(w, o, "chosen", good->program, strlen(good->program));
-	add_text(w, o, "rejected", bad->program, strlen(bad->program));
-	cJSON_AddStringToObject(o, "chosen_turn", good->where);
-	cJSON_AddStringToObject(o, "rejected_turn", bad->where);
-	cJSON_AddNumberToObject(o, "chosen_total", good->total);
-	cJSON_AddNumberToObject(o, "rejected_total", bad->total);
+	cJSON_AddStringToObject(o, "task", p->task);
+	cJSON_AddItemToObject(o, "prompt", cJSON_Duplicate(p->prompt, true));
+	add_text(w, o, "chosen", p->chosen->program, strlen(p->chosen->program));
+	add_text(w, o, "rejected", p->rejected->program, strlen(p->rejected->program));
+	snprintf(where, sizeof(where), "%lld.%d", (long long)p->chosen->episode, p->chosen->turn);
+	cJSON_AddStringToObject(o, "chosen_turn", where);
+	snprintf(where, sizeof(where), "%lld.%d", (long long)p->rejected->episode,
+	         p->rejected->turn);
+	cJSON_AddStringToObject(o, "rejected_turn", where);
+	cJSON_AddNumberToObject(o, "chosen_total", p->chosen->total);
+	cJSON_AddNumberToObject(o, "rejected_total", p->rejected->total);
+	cJSON_AddStringToObject(o, "by", p->judged ? "judgement" : "reward");
+	json_add_text(o, "as", p->as);
 	return put_line(w, o, e);
 }
 
-/* The best answer to a prompt against each that is worse by the margin. */
 static int pair_lines(struct work *w, struct err *e)
 {
-	for (int i = 0; i < w->n_said; i++) {
-		const struct said *s = &w->said[i];
-		const struct answer *best = NULL;
-		for (int k = 0; k < s->n; k++)
-			if (!best || s->answer[k].total > best->total)
-				best = &s->answer[k];
-		for (int k = 0; best && best->total >= w->o->min && k < s->n; k++)
-			if (best->total - s->answer[k].total >= w->o->margin &&
-			    &s->answer[k] != best && pair_line(w, s, best, &s->answer[k], e) < 0)
-				return -1;
-	}
-	return 0;
+	struct judgements j = { 0 };
+
+	if (judgements_read(&j, w->store, 0, 0, NULL, NULL, e) < 0)
+		return -1;
+	int rc = said_pairs(&w->said, &j, w->o->min, w->o->margin, pair_line, w, e);
+	judgements_release(&j);
+	return rc;
 }
 
 static int turn_lines(struct work *w, struct reading *r, struct err *e)
@@ -1071,13 +1044,13 @@ static int turn_lines(struct work *w, struct reading *r, struct err *e)
 			break;
 		default: {
 			cJSON *prompt = prompt_of(w, r, t);
-			int before = w->n_said;
+			bool fresh = false;
 			if (!prompt) {
 				w->done.left_out++;
 				break;
 			}
-			rc = said_of(w, r->task, prompt, e) ? 0 : -1;
-			if (rc == 0 && w->n_said > before) {
+			rc = said_prompt(&w->said, r->task, prompt, &fresh, e) < 0 ? -1 : 0;
+			if (rc == 0 && fresh) {
 				cJSON *o = cJSON_CreateObject();
 				cJSON_AddStringToObject(o, "task", r->task);
 				cJSON_AddItemToObject(o, "prompt", cJSON_Duplicate(prompt, true));
@@ -1141,18 +1114,6 @@ out:
 	return rc;
 }
 
-static void said_release(struct work *w)
-{
-	for (int i = 0; i < w->n_said; i++) {
-		for (int k = 0; k < w->said[i].n; k++)
-			free(w->said[i].answer[k].program);
-		free(w->said[i].answer);
-		free(w->said[i].task);
-		cJSON_Delete(w->said[i].prompt);
-	}
-	free(w->said);
-}
-
 int export_to(struct store *s, const struct export_options *o, const char *path,
               struct exported *done, struct err *e)
 {
@@ -1178,7 +1139,7 @@ int export_to(struct store *s, const struct export_options *o, const char *path,
 		rc = export_lines(w, to_stdout, e);
 	if (rc == 0)
 		*done = w->done;
-	said_release(w);
+	said_release(&w->said);
 	free(w);
 	return rc;
 }

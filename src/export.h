@@ -30,7 +30,7 @@ enum export_kind {
 	EXPORT_HTML,     /* one file (src/episode_page.h) */
 	EXPORT_JSONL,    /* every turn: {task, prompt, completion, ...} (src/jsonl.h reads it) */
 	EXPORT_SFT,      /* {messages, ...}: turns worth learning from */
-	EXPORT_PAIRS,    /* {prompt, chosen, rejected, ...} */
+	EXPORT_PAIRS,    /* {prompt, chosen, rejected, ...}, as src/export_pairs.h decides */
 	EXPORT_PROMPTS,  /* {task, prompt}: each prompt once */
 };
 

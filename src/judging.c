@@ -19,13 +19,30 @@ void judging_tag(char out[JUDGING_TAG], bool equal, int64_t episode, int64_t oth
 
 /* ---- reading ---- */
 
+enum { WORD_MAX = 256 };
+
+/* "run:ab12.2": the turn of an episode that came from there, as exports name it. False: it is not
+ * here. @text is cut. */
+static bool by_origin(struct store *s, char *text, int64_t *episode, int *turn)
+{
+	char *dot = strrchr(text, '.'), *end;
+	long n = dot ? strtol(dot + 1, &end, 10) : 0;
+
+	if (n < 1 || n > INT32_MAX || *end)
+		return false;
+	*dot = '\0';
+	*turn = (int)n;
+	*episode = 0;
+	return store_episode_by_origin(s, text, episode, NULL) == 0 && *episode;
+}
+
 /* What the tags say beyond being words. */
-static void read_tags(struct judged *x)
+static void read_tags(struct store *s, struct judged *x)
 {
 	const char *p = x->tags ? x->tags : "";
 
 	while (*p) {
-		char word[JUDGING_TAG];
+		char word[WORD_MAX];
 		size_t n = strcspn(p, " ");
 		snprintf(word, sizeof(word), "%.*s", (int)(n < sizeof(word) ? n : 0), p);
 		p += n + (p[n] == ' ');
@@ -36,7 +53,9 @@ static void read_tags(struct judged *x)
 			continue;
 		int64_t ep;
 		int turn;
-		if (store_parse_ref(strchr(word, ':') + 1, &ep, &turn, NULL) < 0)
+		if ((n >= JUDGING_TAG ||
+		     store_parse_ref(strchr(word, ':') + 1, &ep, &turn, NULL) < 0) &&
+		    !by_origin(s, strchr(word, ':') + 1, &ep, &turn))
 			continue;
 		if (!turn) {
 			if (ep > INT32_MAX)
@@ -55,6 +74,7 @@ static void read_tags(struct judged *x)
 
 struct reading {
 	struct judgements *j;
+	struct store *s;
 	bool failed;
 };
 
@@ -87,7 +107,7 @@ static int keep(void *ctx, const struct store_judgement *r)
 		              .standing = true,
 		              .other_total = NAN };
 	rd->failed = !x->as || !x->task || (r->note && !x->note) || (r->tags && !x->tags);
-	read_tags(x);
+	read_tags(rd->s, x);
 	return rd->failed;
 }
 
@@ -118,7 +138,7 @@ static void take_back(struct judgements *j)
 int judgements_read(struct judgements *out, struct store *s, int64_t episode, int turn,
                     const char *task, const char *as, struct err *e)
 {
-	struct reading rd = { out, false };
+	struct reading rd = { out, s, false };
 
 	*out = (struct judgements){ 0 };
 	int rc = store_judgements(s, episode, turn, task, as, keep, &rd, e);

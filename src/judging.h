@@ -4,8 +4,9 @@
  *
  * A preference is a judgement of the better turn with a tag: "over:31.2" (better than turn 31.2),
  * "level:31.2" (as good as it); of a turn of the same episode without the episode's number
- * ("over:2"), so that it stays true where an export is imported. "withdrawn" takes back the
- * last word of the same judge on that turn: in the store nothing is ever rewritten.
+ * ("over:2"), so that it stays true where an export is imported. Of another episode an export says
+ * where that came from ("over:run:ab12.2"), which counts wherever that episode is too. "withdrawn"
+ * takes back the last word of the same judge on that turn: in the store nothing is ever rewritten.
  */
 #ifndef SRC_JUDGING_H
 #define SRC_JUDGING_H

@@ -11,6 +11,7 @@
 #include "src/base/sha256.h"
 #include "src/episode_read.h"
 #include "src/export.h"
+#include "src/judging.h"
 
 static char dir[256];
 
@@ -590,6 +591,99 @@ static void lines_hold_what_their_kind_is_for(void **state)
 	store_close(s);
 }
 
+static void judge(struct store *s, int64_t ep, int turn, int grade, const char *tag)
+{
+	struct err e = { 0 };
+	int64_t id;
+	const struct store_judgement_new j = { .episode = ep,
+		                               .turn = turn,
+		                               .as = "me",
+		                               .grade = grade,
+		                               .tags = &tag,
+		                               .n_tags = tag != NULL,
+		                               .time_us = 7000000 };
+
+	assert_done(store_judge(s, &j, &id, &e), &e);
+}
+
+/* "1.2>1.3 judgement" a pair. */
+static void pairs_are(struct store *s, int64_t ep, const char *want)
+{
+	struct err e = { 0 };
+	struct buf got = { 0 };
+	int lines = 1;
+
+	assert_done(export_it(s, ep, EXPORT_PAIRS, in("judged.jsonl"), NULL, &e), &e);
+	for (int i = 0; i < lines; i++) {
+		cJSON *o = line_of(in("judged.jsonl"), i, &lines);
+		if (o)
+			buf_printf(&got, "%s>%s %s%s%s\n", text_of(o, "chosen_turn"),
+			           text_of(o, "rejected_turn"), text_of(o, "by"),
+			           json_string_or(o, "as", NULL) ? " " : "",
+			           json_string_or(o, "as", ""));
+		cJSON_Delete(o);
+	}
+	assert_string_equal(buf_str(&got), want);
+	buf_release(&got);
+}
+
+static void people_go_before_the_reward(void **state)
+{
+	struct store *s = open_db("j.db", STORE_WRITE);
+	int64_t ep = make_episode(s);
+
+	(void)state;
+	pairs_are(s, ep, "1.3>1.1 reward\n1.3>1.2 reward\n");
+	judge(s, ep, 2, -1, "over:3");
+	pairs_are(s, ep, "1.2>1.3 judgement me\n1.3>1.1 reward\n");
+	/* as good as one another: neither */
+	judge(s, ep, 1, -1, "level:3");
+	pairs_are(s, ep, "1.2>1.3 judgement me\n");
+	/* grades: the third has a 4 */
+	ep = make_episode(s);
+	judge(s, ep, 1, 5, NULL);
+	judge(s, ep, 2, 1, NULL);
+	pairs_are(s, ep, "2.1>2.2 judgement me\n2.1>2.3 judgement me\n2.3>2.2 judgement me\n");
+	store_close(s);
+}
+
+static void a_preference_finds_its_other_episode_elsewhere(void **state)
+{
+	struct store *s = open_db("f.db", STORE_WRITE), *t;
+	struct err e = { 0 };
+	int64_t a = make_episode(s), b = make_episode(s);
+	struct episode_read got = { 0 };
+	struct judgements j;
+
+	(void)state;
+	judge(s, a, 1, -1, "over:2.3");
+	assert_done(export_it(s, a, EXPORT_FOLDER, in("one"), NULL, &e), &e);
+	assert_done(export_it(s, b, EXPORT_FOLDER, in("other"), NULL, &e), &e);
+	t = open_db("g.db", STORE_WRITE);
+	make_episode(t);
+	make_episode(t);
+	assert_done(episode_read(t, in("one"), &got, &e), &e);
+	assert_int_equal(got.episode, 3);
+	/* without it nothing is preferred, and nothing is forgotten */
+	assert_done(judgements_read(&j, t, 3, 1, NULL, NULL, &e), &e);
+	assert_int_equal(j.n, 1);
+	assert_false(j.v[0].prefers);
+	judgements_release(&j);
+	assert_done(episode_read(t, in("other"), &got, &e), &e);
+	assert_done(judgements_read(&j, t, 3, 1, NULL, NULL, &e), &e);
+	assert_true(j.v[0].prefers);
+	assert_int_equal(j.v[0].other_episode, 4);
+	assert_int_equal(j.v[0].other_turn, 3);
+	judgements_release(&j);
+	assert_done(export_it(t, 3, EXPORT_FOLDER, in("two"), NULL, &e), &e);
+	same_folders(in("one"), in("two"));
+	store_close(t);
+	store_close(s);
+	remove_all(in("one"));
+	remove_all(in("two"));
+	remove_all(in("other"));
+}
+
 static void pages_are_made_and_replaced(void **state)
 {
 	struct store *s = open_db("a.db", STORE_READ);
@@ -644,6 +738,8 @@ int main(void)
 		cmocka_unit_test(a_damaged_export_is_told_and_nothing_of_it_comes_in),
 		cmocka_unit_test(what_is_damaged_in_the_store_keeps_back_nothing_else),
 		cmocka_unit_test(lines_hold_what_their_kind_is_for),
+		cmocka_unit_test(people_go_before_the_reward),
+		cmocka_unit_test(a_preference_finds_its_other_episode_elsewhere),
 		cmocka_unit_test(pages_are_made_and_replaced),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
