@@ -34,13 +34,20 @@ static cJSON *artifact(const struct reading *r, const char *name)
 	return NULL;
 }
 
+static bool is_there(const struct reading *r, const char *name)
+{
+	cJSON *a = artifact(r, name);
+
+	return a && json_bool_or(a, "there", false);
+}
+
 /* 0; 1: it is not there, or damaged; -1. */
 static int content(const struct reading *r, const char *name, struct buf *out, struct err *e)
 {
 	cJSON *a = artifact(r, name);
 	size_t before = out->len;
 
-	if (!a || !json_bool_or(a, "there", false))
+	if (!is_there(r, name))
 		return 1;
 	if (store_artifact(r->store, r->episode, r->turn, name, out, e) == 0)
 		return 0;
@@ -171,6 +178,9 @@ static int read_part(struct episode_view *v, const struct reading *r, bool built
 			rc = glb_of_shape(v, mesher, &shape, is_step, e);
 	}
 	buf_release(&shape);
+	if (rc > 0 && !mesher && (is_there(r, "shape.brep") || is_there(r, "shape.step")))
+		snprintf(v->why, sizeof(v->why),
+		         "Its triangles were pruned; 'cadforge export' makes them of its shape.");
 	if (rc > 0 && !v->why[0])
 		snprintf(
 			v->why, sizeof(v->why), "%s",

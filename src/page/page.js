@@ -4,6 +4,7 @@
  * markup of text. */
 "use strict";
 (() => {
+	const PARTS_KEPT = 8; /* of turns that were looked at, ready to be drawn */
 	const root = document.documentElement, one = (q, from) => (from || document).querySelector(q);
 	const turns = [...document.querySelectorAll("section.turn")];
 	const links = [...document.querySelectorAll("nav.turns ol a")];
@@ -49,6 +50,8 @@
 		canvas.setAttribute("aria-label", "The part of turn " + section.dataset.turn +
 			" in 3D. Arrow keys turn it, plus and minus zoom, 0 resets.");
 		if (!parts.has(link.id)) {
+			if (parts.size >= PARTS_KEPT)
+				parts.delete(parts.keys().next().value);
 			try {
 				parts.set(link.id, makePart(glbTriangles(bytesOf(link))));
 			} catch (e) {

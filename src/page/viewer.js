@@ -6,7 +6,8 @@
 "use strict";
 
 const CREASE = Math.cos(30 * Math.PI / 180); /* a sharper bend than this is an edge */
-const EDGES_MAX = 400000; /* triangles; above it faces are flat and no edges are looked for */
+const FAN_MAX = 256; /* triangles about a corner; with more it is the tip of a cone or the middle of a disc */
+const EDGES_MAX = 150000; /* triangles; above it faces are flat and no edges are looked for */
 
 function glbTriangles(bytes) {
 	const view = new DataView(bytes.buffer);
@@ -64,13 +65,11 @@ function makePart(xyz) {
 	const tris = n / 3, face = new Float32Array(3 * tris), normal = new Float32Array(3 * n);
 	const area = new Float32Array(tris);
 	for (let t = 0; t < tris; t++) {
-		const a = 9 * t, u = [], v = [];
-		for (let k = 0; k < 3; k++) {
-			u[k] = xyz[a + 3 + k] - xyz[a + k];
-			v[k] = xyz[a + 6 + k] - xyz[a + k];
-		}
-		const x = u[1] * v[2] - u[2] * v[1], y = u[2] * v[0] - u[0] * v[2], z = u[0] * v[1] - u[1] * v[0];
-		const l = Math.hypot(x, y, z);
+		const a = 9 * t;
+		const ux = xyz[a + 3] - xyz[a], uy = xyz[a + 4] - xyz[a + 1], uz = xyz[a + 5] - xyz[a + 2];
+		const vx = xyz[a + 6] - xyz[a], vy = xyz[a + 7] - xyz[a + 1], vz = xyz[a + 8] - xyz[a + 2];
+		const x = uy * vz - uz * vy, y = uz * vx - ux * vz, z = ux * vy - uy * vx;
+		const l = Math.sqrt(x * x + y * y + z * z);
 		area[t] = l;
 		if (l > 0)
 			face.set([x / l, y / l, z / l], 3 * t);
@@ -81,11 +80,11 @@ function makePart(xyz) {
 	if (tris > EDGES_MAX)
 		return part;
 	/* corners at the same place are one vertex */
-	const grid = 131071 / longest, ids = new Map(), vertex = new Uint32Array(n);
+	const grid = 131070 / longest, ids = new Map(), vertex = new Uint32Array(n);
 	for (let i = 0; i < n; i++) {
 		let key = 0;
 		for (let k = 0; k < 3; k++)
-			key = key * 131072 + Math.round((xyz[3 * i + k] + size[k] / 2) * grid);
+			key = key * 131072 + Math.round(xyz[3 * i + k] * grid) + 65536;
 		let id = ids.get(key);
 		if (id === undefined)
 			ids.set(key, id = ids.size);
@@ -101,38 +100,48 @@ function makePart(xyz) {
 		around[fill[vertex[i]]++] = i / 3 | 0;
 	const dot = (a, b) => face[3 * a] * face[3 * b] + face[3 * a + 1] * face[3 * b + 1] + face[3 * a + 2] * face[3 * b + 2];
 	for (let i = 0; i < n; i++) {
-		const t = i / 3 | 0, s = [0, 0, 0];
-		for (let j = first[vertex[i]]; j < first[vertex[i] + 1]; j++)
-			if (dot(t, around[j]) > CREASE)
-				for (let k = 0; k < 3; k++)
-					s[k] += area[around[j]] * face[3 * around[j] + k];
-		const l = Math.hypot(...s);
-		if (l > 0)
-			normal.set(s.map((v) => v / l), 3 * i);
+		const t = i / 3 | 0, from = first[vertex[i]], to = first[vertex[i] + 1];
+		let x = 0, y = 0, z = 0;
+		if (to - from > FAN_MAX)
+			continue;
+		for (let j = from; j < to; j++) {
+			const o = around[j];
+			if (dot(t, o) > CREASE) {
+				x += area[o] * face[3 * o];
+				y += area[o] * face[3 * o + 1];
+				z += area[o] * face[3 * o + 2];
+			}
+		}
+		const l = Math.sqrt(x * x + y * y + z * z);
+		if (l > 0) {
+			normal[3 * i] = x / l;
+			normal[3 * i + 1] = y / l;
+			normal[3 * i + 2] = z / l;
+		}
 	}
+	/* of each pair of vertices the corner that an edge began at, until its other side was met */
 	const seen = new Map(), lines = [];
-	const line = (i, j) => {
-		for (let k = 0; k < 3; k++)
-			lines.push(xyz[3 * i + k]);
-		for (let k = 0; k < 3; k++)
-			lines.push(xyz[3 * j + k]);
+	const next = (i) => 3 * (i / 3 | 0) + (i + 1) % 3;
+	const line = (i) => {
+		for (const c of [i, next(i)])
+			lines.push(xyz[3 * c], xyz[3 * c + 1], xyz[3 * c + 2]);
 	};
 	for (let i = 0; i < n; i++) {
-		const t = i / 3 | 0, j = 3 * t + (i + 1) % 3, a = vertex[i], b = vertex[j];
-		if (a === b || !area[t])
+		const a = vertex[i], b = vertex[next(i)];
+		if (a === b || !area[i / 3 | 0])
 			continue;
-		const key = Math.min(a, b) * ids.size + Math.max(a, b), other = seen.get(key);
+		const key = a < b ? a * ids.size + b : b * ids.size + a, other = seen.get(key);
 		if (other === undefined) {
-			seen.set(key, [t, i, j]);
-		} else if (other) {
-			if (dot(t, other[0]) < CREASE)
-				line(i, j);
-			seen.set(key, null);
+			seen.set(key, i);
+		} else if (other >= 0) {
+			if (dot(i / 3 | 0, other / 3 | 0) < CREASE)
+				line(i);
+			seen.set(key, -1);
 		}
 	}
 	for (const other of seen.values()) /* where a surface ends */
-		if (other)
-			line(other[1], other[2]);
+		if (other >= 0)
+			line(other);
 	part.edges = new Float32Array(lines);
 	return part;
 }
