@@ -73,7 +73,12 @@ claim $? "it is small: $(wc -c < page.html) bytes"
 cp s.db pruned.db
 "$cadforge" db prune --episode 1 --best-too --kind stl --db pruned.db --quiet > out 2>&1 &&
 	"$cadforge" export 1 mesh.html --db pruned.db --quiet 2> err && [ "$(grep -c 'data:model/gltf-binary;base64,Z2xURg' mesh.html)" -eq 2 ]
-claim $? "a part whose triangles were pruned is made of its shape"
+claim $? "a part whose triangles were pruned is made of its BREP"
+"$cadforge" db prune --episode 1 --best-too --kind brep --db pruned.db --quiet > out 2>&1 &&
+	"$cadforge" export 1 mesh.html --db pruned.db --quiet 2> err && [ "$(grep -c 'data:model/gltf-binary;base64,Z2xURg' mesh.html)" -eq 2 ]
+claim $? "and without that of its STEP"
+CADFORGE_LIBEXEC=/nonexistent "$cadforge" export 1 mesh.html --db pruned.db --quiet 2> err && grep -q 'could not be made into triangles' mesh.html
+claim $? "where there is no scorer the page says why there is no 3D view"
 "$cadforge" db prune --episode 1 --best-too --db pruned.db --quiet > out 2>&1 &&
 	"$cadforge" export 1 bare.html --db pruned.db --quiet 2> err && grep -q 'No 3D view. Its shape is not stored any more' bare.html &&
 	! grep -q 'data:model' bare.html
