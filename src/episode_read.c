@@ -102,6 +102,12 @@ static int read_part(struct part *p, const cJSON *a, const char *dir, int turn, 
 		p->bytes = (size_t)bytes;
 		return 0;
 	}
+	/* neither the folder nor the file may lead elsewhere */
+	snprintf(path, sizeof(path), "%s/turn-%d", dir, turn);
+	if (lstat(path, &st) < 0)
+		return err_errno(e, ERR_INPUT, "%s", path);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ERR_INPUT, "%s: no folder of its own", path);
 	int n = snprintf(path, sizeof(path), "%s/turn-%d/%s", dir, turn, p->name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(e, ERR_INPUT, "%s: the path is too long", p->name);
@@ -364,12 +370,17 @@ int episode_read(struct store *s, const char *dir, struct episode_read *out, str
 	struct buf text = { 0 };
 	cJSON *o = NULL;
 	char file[PATH_MAX];
+	struct stat st;
 	int rc = -1;
 
 	out->episode = out->turns = 0;
 	out->already = false;
 	out->task[0] = '\0';
 	snprintf(file, sizeof(file), "%s/episode.json", dir);
+	if (lstat(file, &st) < 0)
+		return err_errno(e, ERR_INPUT, "%s", file);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INPUT, "%s: no plain file", file);
 	if (buf_read_file(&text, file, EPISODE_JSON_MAX, e) < 0)
 		return -1;
 	if (!(o = json_parse_bounded(buf_str(&text), text.len, VALUES_MAX, e)))

@@ -334,6 +334,37 @@ static void check_artifacts(struct check *c)
 	buf_release(&content);
 }
 
+/* Contents that no turn names any more, or never did: nothing is lost, and nothing is thrown away. */
+static void check_orphans(struct check *c)
+{
+	int64_t n = 0, bytes = 0;
+	sqlite3_stmt *q = careful(
+		c, "artifacts",
+		"SELECT count(*), ifnull(sum(length(a.data)), 0) FROM artifacts a WHERE NOT EXISTS "
+		"(SELECT 1 FROM turn_artifacts x WHERE x.artifact = a.id)");
+
+	while (q && careful_step(c, "artifacts", q)) {
+		n = sqlite3_column_int64(q, 0);
+		bytes = sqlite3_column_int64(q, 1);
+	}
+	if (n)
+		found(c, false, NULL,
+		      "%" PRId64 " artifact%s belong%s to no turn: %" PRId64
+		      " bytes that nobody reads; they stay",
+		      n, n == 1 ? "" : "s", n == 1 ? "s" : "", bytes);
+	n = 0;
+	q = careful(c, "artifacts",
+	            "SELECT count(*) FROM artifacts WHERE data IS NOT NULL AND "
+	            "(pruned_us IS NOT NULL OR bytes < 0 OR length(hash) <> 32)");
+	while (q && careful_step(c, "artifacts", q))
+		n = sqlite3_column_int64(q, 0);
+	if (n)
+		found(c, true, from_copy,
+		      "%" PRId64 " artifact%s say%s of %s content what cannot be: pruned and "
+		      "there, or of no size",
+		      n, n == 1 ? "" : "s", n == 1 ? "s" : "", n == 1 ? "its" : "their");
+}
+
 /* The summaries of episodes, from their turns. */
 #define SUMMARIES                                                                                        \
 	"WITH w AS (SELECT e.id AS id, (SELECT count(*) FROM turns t WHERE t.episode = e.id) AS turns, " \
@@ -487,6 +518,8 @@ int store_fsck(struct store *s, const struct store_fsck_options *o, int *problem
 		check_unlinked(&c);
 	if (!c.stop)
 		check_artifacts(&c);
+	if (!c.stop)
+		check_orphans(&c);
 	if (!c.stop)
 		check_summaries(&c);
 	if (!c.stop)

@@ -208,6 +208,8 @@ static void what_was_changed_behind_the_guards_is_found(void **state)
 		  "UPDATE artifacts SET data = NULL WHERE id = (SELECT artifact FROM turn_artifacts "
 		  "WHERE turn = 2 AND name = 'front.png')",
 		  "turn 1.2: front.png: its content is missing" },
+		{ "artifacts_stay_as_they_are", "UPDATE artifacts SET pruned_us = 1 WHERE id = 1",
+		  "1 artifact says of its content what cannot be" },
 		{ "episodes_stay_as_they_are", "UPDATE episodes SET task = 'chair'",
 		  "episode 1 is not as it was committed" },
 		{ "links_stay", "DELETE FROM links WHERE seq = 3", "links 3 to 3 are missing" },
@@ -239,6 +241,20 @@ static void what_was_changed_behind_the_guards_is_found(void **state)
 		look_through(s, false, &said, &problems);
 		if (problems < 1 || !strstr(buf_str(&said), of[i].found))
 			fail_msg("after %s: %d problems: %s", of[i].sql, problems, buf_str(&said));
+		store_close(s);
+	}
+	/* what nobody names is told, is no loss, and stays */
+	assert_done(file_write_atomic(db, old.data, old.len, &e), &e);
+	assert_int_equal(outside("INSERT INTO artifacts (hash, bytes, pruned_us) VALUES "
+	                         "(randomblob(32), 5, 1)",
+	                         (char[300]){ 0 }, 300),
+	                 SQLITE_OK);
+	for (int repair = 0; repair < 2; repair++) {
+		struct store *s = store_open(db, STORE_WRITE, NULL, &e);
+		assert_non_null(s);
+		look_through(s, repair, &said, &problems);
+		assert_int_equal(problems, 0);
+		assert_non_null(strstr(buf_str(&said), "1 artifact belongs to no turn"));
 		store_close(s);
 	}
 	buf_release(&said);

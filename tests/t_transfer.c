@@ -473,6 +473,22 @@ static void a_damaged_export_is_told_and_nothing_of_it_comes_in(void **state)
 	assert_non_null(strstr(e.text, "no plain file"));
 	assert_int_equal(episodes_in(t), 0);
 	remove_all(in("bad"));
+	/* a folder that does; and a pipe, which nobody waits at */
+	assert_done(export_it(s, 1, EXPORT_FOLDER, in("bad"), NULL, &e), &e);
+	assert_done(export_it(s, 1, EXPORT_FOLDER, in("elsewhere"), NULL, &e), &e);
+	snprintf(path, sizeof(path), "%s/bad/turn-1", dir);
+	remove_all(path);
+	assert_int_equal(symlink("../elsewhere/turn-1", path), 0);
+	assert_int_equal(episode_read(t, in("bad"), &got, &e), -1);
+	assert_non_null(strstr(e.text, "no folder of its own"));
+	snprintf(path, sizeof(path), "%s/bad/episode.json", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(episode_read(t, in("bad"), &got, &e), -1);
+	assert_non_null(strstr(e.text, "no plain file"));
+	assert_int_equal(episodes_in(t), 0);
+	remove_all(in("bad"));
+	remove_all(in("elsewhere"));
 	/* and the store is none the worse for all that */
 	assert_done(export_it(s, 1, EXPORT_FOLDER, in("good"), NULL, &e), &e);
 	assert_done(episode_read(t, in("good"), &got, &e), &e);
