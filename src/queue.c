@@ -490,6 +490,7 @@ struct queue *queue_open(const struct redis_address *a, const struct queue_ops *
 	q->ops = *ops;
 	q->last_at = &q->first;
 	q->opened_s = clock_now_s();
+	q->trouble_s = -1;
 	random_name(q->client, sizeof(q->client));
 	snprintf(q->done_key, sizeof(q->done_key), QUEUE_KEY "done:%s", q->client);
 	snprintf(q->last, sizeof(q->last), "0-0");
@@ -674,6 +675,8 @@ static void watch_trouble(struct queue *q)
 		         "no worker has come to %.300s yet: cadforge worker --queue URL starts one",
 		         q->a.shown);
 	if (!*text)
+		q->trouble_s = -1;
+	else if (q->trouble_s < 0)
 		q->trouble_s = now;
 	else if (now - q->trouble_s >= TELL_S)
 		what = text;

@@ -4,6 +4,9 @@
  */
 #include "tests/lib.h"
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 
 #include "src/base/clock.h"
@@ -514,6 +517,126 @@ static void addresses_are_read_and_wrong_ones_named(void **state)
 	unsetenv("CADFORGE_QUEUE_PASSWORD");
 }
 
+/* ---- TLS ---- */
+
+/* A certificate that signs itself, for the address 127.0.0.1, and its key. */
+static void make_certificate(const char *dir, const char *name)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = X509_new();
+	char path[200];
+
+	assert_non_null(key);
+	X509_set_version(x, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+	X509_gmtime_adj(X509_getm_notAfter(x), 86400);
+	X509_set_pubkey(x, key);
+	X509_NAME *who = X509_get_subject_name(x);
+	X509_NAME_add_entry_by_txt(who, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+	X509_set_issuer_name(x, who);
+	X509_EXTENSION *alt = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+	X509_add_ext(x, alt, -1);
+	X509_EXTENSION_free(alt);
+	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+	snprintf(path, sizeof(path), "%s/%s.pem", dir, name);
+	FILE *f = fopen(path, "we");
+	assert_int_equal(PEM_write_X509(f, x), 1);
+	fclose(f);
+	snprintf(path, sizeof(path), "%s/%s.key", dir, name);
+	f = fopen(path, "we");
+	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+	fclose(f);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
+static int set_up_tls(void **state)
+{
+	static const char *const words[] = { "--tls-port", "--tls-cert-file",
+		                             "server.pem", "--tls-key-file",
+		                             "server.key", "--tls-ca-cert-file",
+		                             "client.pem", NULL };
+	struct bench *b = calloc(1, sizeof(*b));
+
+	*state = b;
+	if (!redis_is_installed())
+		return 0;
+	snprintf(b->server.dir, sizeof(b->server.dir), "/tmp/cadforge-redis-XXXXXX");
+	assert_non_null(mkdtemp(b->server.dir));
+	b->server.port = redis_free_port();
+	make_certificate(b->server.dir, "server");
+	make_certificate(b->server.dir, "client");
+	for (int i = 0; words[i]; i++)
+		b->server.more[i] = words[i];
+	redis_server_start(&b->server);
+	return 0;
+}
+
+static void over_tls_with_certificates_of_both_sides(void **state)
+{
+	struct bench *b = *state;
+	char url[400];
+	struct err e = { 0 };
+
+	need_redis(b);
+	snprintf(url, sizeof(url),
+	         "rediss://127.0.0.1:%d?ca=%s/server.pem&cert=%s/client.pem&key=%s/client.key",
+	         b->server.port, b->server.dir, b->server.dir, b->server.dir);
+	assert_int_equal(redis_address_parse(&b->a, url, &e), 0);
+	start_client(b);
+	more_hands(b, 4, "v1");
+	/* larger than what one TLS record or one read takes */
+	struct buf body = { 0 };
+	for (int i = 0; i < 40000; i++)
+		buf_printf(&body, "line %d of a long program\n", i);
+	size_t len = body.len;
+	assert_int_equal(queue_submit(b->q, &body, NULL, 0, 55, (void *)(uintptr_t)0, &e), 0);
+	for (uintptr_t i = 1; i < 100; i++) {
+		char text[32];
+		snprintf(text, sizeof(text), "job %d", (int)i);
+		submit(b, i, text, 55);
+	}
+	turn_until(b, b->n_done == 100);
+	assert_true(len > 1000000);
+	assert_contains(b->answer[0].text, "did line 0 of a long program");
+	assert_string_equal(b->answer[99].text, "did job 99");
+}
+
+static void gives_up(struct bench *b, const char *url, const char *why)
+{
+	double until = clock_now_s() + 10;
+	struct err e = { 0 };
+	int rc = 0;
+
+	assert_int_equal(redis_address_parse(&b->a, url, &e), 0);
+	start_client(b);
+	submit(b, 0, "job", 55);
+	while (rc == 0 && clock_now_s() < until)
+		rc = queue_step(b->q, &e);
+	assert_int_equal(rc, -1);
+	assert_contains(e.text, why);
+	queue_close(b->q);
+	b->q = NULL;
+}
+
+static void a_certificate_that_nobody_trusts_is_refused(void **state)
+{
+	struct bench *b = *state;
+	char url[400];
+
+	need_redis(b);
+	snprintf(url, sizeof(url), "rediss://127.0.0.1:%d", b->server.port);
+	gives_up(b, url, "its certificate is not trusted");
+	snprintf(url, sizeof(url), "rediss://127.0.0.1:%d?ca=%s/client.pem", b->server.port,
+	         b->server.dir);
+	gives_up(b, url, "its certificate is not trusted");
+	/* the right certificate under another name */
+	snprintf(url, sizeof(url), "rediss://localhost:%d?ca=%s/server.pem", b->server.port,
+	         b->server.dir);
+	gives_up(b, url, "its certificate is not trusted");
+}
+
 #define claim(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -533,6 +656,10 @@ int main(void)
 		claim(what_nobody_waits_for_any_more_is_taken_out),
 		claim(a_worker_of_other_versions_is_refused_while_the_farm_lives),
 		claim(a_wrong_password_is_told_and_not_repeated),
+		cmocka_unit_test_setup_teardown(over_tls_with_certificates_of_both_sides,
+		                                set_up_tls, tear_down),
+		cmocka_unit_test_setup_teardown(a_certificate_that_nobody_trusts_is_refused,
+		                                set_up_tls, tear_down),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -1,0 +1,211 @@
+#!/bin/sh
+# Workers on other machines, with the real programs and a real Redis on this one: the same bytes
+# wherever a score is made, wrong passwords, workers that leave. Run by make check in the build
+# folder; speaks TAP. "farm.sh faults" (make check-farm) is a minute of machines that fail: killed,
+# frozen past a lease, cut off for five seconds, Redis killed and started again.
+set -u
+: "${srcdir:=.}"
+CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
+srcdir=$(cd "$srcdir" && pwd)
+CADFORGE_TASKS=$srcdir/tasks
+export CADFORGE_PYTHON_ENV CADFORGE_TASKS
+if [ -z "$CADFORGE_PYTHON_ENV" ] || [ ! -x ./cadforge-builder ]; then
+	echo "1..0 # SKIP no Python environment with CadQuery: run ./quickstart build"
+	exit 0
+fi
+server=/usr/bin/redis-check-rdb # Debian's redis-tools: the server under another name
+if [ ! -x $server ] || ! command -v redis-cli > /dev/null; then
+	echo "1..0 # SKIP no Redis server here: apt-get install redis-tools"
+	exit 0
+fi
+n=0 bad=0
+claim() { # claim STATUS TEXT
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		for f in out err worker.*; do
+			[ -f "$f" ] && tail -n 8 "$f" | cut -c 1-200 | sed "s/^/# $f: /"
+		done
+		bad=1
+	fi
+}
+skip() { # skip TEXT WHY
+	n=$((n + 1))
+	echo "ok $n - $1 # SKIP $2"
+}
+cadforge=$PWD/cadforge
+work=$(mktemp -d)
+pids="" space=""
+leave() {
+	for p in $pids; do kill -9 "$p" 2> /dev/null; done
+	[ -n "$space" ] && ip netns del "$space" 2> /dev/null
+	rm -rf "$work"
+}
+trap leave EXIT
+cd "$work" || exit 1
+XDG_STATE_HOME=$work/state XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
+CADFORGE_QUEUE_PASSWORD=open-sesame
+export XDG_STATE_HOME XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB CADFORGE_QUEUE_PASSWORD
+unset CADFORGE_MODEL TMPDIR
+
+port=$((20000 + $$ % 20000)) redis=""
+ask() { REDISCLI_AUTH=$CADFORGE_QUEUE_PASSWORD redis-cli -p "$port" "$@" 2> /dev/null; }
+redis_start() { # its words after the usual ones
+	bash -c 'exec -a redis-server "$@"' bash $server --port "$port" --dir "$work" --save "" \
+		--requirepass "$CADFORGE_QUEUE_PASSWORD" --appendonly yes --bind 0.0.0.0 > redis.log 2>&1 &
+	redis=$!
+	pids="$pids $redis"
+	until [ "$(ask ping)" = PONG ]; do
+		kill -0 $redis 2> /dev/null || return 1
+	done
+}
+# until SECONDS COMMAND...: tried again until it is true
+until_true() {
+	end=$(($(date +%s) + $1))
+	shift
+	until "$@"; do
+		[ "$(date +%s)" -lt $end ] || return 1
+		perl -e 'select undef, undef, undef, 0.1'
+	done
+}
+worker=0
+worker_start() { # HOST: at the queue there; its number is $worker, its id $last
+	worker=$((worker + 1))
+	${space_exec:-} "$cadforge" worker --queue "redis://$1:$port" --jobs 1 > worker.$worker 2>&1 &
+	last=$!
+	pids="$pids $last"
+}
+joined() { grep -qs 'takes jobs from' worker.$1; }
+# what is not the same from run to run is in seconds alone
+plain() { sed -E 's/"seconds":(\{[^}]*\}|[0-9.e+-]+)/"seconds":0/g' "$1"; }
+queue=redis://127.0.0.1:$port
+
+if ! redis_start; then
+	echo "1..0 # SKIP no Redis server can be started here: $(tail -n 1 redis.log)"
+	exit 0
+fi
+
+if [ "${1:-}" != faults ]; then
+	worker_start 127.0.0.1
+	one=$last
+	until_true 30 joined 1
+	claim $? "a worker joins, and says what it is made of"
+
+	chair=$srcdir/tasks/examples/chair.py
+	set -- --task four_leg_chair_700n "$chair" "$srcdir/tasks/examples/chair-misspelt.py"
+	"$cadforge" score "$@" --json > near 2> err
+	"$cadforge" score "$@" --json --queue "$queue" > out 2> err
+	[ $? -eq 1 ] && ! grep -q 'no worker' err
+	claim $? "scores of a farm have the exit status of scores made here"
+	plain near > near.plain && plain out > out.plain
+	[ "$(grep -c '"total"' out)" -eq 2 ] && cmp -s near.plain out.plain
+	claim $? "exact scores are the same bytes wherever they were made"
+	"$cadforge" score "$@" --json --profile seed-fast --reference seed-task > near 2> err
+	"$cadforge" score "$@" --json --profile seed-fast --reference seed-task --queue "$queue" > out 2> err
+	plain near > near.plain && plain out > out.plain
+	[ "$(grep -c '"total"' out)" -eq 2 ] && cmp -s near.plain out.plain
+	claim $? "and so are published ones"
+
+	"$cadforge" run four_leg_chair_700n --quiet --json --queue "$queue" --from "$chair" > out 2> err &&
+		"$cadforge" run four_leg_chair_700n --quiet --json --from "$chair" > near 2> err
+	# numbers of the episode and times aside
+	plain near | sed 's/"episode":[0-9]*//' > near.plain && plain out | sed 's/"episode":[0-9]*//' > out.plain
+	grep -q '"total"' out && cmp -s near.plain out.plain
+	claim $? "an episode over the queue has the scores of one played here"
+	"$cadforge" export 1 far > out 2> err && "$cadforge" export 2 close > out 2> err &&
+		(cd far && find . -name '*.stl' -o -name '*.brep' -o -name '*.step' -o -name '*.png' | sort) > far.list &&
+		(cd close && find . -name '*.stl' -o -name '*.brep' -o -name '*.step' -o -name '*.png' | sort) > close.list &&
+		[ -s far.list ] && cmp -s far.list close.list
+	claim $? "with the same shapes and pictures"
+
+	"$cadforge" worker --list --queue "$queue" --json > out 2> err &&
+		grep -q '"state":"live"' out && grep -q '"jobs":[1-9]' out && grep -q '"median_s":[0-9]' out
+	claim $? "the table of workers says what they did and what it took"
+
+	CADFORGE_QUEUE_PASSWORD=wrong "$cadforge" score "$@" --queue "$queue" > out 2> err
+	[ $? -eq 2 ] && grep -q 'does not let us in: WRONGPASS' err && ! grep -q 'wrong"' err
+	claim $? "a wrong password is told at once"
+	"$cadforge" score "$@" --queue http://nowhere > out 2> err
+	[ $? -eq 2 ] && grep -q 'redis://HOST' err
+	claim $? "an address that is none is told"
+
+	kill -TERM $one
+	until_true 10 eval "! kill -0 $one 2> /dev/null"
+	claim $? "a worker that is asked to leaves"
+	"$cadforge" worker --list --queue "$queue" > out 2> err && grep -q ' left ' out
+	claim $? "and the table says so"
+	echo "1..$n"
+	exit $bad
+fi
+
+# ---- machines that fail ----
+
+printf 'import cadquery as cq\nn = NUMBER\nwhile True:\n    n += 1\n' > endless
+for i in 1 2 3; do sed "s/NUMBER/$i/" endless > endless$i.py; done
+under_way() { [ "$(ask xpending cadforge:jobs:14000 workers | head -n 1)" = "$1" ]; }
+score() { "$cadforge" score --task none --wall 4 --cpu 60 --quiet --json --queue "$queue" "$@"; }
+
+text="a worker cut off for five seconds finishes what it had"
+if [ "$(id -u)" -eq 0 ] && command -v ip > /dev/null && ip netns add "cadforge$$" 2> /dev/null; then
+	space=cadforge$$
+	ip link add "cf$$" type veth peer name inside netns "$space" &&
+		ip addr add 10.231.77.1/30 dev "cf$$" && ip link set "cf$$" up &&
+		ip -n "$space" addr add 10.231.77.2/30 dev inside && ip -n "$space" link set inside up
+	space_exec="ip netns exec $space"
+	worker_start 10.231.77.1
+	space_exec=""
+	cut=$worker
+	until_true 40 joined $cut
+	score endless3.py > cut.out 2> err &
+	scorer=$!
+	until_true 20 under_way 1
+	ip link set "cf$$" down
+	perl -e 'select undef, undef, undef, 5'
+	ip link set "cf$$" up
+	wait $scorer
+	grep -q '"cause":"wall_limit"' cut.out && [ "$(wc -l < cut.out)" -eq 1 ]
+	claim $? "$text"
+	kill -9 $last 2> /dev/null
+else
+	skip "$text" "network namespaces want root and ip(8)"
+fi
+
+worker_start 127.0.0.1
+killed=$last
+a=$worker
+worker_start 127.0.0.1
+frozen=$last
+until_true 40 joined $a && until_true 40 joined $worker
+score endless1.py endless2.py > out 2> err &
+scorer=$!
+until_true 20 under_way 2
+claim $? "two workers have a job each"
+kill -9 $killed
+kill -STOP $frozen
+worker_start 127.0.0.1
+other=$last
+wait $scorer
+[ "$(grep -c '"cause":"wall_limit"' out)" -eq 2 ] && [ "$(wc -l < out)" -eq 2 ]
+claim $? "jobs of a worker that was killed and of one that froze past its lease are taken over"
+kill -CONT $frozen
+"$cadforge" worker --list --queue "$queue" --json > out 2> err
+[ "$(grep -o '"taken_over":[0-9]*' out | sort | tail -n 1)" = '"taken_over":2' ]
+claim $? "both by the third"
+
+sed "s/NUMBER/4/" endless > endless4.py
+score endless4.py "$srcdir/tasks/examples/chair.py" > out 2> err &
+scorer=$!
+until_true 20 eval 'ask xpending cadforge:jobs:14000 workers | head -n 1 | grep -q "[1-9]"'
+kill -9 $redis
+wait $redis 2> /dev/null
+redis_start
+claim $? "Redis is killed and started again"
+wait $scorer
+[ "$(grep -c '"cause":"wall_limit"' out)" -eq 1 ] && [ "$(grep -c '"built":true\|"ok":true' out)" -ge 1 ] && [ "$(wc -l < out)" -eq 2 ]
+claim $? "and every job under way is answered, once"
+kill -0 $other && kill -0 $frozen
+claim $? "the workers go on"
+echo "1..$n"
+exit $bad
