@@ -141,7 +141,7 @@ const struct cmd cmd_fsck = {
 	.summary = "check that everything committed is there, as it was committed",
 	.help = "  --short           leave out the content of artifacts\n"
 		"  --repair          make anew what follows from the rest: search index, summaries,\n"
-		"                    FILE.head\n" DB_HELP
+		"                    triggers and indexes, FILE.head; nothing is ever thrown away\n" DB_HELP
 		"\nJSON: {what, remedy, loss} a finding. Exit status 1 when something is lost or "
 		"changed.\n",
 	.run = run_fsck,

@@ -1893,6 +1893,16 @@ out:
 	return rc;
 }
 
+/* ---- the schema ---- */
+
+const char *store_script(const struct store *s, int i)
+{
+	if (i < STORE_VERSION)
+		return migrations[i];
+	return i < STORE_VERSION + s->o.n_more_migrations ? s->o.more_migrations[i - STORE_VERSION]
+	                                                  : NULL;
+}
+
 /* ---- judgements ---- */
 
 int store_judge(struct store *s, const struct store_judgement_new *j, int64_t *id, struct err *e)

@@ -484,7 +484,8 @@ struct store_finding {
 };
 struct store_fsck_options {
 	bool quick;  /* leave out the content of artifacts */
-	bool repair; /* rebuild what can be: search index, episode summaries, FILE.head */
+	/* rebuild what can be: search index, episode summaries, triggers and indexes, FILE.head */
+	bool repair;
 	void (*progress)(void *ctx, const char *what, int64_t done, int64_t all); /* or NULL */
 	int (*finding)(void *ctx, const struct store_finding *f);
 	void *ctx;

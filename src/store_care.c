@@ -96,6 +96,29 @@ static void check_pages(struct check *c)
 		      store_column_text(q, 2));
 }
 
+static void tell_guard(void *ctx, const char *name, bool gone, const struct err *why)
+{
+	struct check *c = ctx;
+
+	if (why && why->kind)
+		found(c, true, from_copy, "%s could not be set up again: %s", name, why->text);
+	else if (why)
+		found(c, false, NULL, "%s was set up again", name);
+	else
+		found(c, false, "'cadforge fsck --repair' sets it up again",
+		      "%s is %s: without it the database does not keep others from rewriting what "
+		      "is committed, or is slow",
+		      name, gone ? "gone" : "not as it was made");
+}
+
+static void check_guards(struct check *c)
+{
+	struct err e = { 0 };
+
+	if (store_guards(c->s, c->o->repair, tell_guard, c, &e) < 0)
+		found(c, true, from_copy, "triggers and indexes cannot be looked at: %s", e.text);
+}
+
 static int by_number(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -510,6 +533,8 @@ int store_fsck(struct store *s, const struct store_fsck_options *o, int *problem
 	check_head(&c);
 	if (!c.stop)
 		check_pages(&c);
+	if (!c.stop)
+		check_guards(&c);
 	if (!c.stop)
 		collect_pruned(&c);
 	if (!c.stop)

@@ -140,4 +140,14 @@ long lock_holder(const char *file);
 void hex_of(char out[SHA256_HEX], const unsigned char hash[SHA256_BYTES]);
 bool hex_to(unsigned char hash[SHA256_BYTES], const char *hex);
 
+/* The script that leads from schema version @i to the next one, the built-in ones first; NULL: there
+ * is none. */
+const char *store_script(const struct store *s, int i);
+/* Tells each trigger and index of the schema that is not there (@gone), or not as it was made; with
+ * @repair it is made anew, and @why says why it could not be (its kind is 0 when it was). -1: it
+ * could not be looked at. */
+int store_guards(struct store *s, bool repair,
+                 void (*tell)(void *ctx, const char *name, bool gone, const struct err *why),
+                 void *ctx, struct err *e);
+
 #endif

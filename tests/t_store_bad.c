@@ -261,6 +261,43 @@ static void what_was_changed_behind_the_guards_is_found(void **state)
 	buf_release(&old);
 }
 
+static void a_guard_that_is_gone_is_told_and_set_up_again(void **state)
+{
+	static const char *const of[] = {
+		"DROP TRIGGER turns_stay_as_they_are", "DROP INDEX turns_by_class",
+		"DROP TRIGGER links_stay; CREATE TRIGGER links_stay BEFORE DELETE ON links "
+		"BEGIN SELECT 1; END"
+	};
+	static const char *const name[] = { "turns_stay_as_they_are is gone",
+		                            "turns_by_class is gone",
+		                            "links_stay is not as it was made" };
+	struct buf said = { 0 };
+	struct err e = { 0 };
+	char why[300];
+	int problems;
+	(void)state;
+
+	fill(2);
+	for (size_t i = 0; i < sizeof(of) / sizeof(*of); i++) {
+		assert_int_equal(outside(of[i], why, sizeof(why)), SQLITE_OK);
+		struct store *s = store_open(db, STORE_WRITE, NULL, &e);
+		assert_non_null(s);
+		look_through(s, false, &said, &problems);
+		if (!strstr(buf_str(&said), name[i]))
+			fail_msg("'%s' is not in: %s", name[i], buf_str(&said));
+		look_through(s, true, &said, &problems);
+		assert_int_equal(problems, 0);
+		assert_non_null(strstr(buf_str(&said), "was set up again"));
+		look_through(s, false, &said, &problems);
+		assert_int_equal(problems, 0);
+		assert_string_equal(buf_str(&said), "");
+		store_close(s);
+	}
+	assert_int_not_equal(outside("UPDATE turns SET total = 1", why, sizeof(why)), SQLITE_OK);
+	assert_int_not_equal(outside("DELETE FROM links", why, sizeof(why)), SQLITE_OK);
+	buf_release(&said);
+}
+
 static int first_bytes(void *ctx, const struct store_artifact *a)
 {
 	++*(int *)ctx;
@@ -622,6 +659,7 @@ int main(void)
 		CLAIM(a_program_that_is_overtaken_by_a_migration_stops),
 		CLAIM(what_is_committed_is_not_rewritten_from_outside),
 		CLAIM(what_was_changed_behind_the_guards_is_found),
+		CLAIM(a_guard_that_is_gone_is_told_and_set_up_again),
 		CLAIM(content_that_is_missing_or_damaged_is_an_error_of_that_artifact_alone),
 		CLAIM(a_database_cut_short_is_said_to_be_lost_and_left_as_it_is),
 		CLAIM(a_database_with_damaged_pages_never_crashes_anybody),
