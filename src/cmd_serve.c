@@ -22,6 +22,7 @@ enum flag {
 	FLAG_JOBS,
 	FLAG_METRICS,
 	FLAG_LOG_JSON,
+	FLAG_LIGHT,
 	FLAG_PROMPTS,
 	FLAG_DB
 };
@@ -29,6 +30,7 @@ enum flag {
 struct work {
 	struct db_flags f;
 	struct serve_options o;
+	struct model_flags model;
 	const char *token_file, *prompts;
 	char token[TOKEN_MAX + 1];
 };
@@ -105,6 +107,9 @@ static int take(struct work *w, const struct cmd *self, int opt, char **argv)
 	case FLAG_LOG_JSON:
 		w->o.log_json = true;
 		return 0;
+	case FLAG_LIGHT:
+		w->o.light = true;
+		return 0;
 	case FLAG_PROMPTS:
 		w->prompts = optarg;
 		return 0;
@@ -157,7 +162,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 		{ "jobs", required_argument, NULL, FLAG_JOBS },
 		{ "metrics", no_argument, NULL, FLAG_METRICS },
 		{ "log-json", no_argument, NULL, FLAG_LOG_JSON },
+		{ "light", no_argument, NULL, FLAG_LIGHT },
 		{ "prompts", required_argument, NULL, FLAG_PROMPTS },
+		MODEL_LONG_OPTIONS,
 		{ NULL, 0, NULL, 0 },
 	};
 	struct work w = {
@@ -168,17 +175,25 @@ static int run(const struct cmd *self, int argc, char **argv)
 	int opt;
 
 	db_flags_init(&w.f);
+	model_flags_init(&w.model);
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", options, NULL)) >= 0) {
 		int f = app_flag(&w.f.app, self, opt, optarg);
 		if (f == 2)
 			return EXIT_DONE;
+		if (f == 0)
+			f = model_flag(&w.model, opt, optarg);
 		if (f < 0 || (f == 0 && take(&w, self, opt, argv) < 0))
 			return EXIT_USAGE;
 	}
 	if (optind < argc)
 		return app_usage(self, "'%s' is one too many", argv[optind]);
 	app_find(&w.f.app);
+	if (w.model.given) {
+		if (model_flags_finish(&w.model, &w.f.app, &e) < 0)
+			return app_fail(&e);
+		w.o.model = &w.model;
+	}
 	app_catch_interrupt();
 	return serve(&w, &e) < 0 ? app_fail(&e) : EXIT_DONE;
 }
@@ -199,8 +214,11 @@ const struct cmd cmd_serve = {
 		"  --queue URL       workers on other machines build and score: see worker\n"
 		"  --metrics         GET /metrics: figures for Prometheus\n"
 		"  --log-json        what happens as JSON lines on standard error\n"
+		"  --light           pictures, meshes and shapes of the parts are not kept\n"
 		"  --prompts NAME    the prompt set that the episodes are stored under (default)\n"
-		"  --db FILE         the database (CADFORGE_DB, else the user's)\n",
+		"  --db FILE         the database (CADFORGE_DB, else the user's)\n"
+		"POST /v1/completions is served when one of these says which model writes:\n" MODEL_HELP
+			SAMPLING_HELP,
 	.engine = true,
 	.run = run,
 };

@@ -6,9 +6,14 @@
 #include <string.h>
 
 #include "src/base/clock.h"
+#include "src/pipeline.h"
 #include "src/turn.h"
 
+enum { AHEAD = 2 /* programs for each builder: one is measured while the next is built */ };
 enum { MODES = OPENENV_STRICT + 1, BRIEF_MAX = 64 << 10 };
+
+const double environment_step_bounds[ENVIRONMENT_BOUNDS] = { 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+	                                                     2.5,   5,    10,  20,   45 };
 
 static const char ready_note[] = "Ready. Submit complete CadQuery code as the action.code field.";
 
@@ -32,7 +37,10 @@ struct env_session {
 	const char *failure;
 	char artifacts[64];
 	/* the step under way */
-	bool busy;
+	bool busy, started; /* started: it has left the queue */
+	struct env_session *behind;
+	struct turn_events events;
+	int64_t seed;
 	struct buf text;
 	cJSON *parent; /* score that the delta is taken from */
 	struct scoring_input in;
@@ -45,8 +53,15 @@ struct environment {
 	struct environment_options o;
 	struct scoring *scoring[MODES]; /* NULL: not wanted yet */
 	struct env_session *first;
+	struct env_session *line, **line_end; /* steps that wait for a builder, in their order */
+	int started;
 	struct environment_figures figures;
 };
+
+static struct env_session *session_of(size_t item)
+{
+	return (struct env_session *)(uintptr_t)item;
+}
 
 /* ---- words ---- */
 
@@ -140,7 +155,6 @@ static void answer(struct environment *v, struct env_session *s, bool state, dou
 		.failure = s->failure,
 		.episode_id = s->id,
 		.step_count = s->steps,
-		.last_reward = s->reward,
 	};
 	cJSON *asked = constraints(s->task), *reward = s->score ? reward_json(s->score) : NULL;
 	cJSON *pictures = renders(s);
@@ -186,6 +200,7 @@ static void forget_steps(struct env_session *s)
 {
 	for (int i = 0; i < OPENENV_STEPS_MAX; i++) {
 		cJSON_Delete((cJSON *)(uintptr_t)s->trace[i].notes);
+		cJSON_Delete((cJSON *)(uintptr_t)s->trace[i].terms);
 		free((char *)(uintptr_t)s->trace[i].task_id);
 	}
 	memset(s->trace, 0, sizeof(s->trace));
@@ -210,6 +225,7 @@ static void session_free(struct env_session *s)
 		s->next->at = s->at;
 	forget_steps(s);
 	cJSON_Delete(s->parent);
+	turn_events_release(&s->events);
 	buf_release(&s->text);
 	free(s->task_id);
 	free(s->brief);
@@ -240,6 +256,7 @@ struct env_session *environment_session(struct environment *v, void *user)
 	if (!s)
 		return NULL;
 	s->user = user;
+	s->seed = -1;
 	s->at = &v->first;
 	s->next = v->first;
 	if (s->next)
@@ -250,10 +267,29 @@ struct env_session *environment_session(struct environment *v, void *user)
 	return s;
 }
 
+/* A step is under way no more. */
+static void over(struct environment *v, struct env_session *s)
+{
+	s->busy = s->started = false;
+	v->figures.under_way--;
+	cJSON_Delete(s->parent);
+	s->parent = NULL;
+}
+
 void environment_leave(struct environment *v, struct env_session *s)
 {
-	(void)v;
+	struct env_session **at = &v->line;
+
 	s->left = true;
+	if (s->busy && !s->started) {
+		/* nobody waits for it any more: it is not built at all */
+		while (*at != s)
+			at = &(*at)->behind;
+		*at = s->behind;
+		if (v->line_end == &s->behind)
+			v->line_end = at;
+		over(v, s);
+	}
 	if (!s->busy)
 		session_free(s);
 }
@@ -280,6 +316,11 @@ const cJSON *env_session_score(const struct env_session *s)
 
 /* ---- a step ---- */
 
+static const char *reference_of(enum openenv_mode mode)
+{
+	return mode == OPENENV_EXACT ? NULL : "seed-task";
+}
+
 /* What was asked for, as far as the client's own prompt is known here. */
 static cJSON *prompt(const struct env_session *s)
 {
@@ -289,6 +330,51 @@ static cJSON *prompt(const struct env_session *s)
 	cJSON_AddStringToObject(o, "content", s->brief);
 	cJSON_AddItemToArray(list, o);
 	return list;
+}
+
+static void tell_figure(struct env_session *s, const char *name, double value)
+{
+	cJSON *o = cJSON_CreateObject();
+	struct buf line = { 0 };
+
+	cJSON_AddStringToObject(o, "name", name);
+	json_add_figure(o, "value", value);
+	json_print(&line, o);
+	cJSON_Delete(o);
+	turn_event(&s->events, 0, "figure", buf_str(&line), line.len);
+	buf_release(&line);
+}
+
+static void tell_figures(struct env_session *s, const struct scored *x)
+{
+	const cJSON *term;
+
+	cJSON_ArrayForEach(term, cJSON_GetObjectItemCaseSensitive(
+					 x->json, "reward")) if (strcmp(term->string, "total") != 0)
+		tell_figure(s, term->string, cJSON_IsNumber(term) ? term->valuedouble : NAN);
+	tell_figure(s, "total", x->total);
+}
+
+/* The times of steps, in classes: see environment_step_bounds. */
+static void time_step(struct environment *v, struct env_session *s, bool built)
+{
+	double seconds = clock_now_s() - s->begun;
+	int i = 0;
+
+	while (i < ENVIRONMENT_BOUNDS && seconds > environment_step_bounds[i])
+		i++;
+	v->figures.within[i]++;
+	v->figures.step_s += seconds;
+	if (v->o.stepped) {
+		const struct env_stepped news = { .task = s->task ? s->task->id : NULL,
+			                          .mode = s->mode,
+			                          .episode = s->episode,
+			                          .turn = s->turn,
+			                          .reward = s->reward,
+			                          .built = built,
+			                          .seconds = seconds };
+		v->o.stepped(v->o.ctx, s, &news);
+	}
 }
 
 /* It is stored as the next turn of the session's episode; a step of another task or profile begins
@@ -302,6 +388,9 @@ static int store_step(struct environment *v, struct env_session *s, const struct
 		struct buf settings = { 0 };
 		cJSON *o = cJSON_CreateObject();
 		json_add_text(o, "episode_id", s->id);
+		json_add_text(o, "reference", reference_of(s->mode_now));
+		if (s->seed >= 0)
+			cJSON_AddNumberToObject(o, "seed", (double)s->seed);
 		json_print(&settings, o);
 		cJSON_Delete(o);
 		const struct episode_new n = { .task = s->task ? s->task : &s->unknown,
@@ -323,7 +412,10 @@ static int store_step(struct environment *v, struct env_session *s, const struct
 		                    .prompt = asked,
 		                    .completion = buf_str(&s->text),
 		                    .completion_len = s->text.len,
-		                    .scored = x };
+		                    .scored = x,
+		                    .events = &s->events,
+		                    .light = v->o.light };
+	tell_figures(s, x);
 	int rc = turn_commit(v->o.store, &t, number, e);
 	cJSON_Delete(asked);
 	return rc;
@@ -354,6 +446,7 @@ static void take_in(struct env_session *s, struct scored *x, int number)
 		                     .task_id = copy(s->task_id),
 		                     .mode = s->mode,
 		                     .reward = s->reward,
+		                     .terms = reward_json(s->score),
 		                     .ok = x->built,
 		                     .notes = cJSON_Duplicate(s->notes, true) };
 	snprintf(t->artifacts, sizeof(t->artifacts), "%s", s->artifacts);
@@ -363,14 +456,12 @@ static void take_in(struct env_session *s, struct scored *x, int number)
 static void on_scored(void *ctx, size_t item, struct scored *x, const struct err *why)
 {
 	struct environment *v = ctx;
-	struct env_session *s = (struct env_session *)(uintptr_t)item;
+	struct env_session *s = session_of(item);
 	struct err e = { 0 };
 	int number = 0;
 
-	s->busy = false;
-	v->figures.under_way--;
-	cJSON_Delete(s->parent);
-	s->parent = NULL;
+	v->started--;
+	over(v, s);
 	if (!x || x->lost) {
 		v->figures.lost++;
 		err_set(&e, ERR_LOST,
@@ -383,12 +474,50 @@ static void on_scored(void *ctx, size_t item, struct scored *x, const struct err
 	} else {
 		v->figures.steps++;
 		v->figures.built += x->built;
-		v->figures.score_s += clock_now_s() - s->begun;
 		take_in(s, x, number);
+		time_step(v, s, x->built);
 		answer(v, s, false, s->reward);
 	}
+	turn_events_release(&s->events);
 	if (s->left)
 		session_free(s);
+}
+
+/* What is told while it is made, kept with the turn, so that it can be watched and replayed. */
+static void on_log(void *ctx, size_t item, const char *stream, const char *text, size_t len)
+{
+	(void)ctx;
+	(void)stream;
+	if (item != PIPELINE_PUSHED)
+		turn_event(&session_of(item)->events, 0, "log", text, len);
+}
+
+static void on_built(void *ctx, size_t item, const struct build *b)
+{
+	cJSON *o;
+	struct buf line = { 0 };
+
+	(void)ctx;
+	if (item == PIPELINE_PUSHED)
+		return;
+	o = cJSON_CreateObject();
+	cJSON_AddBoolToObject(o, "ok", b->ok);
+	cJSON_AddStringToObject(o, "cause", build_cause_name(b->cause));
+	json_add_text(o, "error", b->error);
+	json_add_figure(o, "seconds", b->seconds);
+	if (b->line > 0)
+		cJSON_AddNumberToObject(o, "line", b->line);
+	json_print(&line, o);
+	cJSON_Delete(o);
+	turn_event(&session_of(item)->events, 0, "build", buf_str(&line), line.len);
+	buf_release(&line);
+}
+
+static int on_tick(void *ctx)
+{
+	struct environment *v = ctx;
+
+	return v->o.tick ? v->o.tick(v->o.ctx) : 0;
 }
 
 static struct scoring *scoring_of(struct environment *v, enum openenv_mode mode, struct err *e)
@@ -397,9 +526,14 @@ static struct scoring *scoring_of(struct environment *v, enum openenv_mode mode,
 		const struct scoring_options o = {
 			.app = v->o.app,
 			.profile = openenv_mode_profile(mode),
-			.reference = mode == OPENENV_EXACT ? NULL : "seed-task",
+			.reference = reference_of(mode),
 			.rebuilds = -1,
-			.artifacts = SCORING_BREP | SCORING_STL | SCORING_VIEWS,
+			.artifacts = v->o.light ? 0 : SCORING_BREP | SCORING_STL | SCORING_VIEWS,
+			.ears = { .ctx = v,
+			          .tick_ms = 20,
+			          .tick = on_tick,
+			          .log = on_log,
+			          .built = on_built },
 		};
 		const struct scoring_stream to = { .ctx = v, .done = on_scored };
 		v->scoring[mode] = scoring_open(&o, e);
@@ -411,9 +545,6 @@ static struct scoring *scoring_of(struct environment *v, enum openenv_mode mode,
 
 static void step(struct environment *v, struct env_session *s, const struct openenv_ask *a)
 {
-	struct err e = { 0 };
-	struct scoring *scoring;
-
 	if (s->done) {
 		cJSON_Delete(s->notes);
 		s->notes = one_note(
@@ -432,11 +563,6 @@ static void step(struct environment *v, struct env_session *s, const struct open
 		s->episode = 0;
 		s->turn = 0;
 	}
-	scoring = scoring_of(v, a->mode, &e);
-	if (!scoring) {
-		answer_error(v, s, &e);
-		return;
-	}
 	buf_clear(&s->text);
 	buf_adds(&s->text, a->code);
 	s->parent = s->turn ? cJSON_Duplicate(s->score, true) : NULL;
@@ -450,11 +576,52 @@ static void step(struct environment *v, struct env_session *s, const struct open
 		                        .file = "program.py",
 		                        .parent = s->parent };
 	s->busy = true;
+	s->behind = NULL;
+	*v->line_end = s;
+	v->line_end = &s->behind;
 	v->figures.under_way++;
-	if (scoring_add(scoring, &s->in, (size_t)(uintptr_t)s, &e) < 0) {
-		s->busy = false;
-		v->figures.under_way--;
-		answer_error(v, s, &e);
+}
+
+static struct env_session *take_from_line(struct environment *v)
+{
+	struct env_session *s = v->line;
+
+	v->line = s->behind;
+	if (!v->line)
+		v->line_end = &v->line;
+	return s;
+}
+
+/* Not before the answers to what came just now have been written: a task's first step may take a
+ * while to get its reference ready. */
+static void start_steps(struct environment *v)
+{
+	int most = AHEAD * v->o.app->jobs;
+	double now = clock_now_s();
+
+	while (v->line && (v->started < most || now - v->line->begun > ENVIRONMENT_WAIT_S)) {
+		struct env_session *s = take_from_line(v);
+		struct err e = { 0 };
+		if (now - s->begun > ENVIRONMENT_WAIT_S) {
+			v->figures.put_off++;
+			err_set(&e, ERR_LACKS,
+			        "%d programs are being built or wait for it, and this one waited %d s: it is "
+			        "no step; send it again",
+			        v->figures.under_way - 1, ENVIRONMENT_WAIT_S);
+			over(v, s);
+			answer_error(v, s, &e);
+			continue;
+		}
+		struct scoring *scoring = scoring_of(v, s->mode_now, &e);
+		s->started = true;
+		v->started++;
+		if (!scoring || scoring_add(scoring, &s->in, (size_t)(uintptr_t)s, &e) < 0) {
+			v->started--;
+			over(v, s);
+			answer_error(v, s, &e);
+			if (s->left)
+				session_free(s);
+		}
 	}
 }
 
@@ -468,6 +635,7 @@ static void reset(struct environment *v, struct env_session *s, const struct ope
 
 	v->figures.resets++;
 	forget_steps(s);
+	s->seed = a->seed;
 	if (!task && a->index >= 0) {
 		int n = environment_split(v, a->split ? a->split : "train", of_split, 512);
 		if (a->index < n)
@@ -536,6 +704,7 @@ struct environment *environment_open(const struct environment_options *o, struct
 		return NULL;
 	}
 	v->o = *o;
+	v->line_end = &v->line;
 	/* the usual mode is ready before the first client asks */
 	struct scoring *s = scoring_of(v, OPENENV_FAST, e);
 	if (!s || scoring_warm(s, e) < 0) {
@@ -577,8 +746,10 @@ int environment_poll_fds(struct environment *v, struct pollfd *out, int cap)
 
 int environment_work(struct environment *v, struct err *e)
 {
+	start_steps(v);
 	for (int i = 0; i < MODES; i++)
 		if (v->scoring[i] && scoring_work(v->scoring[i], e) < 0)
 			return -1;
+	start_steps(v);
 	return 0;
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/utf8.h"
+
 /* ---- words ---- */
 
 static const struct {
@@ -36,6 +38,18 @@ void openenv_ask_release(struct openenv_ask *a)
 	cJSON_Delete(a->json);
 	buf_release(&a->refusal);
 	*a = (struct openenv_ask){ 0 };
+}
+
+/* How many bytes of @text, at most @max, are whole characters. */
+static size_t whole(const char *text, size_t max)
+{
+	size_t n = strnlen(text, max + 1);
+
+	if (n <= max)
+		return n;
+	for (n = max; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;)
+		n--;
+	return n;
 }
 
 /* ---- what does not fit ----
@@ -308,12 +322,13 @@ void openenv_message(struct openenv_ask *out, const char *text, size_t len)
 	if (i == n) {
 		struct buf shown = { 0 };
 		if (cJSON_IsString(type))
-			buf_printf(&shown, "%.80s", type->valuestring);
+			buf_add(&shown, type->valuestring, whole(type->valuestring, 80));
 		else if (type)
 			json_print(&shown, type);
 		out->want = OPENENV_REFUSED;
 		openenv_error_message(&out->refusal, "UNKNOWN_TYPE", NULL,
-		                      "Unknown message type: %.200s", buf_str(&shown));
+		                      "Unknown message type: %.*s",
+		                      (int)whole(buf_str(&shown), 200), buf_str(&shown));
 		buf_release(&shown);
 		return;
 	}
@@ -366,9 +381,12 @@ static bool read_body(struct openenv_ask *out, const char *text, size_t len)
 	static const char *const at[] = { "body" };
 	struct err e = { 0 };
 	cJSON *faults;
+	size_t bad = 0;
 
 	begin(out);
-	out->json = json_parse(text, len, &e);
+	out->json = utf8_valid(text, len, &bad)
+	                    ? json_parse(text, len, &e)
+	                    : (err_set(&e, ERR_INPUT, "byte %zu is no UTF-8", bad), NULL);
 	if (out->json && cJSON_IsObject(out->json))
 		return true;
 	faults = cJSON_CreateArray();
@@ -462,7 +480,7 @@ static cJSON *trace_json(const struct openenv_seen *s)
 		cJSON_AddNumberToObject(o, "step", t->step);
 		cJSON_AddStringToObject(o, "task_id", t->task_id);
 		cJSON_AddStringToObject(o, "reward_mode", modes[t->mode].name);
-		json_add_figure(o, "reward", t->reward);
+		cJSON_AddItemToObject(o, "reward", copy_or(t->terms, cJSON_CreateObject));
 		cJSON_AddBoolToObject(o, "ok", t->ok);
 		cJSON_AddItemToObject(o, "notes", copy_or(t->notes, cJSON_CreateArray));
 		cJSON_AddStringToObject(o, "artifacts_dir", t->artifacts);
@@ -492,7 +510,7 @@ static cJSON *observation_json(const struct openenv_seen *s)
 	cJSON_AddStringToObject(o, "current_code", s->code ? s->code : "");
 	cJSON_AddItemToObject(o, "reward_json", copy_or(s->reward, cJSON_CreateObject));
 	cJSON_AddItemToObject(o, "verifier_notes", copy_or(s->notes, cJSON_CreateArray));
-	cJSON_AddStringToObject(o, "artifacts_dir", s->artifacts ? s->artifacts : "");
+	json_add_text(o, "artifacts_dir", s->artifacts && *s->artifacts ? s->artifacts : NULL);
 	cJSON_AddItemToObject(o, "renders", copy_or(s->renders, cJSON_CreateObject));
 	cJSON_AddItemToObject(o, "trace", trace_json(s));
 	cJSON_AddItemToObject(o, "metadata", metadata_json(s));
@@ -545,7 +563,7 @@ static cJSON *state_json(const struct openenv_seen *s, bool base_alone)
 	cJSON_AddStringToObject(o, "task_id", s->task_id);
 	cJSON_AddStringToObject(o, "task_brief", s->task_brief ? s->task_brief : "");
 	cJSON_AddStringToObject(o, "current_code", s->code ? s->code : "");
-	json_add_figure(o, "last_reward", s->last_reward);
+	cJSON_AddItemToObject(o, "last_reward", copy_or(s->reward, cJSON_CreateObject));
 	cJSON_AddItemToObject(o, "trace", trace_json(s));
 	return o;
 }
@@ -646,7 +664,7 @@ static cJSON *observation_schema(void)
 	cJSON_AddItemToObject(p, "reward_json", typed("object", "Reward Json"));
 	cJSON_AddItemToObject(p, "verifier_notes",
 	                      list_of(typed("string", "Note"), "Verifier Notes"));
-	cJSON_AddItemToObject(p, "artifacts_dir", typed("string", "Artifacts Dir"));
+	cJSON_AddItemToObject(p, "artifacts_dir", or_null(typed("string", "Artifacts Dir")));
 	cJSON_AddItemToObject(p, "renders", typed("object", "Renders"));
 	add_trace_schema(p);
 	return o;
@@ -663,7 +681,7 @@ static cJSON *state_schema(void)
 	cJSON_AddItemToObject(p, "task_id", typed("string", "Task Id"));
 	cJSON_AddItemToObject(p, "task_brief", typed("string", "Task Brief"));
 	cJSON_AddItemToObject(p, "current_code", typed("string", "Current Code"));
-	cJSON_AddItemToObject(p, "last_reward", or_null(typed("number", "Last Reward")));
+	cJSON_AddItemToObject(p, "last_reward", typed("object", "Last Reward"));
 	add_trace_schema(p);
 	return o;
 }
@@ -874,7 +892,8 @@ void openenv_rpc(struct openenv_rpc *out, const cJSON *o)
 			refuse_rpc(out, -32602, "params.session_id: the id of a session wanted");
 	} else {
 		char why[200];
-		snprintf(why, sizeof(why), "Method not found: %.100s", method);
+		snprintf(why, sizeof(why), "Method not found: %.*s", (int)whole(method, 100),
+		         method);
 		refuse_rpc(out, -32601, why);
 	}
 }
@@ -898,6 +917,9 @@ static const struct {
 	{ "/" OPENENV_NAME "/task", "post", "One task of a split" },
 	{ "/" OPENENV_NAME "/task_range", "post", "Some tasks of a split" },
 	{ "/artifacts/{episode}/step-{n}/{file}", "get", "What a step left" },
+	{ "/v1/completions", "post",
+	  "Answers of the server's model, with token ids and log-probabilities" },
+	{ "/v1/models", "get", "The server's model" },
 };
 
 void openenv_openapi(struct buf *out, const char *version)
@@ -920,4 +942,37 @@ void openenv_openapi(struct buf *out, const char *version)
 	}
 	json_print(out, o);
 	cJSON_Delete(o);
+}
+
+void openenv_docs(struct buf *out, const char *version)
+{
+	buf_printf(
+		out,
+		"<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">"
+		"<meta name=\"viewport\" content=\"width=device-width\">"
+		"<title>CADForge %s</title><style>"
+		"body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em;"
+		"color:#222;background:#fff}code,pre{font-family:monospace;background:#f2f2f2}"
+		"pre{padding:.8em;overflow:auto}td{padding:.15em 1em .15em 0;vertical-align:top}"
+		"</style><h1>CADForge %s</h1><p>" ABOUT "</p>"
+		"<p>An OpenEnv server. A WebSocket at <code>/ws</code> is one session and one "
+		"episode; over HTTP each request has an environment of its own. The schemas are at "
+		"<a href=\"schema\">schema</a>, this list for programs at <a "
+		"href=\"openapi.json\">openapi.json</a>.</p><table>",
+		version, version);
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		buf_printf(out, "<tr><td>%s<td><code>%s</code><td>%s",
+		           strcmp(paths[i].method, "get") == 0 ? "GET" : "POST", paths[i].path,
+		           paths[i].about);
+	buf_adds(out, "</table><h2>A session</h2><pre>"
+	              "&rarr; {\"type\": \"reset\", \"data\": {\"task_id\": "
+	              "\"wall_j_hook_120n\"}}\n"
+	              "&larr; {\"type\": \"observation\", \"data\": {\"observation\": {...}, "
+	              "\"reward\": 0, \"done\": false}}\n"
+	              "&rarr; {\"type\": \"step\", \"data\": {\"code\": \"import cadquery as "
+	              "cq\\nfixture = cq.Workplane().box(10, 20, 30)\"}}\n"
+	              "&larr; {\"type\": \"observation\", ...}\n"
+	              "&rarr; {\"type\": \"state\"}\n"
+	              "&larr; {\"type\": \"state\", \"data\": {...}}\n"
+	              "&rarr; {\"type\": \"close\"}</pre></html>\n");
 }

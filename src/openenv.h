@@ -74,6 +74,7 @@ struct openenv_trace {
 	const char *task_id;
 	enum openenv_mode mode;
 	double reward;
+	const cJSON *terms; /* object of terms, with "total"; NULL: null */
 	bool ok;
 	const cJSON *notes; /* array of texts */
 	char artifacts[64]; /* "artifact:EPISODE/step-N" */
@@ -97,7 +98,6 @@ struct openenv_seen {
 	/* state */
 	const char *episode_id;
 	int step_count;
-	double last_reward;
 };
 /* {"observation", "reward", "done", "metadata"}: the body of /reset and /step. */
 void openenv_result(struct buf *out, const struct openenv_seen *s);
@@ -113,6 +113,7 @@ void openenv_error_message(struct buf *out, const char *code, const cJSON *more,
 void openenv_schema(struct buf *out);
 void openenv_metadata(struct buf *out, const char *version, const char *readme);
 void openenv_openapi(struct buf *out, const char *version);
+void openenv_docs(struct buf *out, const char *version); /* the same as a page, one file */
 
 /* ---- JSON-RPC ---- */
 enum openenv_rpc_want {

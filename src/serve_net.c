@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "src/base/buf.h"
+#include "src/base/utf8.h"
 
 enum {
 	PATH_BYTES = 4096,
@@ -32,11 +33,13 @@ struct conn {
 	bool socket, told; /* told: the caller knows of it */
 	/* what comes */
 	struct buf in;
-	bool too_long, binary, held;
+	bool too_long, binary, held, full;
+	bool last; /* the connection ends with this answer: what follows was not read */
 	char method[12], path[PATH_BYTES], query[PATH_BYTES];
 	size_t wanted; /* bytes of the body */
 	/* what goes */
-	struct message *first, **last;
+	struct message *first, **last_message;
+	size_t unsent;
 	int status; /* of an answer; 0: none yet */
 	char type[64];
 	struct buf out;
@@ -52,7 +55,7 @@ struct net {
 	struct lws_vhost *vhost;
 	struct conn *bucket[BUCKETS];
 	uint64_t last;
-	int port, epoll;
+	int port, epoll, connections;
 	bool ready; /* one of the caller's descriptors is */
 	bool full;  /* no new connections */
 	lws_sorted_usec_list_t timer;
@@ -83,10 +86,11 @@ static struct conn *conn_of(struct net *n, struct lws *wsi)
 		return NULL;
 	c->id = ++n->last;
 	c->wsi = wsi;
-	c->last = &c->first;
+	c->last_message = &c->first;
 	c->next = n->bucket[c->id % BUCKETS];
 	n->bucket[c->id % BUCKETS] = c;
 	lws_set_opaque_user_data(wsi, c);
+	n->connections++;
 	return c;
 }
 
@@ -109,6 +113,7 @@ static void forget(struct net *n, struct conn *c)
 	}
 	buf_release(&c->in);
 	buf_release(&c->out);
+	n->connections--;
 	free(c);
 }
 
@@ -126,13 +131,15 @@ static void begin_request(struct net *n, struct conn *c)
 		buf_release(&c->in);
 		buf_release(&c->out);
 		*c = (struct conn){ .id = ++n->last, .wsi = wsi };
-		c->last = &c->first;
+		c->last_message = &c->first;
 		c->next = n->bucket[c->id % BUCKETS];
 		n->bucket[c->id % BUCKETS] = c;
 	}
 }
 
 /* ---- who may ---- */
+
+#define TOKEN_WANTED "A token is wanted: Authorization: Bearer TOKEN, or /t/TOKEN before the path"
 
 static bool equal_times(const char *a, const char *b, size_t n)
 {
@@ -151,6 +158,9 @@ static bool may(const struct net *n, struct conn *c, struct lws *wsi)
 
 	if (!n->o.token)
 		return true;
+	for (const char *const *p = n->o.open_paths; p && *p; p++)
+		if (strcmp(*p, c->path) == 0)
+			return true;
 	if (strncmp(c->path, "/t/", 3) == 0) {
 		size_t given = strcspn(c->path + 3, "/");
 		if (given == len && equal_times(c->path + 3, n->o.token, len)) {
@@ -251,7 +261,17 @@ static int write_answer(struct conn *c)
 			return 0;
 		}
 	}
-	return c->too_long || lws_http_transaction_completed(c->wsi) ? -1 : 0;
+	return c->last || lws_http_transaction_completed(c->wsi) ? -1 : 0;
+}
+
+/* An answer of our own, after which the connection ends. */
+static void refuse(struct net *n, struct conn *c, int status, const char *why)
+{
+	char text[300];
+	int len = snprintf(text, sizeof(text), "{\"detail\":\"%s\"}", why);
+
+	c->last = true;
+	net_answer(n, c->id, status, "application/json", text, (size_t)len);
 }
 
 static int hand_over(struct net *n, struct conn *c)
@@ -260,20 +280,11 @@ static int hand_over(struct net *n, struct conn *c)
 
 	c->told = true;
 	if (c->too_long || buf_failed(&c->in)) {
-		static const char text[] = "{\"detail\":\"Request Entity Too Large\"}";
-		net_answer(n, c->id, 413, "application/json", text, sizeof(text) - 1);
+		refuse(n, c, 413, "Request Entity Too Large");
 		return 0;
 	}
 	n->ops.request(n->ops.ctx, c->id, &r);
 	return 0;
-}
-
-static void unauthorized(struct net *n, struct conn *c)
-{
-	static const char text[] =
-		"{\"detail\":\"A token is wanted: Authorization: Bearer TOKEN, or /t/TOKEN before the path\"}";
-
-	net_answer(n, c->id, 401, "application/json", text, sizeof(text) - 1);
 }
 
 static int on_http(struct net *n, struct lws *wsi)
@@ -287,7 +298,11 @@ static int on_http(struct net *n, struct lws *wsi)
 	if (!read_head(c, wsi))
 		return -1;
 	if (!may(n, c, wsi)) {
-		unauthorized(n, c);
+		refuse(n, c, 401, TOKEN_WANTED);
+		return 0;
+	}
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
+		refuse(n, c, 411, "Length Required: a body comes with its Content-Length");
 		return 0;
 	}
 	c->wanted = 0;
@@ -310,7 +325,34 @@ static void on_body(struct net *n, struct conn *c, const void *in, size_t len)
 
 /* ---- sockets ---- */
 
-/* 0: it may; 1: refused in words. */
+/* What is read from a socket stops while its caller holds it, and while it does not take what it is
+ * sent. */
+static void flow(struct conn *c, bool held)
+{
+	bool before = c->held || c->full;
+
+	c->held = held;
+	c->full = c->unsent > NET_UNSENT_BYTES;
+	if ((c->held || c->full) != before)
+		lws_rx_flow_control(c->wsi, before ? 1 : 0);
+}
+
+/* The library would hang up without a word. */
+static void refuse_upgrade(struct lws *wsi, int status)
+{
+	unsigned char text[LWS_PRE + 512];
+	const char *why = status == 401
+	                          ? "{\"detail\":\"" TOKEN_WANTED "\"}"
+	                          : "{\"detail\":\"Not Found: WebSockets are at /ws and /mcp\"}";
+	int len = snprintf((char *)text + LWS_PRE, sizeof(text) - LWS_PRE,
+	                   "HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: "
+	                   "%zu\r\nconnection: close\r\n\r\n%s",
+	                   status == 401 ? "401 Unauthorized" : "404 Not Found", strlen(why), why);
+
+	lws_write(wsi, text + LWS_PRE, (size_t)len, LWS_WRITE_HTTP_HEADERS);
+}
+
+/* 0: it may; -1: it was refused. */
 static int on_upgrade(struct net *n, struct lws *wsi)
 {
 	struct conn *c = conn_of(n, wsi);
@@ -320,8 +362,10 @@ static int on_upgrade(struct net *n, struct lws *wsi)
 	int status = !may(n, c, wsi)                                      ? 401
 	             : !n->ops.open(n->ops.ctx, c->id, c->path, c->query) ? 404
 	                                                                  : 0;
-	if (status)
-		return lws_return_http_status(wsi, (unsigned)status, NULL) ? -1 : 1;
+	if (status) {
+		refuse_upgrade(wsi, status);
+		return -1;
+	}
 	c->socket = c->told = true;
 	return 0;
 }
@@ -341,6 +385,10 @@ static int on_frame(struct net *n, struct conn *c, struct lws *wsi, const void *
 		return 0;
 	if (buf_failed(&c->in))
 		return -1;
+	if (!c->binary && !utf8_valid(buf_str(&c->in), c->in.len, NULL)) {
+		lws_close_reason(wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, NULL, 0);
+		return -1;
+	}
 	n->ops.message(n->ops.ctx, c->id, buf_str(&c->in), c->in.len, c->binary);
 	buf_clear(&c->in);
 	if (c->in.cap > CHUNK)
@@ -356,8 +404,10 @@ static int write_message(struct conn *c)
 		int wrote = lws_write(c->wsi, m->text + LWS_PRE, m->len, LWS_WRITE_TEXT);
 		c->first = m->next;
 		if (!c->first)
-			c->last = &c->first;
+			c->last_message = &c->first;
 		bool short_of = wrote < (int)m->len;
+		c->unsent -= m->len;
+		flow(c, c->held);
 		free(m);
 		if (short_of)
 			return -1;
@@ -386,8 +436,10 @@ void net_send(struct net *n, uint64_t conn, const char *text, size_t len)
 	m->next = NULL;
 	m->len = len;
 	memcpy(m->text + LWS_PRE, text, len);
-	*c->last = m;
-	c->last = &m->next;
+	*c->last_message = m;
+	c->last_message = &m->next;
+	c->unsent += len;
+	flow(c, c->held);
 	lws_callback_on_writable(c->wsi);
 }
 
@@ -407,8 +459,7 @@ void net_hold(struct net *n, uint64_t conn, bool hold)
 
 	if (!c || c->held == hold)
 		return;
-	c->held = hold;
-	lws_rx_flow_control(c->wsi, hold ? 0 : 1);
+	flow(c, hold);
 }
 
 /* ---- libwebsockets ---- */
@@ -513,7 +564,7 @@ struct net *net_open(const struct net_options *o, const struct net_ops *ops, str
 	info.fd_limit_per_thread = (unsigned)(room(o->connections_max) + SPARE_FDS / 2);
 	info.pt_serv_buf_size = CHUNK;
 	info.max_http_header_data = 8192;
-	info.max_http_header_pool = 64;
+	info.max_http_header_pool = 4096; /* those whose head has not come whole */
 	n->lws = lws_create_context(&info);
 	if (!n->lws) {
 		no_memory(n, e);
@@ -566,6 +617,20 @@ void net_close(struct net *n)
 int net_port(const struct net *n)
 {
 	return n->port;
+}
+
+int net_connections(const struct net *n)
+{
+	return n->connections;
+}
+
+bool net_busy(const struct net *n)
+{
+	for (int i = 0; i < BUCKETS; i++)
+		for (const struct conn *c = n->bucket[i]; c; c = c->next)
+			if (c->socket || (c->status && c->sent < c->out.len))
+				return true;
+	return false;
 }
 
 void net_refuse_new(struct net *n)

@@ -8,6 +8,8 @@
  * begins with /t/TOKEN, which is taken off; else it is answered with 401. Comparison takes equal
  * time for every wrong token of one length.
  *
+ * A body must come with its length ("Transfer-Encoding: chunked" is answered with 411).
+ *
  * Frames that a client sends in pieces are joined; both sides' pings are answered while the caller
  * works, as long as net_wait() is called; a peer that is silent for NET_SILENT_S is pinged, and
  * dropped when it does not answer for as long again.
@@ -22,12 +24,17 @@
 
 #include "src/base/err.h"
 
-enum { NET_SILENT_S = 20, NET_WAITING_MAX = 64 /* messages of a socket that nobody took yet */ };
+enum {
+	NET_SILENT_S = 20,
+	NET_UNSENT_BYTES = 8 << 20, /* past so many for a socket, no more is read from it */
+};
 
 struct net_options {
-	const char *host;    /* an address or a name; NULL: 127.0.0.1 */
-	int port;            /* 0: any free one; see net_port() */
-	const char *token;   /* NULL: everybody may */
+	const char *host;  /* an address or a name; NULL: 127.0.0.1 */
+	int port;          /* 0: any free one; see net_port() */
+	const char *token; /* NULL: everybody may */
+	/* Paths that need none, for probes; ends with NULL; NULL: none */
+	const char *const *open_paths;
 	size_t message_max;  /* bytes of a body or message; more: 413, or close 1009 */
 	int connections_max; /* 0: as many as the process may have descriptors, less 64 */
 };
@@ -58,6 +65,8 @@ struct net;
 struct net *net_open(const struct net_options *o, const struct net_ops *ops, struct err *e);
 void net_close(struct net *n); /* at once; NULL is fine */
 int net_port(const struct net *n);
+int net_connections(const struct net *n);
+bool net_busy(const struct net *n); /* sockets are open, or answers not written yet */
 
 /* Each is forgotten when the connection is gone. */
 void net_answer(struct net *n, uint64_t conn, int status, const char *type, const void *body,
