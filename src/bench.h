@@ -20,7 +20,8 @@ enum { BENCH_SETS_MAX = 8, BENCH_FILES_MAX = 512 };
 	X(INFERENCE, "inference")                                                                  \
 	X(GPU, "gpu")                                                                              \
 	X(TRAIN, "train")                                                                          \
-	X(GRPO, "grpo")
+	X(GRPO, "grpo")                                                                            \
+	X(FARM, "farm")
 enum bench_kind {
 #define X(constant, word) BENCH_##constant,
 	BENCH_KINDS(X)
@@ -102,5 +103,8 @@ int bench_train(struct bench *b, struct err *e);
 /* Reinforcement learning: what a device waits for, what a candidate takes, candidates a second of
  * the whole loop (src/bench_grpo.c). */
 int bench_grpo(struct bench *b, struct err *e);
+/* What the queue adds to a job, and what a second worker adds to the first; on a Redis server of
+ * the bench's own (src/bench_farm.c). */
+int bench_farm(struct bench *b, const struct bench_set *set, struct err *e);
 
 #endif

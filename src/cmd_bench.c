@@ -828,9 +828,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 		while (kind < BENCH_KINDS_COUNT && strcmp(argv[optind], kind_words[kind]) != 0)
 			kind++;
 		if (kind == BENCH_KINDS_COUNT)
-			return app_usage(self, "'%s' cannot be measured; what can: %s",
-			                 argv[optind],
-			                 "build, score, store, ui, inference, gpu, train, grpo");
+			return app_usage(
+				self, "'%s' cannot be measured; what can: %s", argv[optind],
+				"build, score, store, ui, inference, gpu, train, grpo, farm");
 		b.kinds |= 1u << kind;
 	}
 	if (!b.kinds)
@@ -844,7 +844,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
 		return EXIT_LACKS;
 	}
-	bool no_set = b.only ? strcmp(b.only, "score") == 0 : !(b.kinds >> BENCH_BUILD & 1);
+	bool no_set = b.only ? strcmp(b.only, "score") == 0
+	                     : !(b.kinds & (1u << BENCH_BUILD | 1u << BENCH_FARM));
 	if (b.n_sets == 0 && !no_set) {
 		snprintf(examples, sizeof(examples), "%s/examples", b.app.tasks);
 		add_set(&b, examples);
@@ -899,6 +900,8 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_train(&b, &e);
 	if (!e.kind && wanted(&b, "grpo"))
 		bench_grpo(&b, &e);
+	if (!e.kind && wanted(&b, "farm"))
+		bench_farm(&b, &b.set[b.n_sets - 1], &e);
 out:
 	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
@@ -914,9 +917,9 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [grpo] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--rate N] [--published DIR] [--json]",
+		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [grpo] [farm] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--rate N] [--published DIR] [--json]",
 	.summary =
-		"measure build, score, store, workbench, inference, GPU, training, reinforcement learning beside what bounds them and a peer",
+		"measure build, score, store, workbench, inference, GPU, training, reinforcement learning, workers beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's);\n"

@@ -979,15 +979,17 @@ static int farm_until_over(struct scoring *s, struct err *e)
 {
 	const struct scoring_ears *to = &s->o.ears;
 
-	while (farm_waiting(s->farm) > 0 && !s->failed.kind) {
+	for (;;) {
 		struct pollfd fd[4];
+		if (farm_work(s->farm, e) < 0)
+			return -1;
+		if (s->failed.kind || farm_waiting(s->farm) == 0)
+			break;
 		int n = farm_poll_fds(s->farm, fd, 4), ms = farm_timeout_ms(s->farm);
 		int tick_ms = to->tick_ms > 0 ? to->tick_ms : 250;
 		if (to->tick && to->tick(to->ctx) != 0)
 			return err_set(e, ERR_CANCELLED, "cancelled");
 		poll(fd, (nfds_t)n, ms < 0 || ms > tick_ms ? tick_ms : ms);
-		if (farm_work(s->farm, e) < 0)
-			return -1;
 	}
 	if (s->failed.kind)
 		*e = s->failed;
