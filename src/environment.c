@@ -9,7 +9,10 @@
 #include "src/pipeline.h"
 #include "src/turn.h"
 
-enum { AHEAD = 2 /* programs for each builder: one is measured while the next is built */ };
+enum {
+	FAR_MOST = 256,
+	AHEAD = 2 /* programs for each builder: one is measured while the next is built */
+};
 enum { MODES = OPENENV_STRICT + 1, BRIEF_MAX = 64 << 10 };
 
 const double environment_step_bounds[ENVIRONMENT_BOUNDS] = { 0.025, 0.05, 0.1, 0.25, 0.5, 1,
@@ -596,7 +599,8 @@ static struct env_session *take_from_line(struct environment *v)
  * while to get its reference ready. */
 static void start_steps(struct environment *v)
 {
-	int most = AHEAD * v->o.app->jobs;
+	/* of workers elsewhere nobody here knows how many there are */
+	int most = v->o.app->queue ? FAR_MOST : AHEAD * v->o.app->jobs;
 	double now = clock_now_s();
 
 	while (v->line && (v->started < most || now - v->line->begun > ENVIRONMENT_WAIT_S)) {
