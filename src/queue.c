@@ -606,6 +606,9 @@ int queue_submit(struct queue *q, struct buf *body, const char (*blob)[SHA256_HE
 	*n->at = n;
 	q->last_at = &n->next;
 	q->waiting++;
+	/* it goes out when the loop waits next, and not a wait later */
+	if (redis_is_up(q->main) && q->versions[0] && q->in_redis < QUEUE_AHEAD)
+		give(n);
 	return 0;
 }
 
