@@ -230,6 +230,19 @@ static cJSON *scored_json(const struct scored *s, struct buf *bytes)
 	return o;
 }
 
+/* With a sum of the content, so that what was damaged on its way is no other score. */
+static size_t pack(char *to, size_t cap, const struct buf *plain)
+{
+	ZSTD_CCtx *c = ZSTD_createCCtx();
+	size_t n = 0;
+
+	if (c && !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, LEVEL)) &&
+	    !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1)))
+		n = ZSTD_compress2(c, to, cap, plain->data, plain->len);
+	ZSTD_freeCCtx(c);
+	return ZSTD_isError(n) ? 0 : n;
+}
+
 int scored_write(struct buf *out, const struct scored *s, struct err *e)
 {
 	struct buf bytes = { 0 }, plain = { 0 };
@@ -242,8 +255,8 @@ int scored_write(struct buf *out, const struct scored *s, struct err *e)
 	buf_add(&plain, buf_str(&bytes), bytes.len);
 	size_t cap = ZSTD_compressBound(plain.len);
 	char *to = buf_failed(&bytes) || buf_failed(&plain) ? NULL : buf_room(out, cap);
-	size_t n = to ? ZSTD_compress(to, cap, plain.data, plain.len, LEVEL) : 0;
-	if (!to || ZSTD_isError(n)) {
+	size_t n = to ? pack(to, cap, &plain) : 0;
+	if (n == 0) {
 		err_set(e, ERR_MEM, "out of memory for an answer");
 	} else {
 		buf_grew(out, n);
