@@ -21,7 +21,8 @@ enum { BENCH_SETS_MAX = 8, BENCH_FILES_MAX = 512 };
 	X(GPU, "gpu")                                                                              \
 	X(TRAIN, "train")                                                                          \
 	X(GRPO, "grpo")                                                                            \
-	X(FARM, "farm")
+	X(FARM, "farm")                                                                            \
+	X(SERVE, "serve")
 enum bench_kind {
 #define X(constant, word) BENCH_##constant,
 	BENCH_KINDS(X)
@@ -106,5 +107,8 @@ int bench_grpo(struct bench *b, struct err *e);
 /* What the queue adds to a job, and what a second worker adds to the first; on a Redis server of
  * the bench's own (src/bench_farm.c). */
 int bench_farm(struct bench *b, const struct bench_set *set, struct err *e);
+/* The environment as its clients have it; with @steps above 0 only what so many trivial ones leave
+ * behind (src/bench_serve.c). */
+int bench_serve(struct bench *b, const struct bench_set *set, int steps, struct err *e);
 
 #endif

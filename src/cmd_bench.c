@@ -737,6 +737,8 @@ static void remove_folder(const char *path)
 	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+enum { GROWTH_STEPS = 100000 };
+
 static const char *const kind_words[] = {
 #define X(constant, word) word,
 	BENCH_KINDS(X)
@@ -747,7 +749,7 @@ static bool wanted(const struct bench *b, const char *group)
 {
 	if (b->only)
 		return strcmp(b->only, group) == 0;
-	if (strcmp(group, "million") == 0)
+	if (strcmp(group, "million") == 0 || strcmp(group, "growth") == 0)
 		return false; /* takes minutes: when it is asked for alone */
 	for (int i = 0; i < BENCH_KINDS_COUNT; i++)
 		if (strcmp(group, kind_words[i]) == 0)
@@ -807,14 +809,15 @@ static int run(const struct cmd *self, int argc, char **argv)
 			static const char *const groups[] = { "ready",   "overhead", "rate",
 				                              "memory",  "verdict",  "kill",
 				                              "score",   "pictures", "store",
-				                              "million", "ui",       "watch" };
+				                              "million", "growth",   "ui",
+				                              "watch" };
 			for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 				if (strcmp(optarg, groups[i]) == 0)
 					b.only = groups[i];
 			if (!b.only)
 				return app_usage(
 					self,
-					"--only: ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store, million or ui");
+					"--only: ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store, million, growth or ui");
 		} else if (opt == 'p') {
 			b.peer_python = optarg;
 		} else if (opt == 'u') {
@@ -830,7 +833,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 		if (kind == BENCH_KINDS_COUNT)
 			return app_usage(
 				self, "'%s' cannot be measured; what can: %s", argv[optind],
-				"build, score, store, ui, inference, gpu, train, grpo, farm");
+				"build, score, store, ui, inference, gpu, train, grpo, farm, serve");
 		b.kinds |= 1u << kind;
 	}
 	if (!b.kinds)
@@ -844,8 +847,9 @@ static int run(const struct cmd *self, int argc, char **argv)
 		app_tell("no Python environment with CadQuery was found: %s", app_env_remedy);
 		return EXIT_LACKS;
 	}
-	bool no_set = b.only ? strcmp(b.only, "score") == 0
-	                     : !(b.kinds & (1u << BENCH_BUILD | 1u << BENCH_FARM));
+	bool no_set =
+		b.only ? strcmp(b.only, "score") == 0
+		       : !(b.kinds & (1u << BENCH_BUILD | 1u << BENCH_FARM | 1u << BENCH_SERVE));
 	if (b.n_sets == 0 && !no_set) {
 		snprintf(examples, sizeof(examples), "%s/examples", b.app.tasks);
 		add_set(&b, examples);
@@ -902,6 +906,10 @@ static int run(const struct cmd *self, int argc, char **argv)
 		bench_grpo(&b, &e);
 	if (!e.kind && wanted(&b, "farm"))
 		bench_farm(&b, &b.set[b.n_sets - 1], &e);
+	if (!e.kind && wanted(&b, "serve"))
+		bench_serve(&b, &b.set[b.n_sets - 1], 0, &e);
+	if (!e.kind && wanted(&b, "growth"))
+		bench_serve(&b, NULL, GROWTH_STEPS, &e);
 out:
 	remove_folder(b.dir);
 	for (int i = 0; i < b.n_sets; i++) {
@@ -917,9 +925,9 @@ out:
 const struct cmd cmd_bench = {
 	.name = "bench",
 	.usage =
-		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [grpo] [farm] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--rate N] [--published DIR] [--json]",
+		"bench [build] [score] [store] [ui] [inference] [gpu] [train] [grpo] [farm] [serve] [--set DIR]... [--rounds N] [--peer PYTHON] [--only FIGURES] [--rate N] [--published DIR] [--json]",
 	.summary =
-		"measure build, score, store, workbench, inference, GPU, training, reinforcement learning, workers beside what bounds them and a peer",
+		"measure build, score, store, workbench, inference, GPU, training, reinforcement learning, workers, server beside what bounds them and a peer",
 	.help = "  --set DIR         programs to run (default: the examples); may be repeated\n"
 		"  --rounds N        rounds of each measurement; the best counts (3)\n"
 		"  --peer PYTHON     the Python for one-process-a-program (default: the lean environment's);\n"
@@ -927,9 +935,11 @@ const struct cmd cmd_bench = {
 		"                    of train: one with torch, transformers and peft\n"
 		"  --only FIGURES    ready, overhead, rate, memory, verdict, kill, score, pictures, watch, store\n"
 		"                    alone (watch: a program that is executed while it is written);\n"
-		"                    million: the store with a million episodes, which takes minutes\n"
-		"  --published DIR   of grpo: the published system's folder (python_tools, data), run with\n"
-		"                    --peer's Python: the peer is then its evaluator\n"
+		"                    million: the store with a million episodes, which takes minutes;\n"
+		"                    growth: what 100,000 steps of a trivial part leave in a server\n"
+		"  --published DIR   of grpo and serve: the published system's folder (python_tools, data,\n"
+		"                    server), run with --peer's Python: the peer is then its evaluator, or\n"
+		"                    its server\n"
 		"  --rate N          of grpo: tokens a second of the device that is imagined, with 64\n"
 		"                    answers at once (12500)\n"
 		"  --python-env DIR  virtual environment with CadQuery\n"
