@@ -570,10 +570,11 @@ static void tell_address(const struct serving *s)
 	cJSON_AddNumberToObject(o, "port", net_port(s->net));
 	cJSON_AddNumberToObject(o, "capacity", s->o->capacity);
 	cJSON_AddBoolToObject(o, "token", s->o->token != NULL);
-	if (s->o->log_json || !s->o->app->quiet) {
+	if (s->o->log_json) {
 		serve_say(s, "listening", NULL, o);
 	} else {
-		app_tell("listening: address %s", text);
+		app_tell("listening: %s, %d sessions at most, %s", text, s->o->capacity,
+		         s->o->token ? "a token is asked for" : "no token is asked for (loopback)");
 		cJSON_Delete(o);
 	}
 }

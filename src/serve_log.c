@@ -16,13 +16,16 @@ cJSON *serve_why(const char *text)
 	return o;
 }
 
+/* What people read. */
 static void add_plain(struct buf *line, const cJSON *more)
 {
 	const cJSON *v;
 
 	cJSON_ArrayForEach(v, more)
 	{
-		buf_printf(line, "%s%s ", v == more->child ? ": " : ", ", v->string);
+		buf_adds(line, v == more->child ? ": " : ", ");
+		if (strcmp(v->string, "why") != 0)
+			buf_printf(line, "%s ", v->string);
 		if (cJSON_IsString(v))
 			buf_adds(line, v->valuestring);
 		else
