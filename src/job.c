@@ -352,7 +352,8 @@ static int take_all(struct scored *s, cJSON *o, const char *at, size_t left, str
 	s->built = json_bool_or(o, "built", false);
 	s->lost = json_bool_or(o, "lost", false);
 	s->total = json_number_or(o, "total", NAN);
-	if (!isnan(s->total) && !(s->total >= -1 && s->total <= 1))
+	/* a sum of weighted terms may be a last place beyond 1 */
+	if (!isnan(s->total) && !(fabs(s->total) <= 1 + 1e-9))
 		return err_set(e, ERR_INPUT, "total: -1 to 1 was expected");
 	s->cls = (enum build_class)cls;
 	b->ok = json_bool_or(o, "ok", false);

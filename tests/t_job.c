@@ -147,7 +147,7 @@ static void fill(struct buf *b, size_t n, char c)
 
 static struct scored some_answer(void)
 {
-	struct scored s = { .built = true, .total = 0.1 + 0.2, .cls = CLASS_LOW_EDITABILITY };
+	struct scored s = { .built = true, .total = 1 + 2e-16, .cls = CLASS_LOW_EDITABILITY };
 	static const char json[] =
 		"{\"file\":null,\"reward\":{\"total\":0.30000000000000004,\"x\":1e-300}}";
 
