@@ -564,7 +564,7 @@ struct net *net_open(const struct net_options *o, const struct net_ops *ops, str
 	info.fd_limit_per_thread = (unsigned)(room(o->connections_max) + SPARE_FDS / 2);
 	info.pt_serv_buf_size = CHUNK;
 	info.max_http_header_data = 8192;
-	info.max_http_header_pool = 4096; /* those whose head has not come whole */
+	info.max_http_header_pool = 0; /* a head for each connection, made as they come */
 	n->lws = lws_create_context(&info);
 	if (!n->lws) {
 		no_memory(n, e);

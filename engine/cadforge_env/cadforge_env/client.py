@@ -32,7 +32,7 @@ def address_of(base_url: Optional[str] = None, token: Optional[str] = None) -> s
 
 
 def artifact_url(base_url: str, reference: str, file: str) -> str:
-    """Where a file of a step lies: artifact_url(base, observation.artifacts_dir, "candidate.stl").
+    """Where a file of a step lies: artifact_url(base, observation.artifacts_dir, "shape.stl").
 
     Raises:
         ValueError: @reference is not "artifact:EPISODE/step-N".

@@ -41,7 +41,7 @@ def _told(seen: CadForgeObservation, reward: Optional[float], done: bool) -> str
     if seen.reward_delta is not None:
         lines[0] += f", {seen.reward_delta:+.3f} to the program before"
     lines += [f"- {note}" for note in seen.verifier_notes]
-    log = (seen.build_log or "").strip()
+    log = seen.build_log.strip()
     if log:
         lines += ["What the build said:", log if len(log) <= LOG_MAX else "[...] " + log[-LOG_MAX:]]
     if done:

@@ -56,8 +56,7 @@ class CadForgeObservation:
 
     reward_json: the reward's terms, `total` and `build` among them; empty after a reset.
     artifacts_dir: a reference, no path: see artifact_url().
-    build_log: what the program printed, and its error.
-    reward_delta: to the step before; None when there was none.
+    metadata: what the protocol has no field for: build_log, reward_delta, failure_class.
     """
 
     task_id: str = ""
@@ -69,9 +68,23 @@ class CadForgeObservation:
     artifacts_dir: Optional[str] = None
     renders: Dict[str, str] = field(default_factory=dict)
     trace: List[CadForgeStep] = field(default_factory=list)
-    build_log: Optional[str] = None
-    reward_delta: Optional[float] = None
+    metadata: Dict[str, Any] = field(default_factory=dict)
     more: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def build_log(self) -> str:
+        """What the program printed, and its error."""
+        return self.metadata.get("build_log") or ""
+
+    @property
+    def reward_delta(self) -> Optional[float]:
+        """To the step before; None when there was none."""
+        return self.metadata.get("reward_delta")
+
+    @property
+    def failure_class(self) -> Optional[str]:
+        """Why it did not build, in a word; None when it did."""
+        return self.metadata.get("failure_class")
 
     @classmethod
     def of(cls, values: Dict[str, Any]) -> "CadForgeObservation":

@@ -73,19 +73,18 @@ def warm_up(model, tokenizer, answers, prompt, environment, steps=40):
                                              tokenize=True, return_dict=False)
 
     begun = ids_of(prompt)
-    cases = [(begun, answers)]
-    for code, answer in zip(PROGRAMS, answers):
+    end = [tokenizer.eos_token_id]
+    heard = []
+    for code in PROGRAMS:
         call = {"type": "function", "function": {"name": "submit_cadquery", "arguments": {"code": code}}}
-        cases += [(begun + [answer], [tokenizer.eos_token_id]),
-                  (ids_of(prompt + [{"role": "assistant", "content": "", "tool_calls": [call]},
-                                    {"role": "tool", "name": "submit_cadquery", "content": "reward 0.731\n- a note"}]),
-                   [tokenizer.eos_token_id])]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(steps):
-        for ids, wanted in cases:
+        heard.append(ids_of(prompt + [{"role": "assistant", "content": "", "tool_calls": [call]},
+                                      {"role": "tool", "name": "submit_cadquery", "content": "reward 0.731\n- a note"}]))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for k in range(steps):
+        for ids, wanted in ((begun, answers), (begun + [answers[k % 4]], end), (heard[k % 4], end)):
             probabilities = torch.zeros(1, model.config.vocab_size)
             probabilities[0, wanted] = 1 / len(wanted)
-            loss = torch.nn.functional.cross_entropy(model(torch.tensor([ids])).logits[:, -1], probabilities)
+            loss = torch.nn.functional.cross_entropy(model(torch.tensor([ids]), logits_to_keep=1).logits[:, -1], probabilities)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -109,6 +108,7 @@ def main():
     answers = prompt_ids = tokenizer = None
     model = o.model
     if model is None:
+        torch.set_num_threads(1)  # so small a model gains nothing by more
         model, tokenizer, answers = tiny()
         # as the trainer will show it: what reset gives stands behind the prompt
         environment = CadForgeEnvironment(o.url)
