@@ -1,10 +1,11 @@
 /*
  * bench_farm.c - what the queue adds to a job, and what a second worker adds to the first.
  *
- * A Redis server and the workers are started here, and end with it. Each worker does one job at a
- * time and is held, with all it starts, to one core, as if that were its machine: a worker that may
- * use both would overlap the build of one program with the measuring of another, and leave the
- * second nothing to add.
+ * A Redis server and the workers are started here, and end with it. What the queue adds is the
+ * difference to a scoring in this process, with as many cores. For the rates each worker does one
+ * job at a time and is held, with all it starts, to one core, as if that were its machine: a worker
+ * that may use both would overlap the build of one program with the measuring of another, and leave
+ * the second nothing to add.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -137,12 +138,13 @@ static int start_redis(struct farm_bench *f, struct err *e)
 	return wait_for(f, 0, e);
 }
 
-static int start_worker(struct farm_bench *f, struct err *e)
+/* @core: as start() */
+static int start_worker(struct farm_bench *f, int core, struct err *e)
 {
 	char *const argv[] = { "cadforge", "worker", "--queue",      f->url,
 		               "--jobs",   "1",      "--python-env", f->b->app.python_env,
 		               NULL };
-	pid_t pid = start("/proc/self/exe", argv, f->n_workers);
+	pid_t pid = start("/proc/self/exe", argv, core);
 
 	if (pid < 0)
 		return err_errno(e, ERR_IO, "bench farm: a worker");
@@ -268,12 +270,14 @@ int bench_farm(struct bench *b, const struct bench_set *set, struct err *e)
 		return err_set(e, ERR_LACKS,
 		               "bench farm wants a Redis server: apt-get install "
 		               "redis-tools");
-	if (start_redis(&f, e) < 0 || start_worker(&f, e) < 0 || overhead(&f, e) < 0 ||
-	    rate(&f, set, &one, e) < 0)
+	if (start_redis(&f, e) < 0 || start_worker(&f, -1, e) < 0 || overhead(&f, e) < 0)
+		goto out;
+	stop(&f.worker[--f.n_workers]);
+	if (start_worker(&f, 0, e) < 0 || rate(&f, set, &one, e) < 0)
 		goto out;
 	bench_figure(b, "farm.one_worker", one, "/s", NAN, NAN, NAN, set->name);
 	if (sched_getaffinity(0, sizeof(may), &may) == 0 && CPU_COUNT(&may) >= WORKERS) {
-		if (start_worker(&f, e) < 0 || rate(&f, set, &two, e) < 0)
+		if (start_worker(&f, 1, e) < 0 || rate(&f, set, &two, e) < 0)
 			goto out;
 		bench_figure(b, "farm.two_workers", two, "/s", NAN, one, two / one, set->name);
 		bench_figure(b, "farm.two_over_one", two / one, "x", 1.8, NAN, NAN, set->name);
