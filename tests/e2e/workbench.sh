@@ -115,7 +115,7 @@ open() { # open NAME SIZE ARGUMENTS...
 	name=$1 cols=${2%x*} rows=${2#*x}
 	shift 2
 	tmux -f /dev/null -L "$tmux" new-session -d -s "$name" -x "$cols" -y "$rows" \
-		"stty -a > stty.before; '$cadforge' $* 2> err; echo \"status \$?\"; stty -a > stty.after; read x"
+		"stty -a > stty.before; '$cadforge' $* 2> err; s=\$?; stty -a > stty.after; echo \"status \$s\"; read x"
 	pane=$name
 }
 pid_of() { # of the workbench in that session
