@@ -972,6 +972,8 @@ static int tick(void *ctx)
 	double now = clock_now_s();
 	struct err e;
 
+	/* a long scoring comes through here while answers end: the time before belongs to them */
+	account(r);
 	/* what is wrong is told by the loop's own step */
 	gpu_step(r->gpu, &e);
 	if (now - r->ticked_s >= TICK_MS / 1e3) {
@@ -1006,8 +1008,12 @@ static int turn_loop(struct rollouts *r, struct err *e)
 	if (wait_for_something(r, e) < 0)
 		return -1;
 	account(r);
-	if (gpu_step(r->gpu, e) < 0 || build_drawn(r, e) < 0 || scoring_work(r->scoring, e) < 0)
+	if (gpu_step(r->gpu, e) < 0 || build_drawn(r, e) < 0)
 		return -1;
+	account(r);
+	if (scoring_work(r->scoring, e) < 0)
+		return -1;
+	account(r);
 	if (r->fatal.kind) {
 		*e = r->fatal;
 		return -1;
