@@ -1,7 +1,10 @@
 /*
  * store_inside.h - what the files of the store share: src/store*.c and nobody else.
  *
- *     store.c       open, migrate, transactions, chain, everything that writes a row
+ *     store.c       open, migrate, close
+ *     store_sql.c   statements, values, the schema's functions, words for faults
+ *     store_chain.c transactions, and the chain that each adds a link to
+ *     store_write.c episodes, runs, turns, events, judgements
  *     store_read.c  listings, one thing, search
  *     store_care.c  fsck, backup, prune, statistics
  *     store_tally.c sums over turns, and what the curriculum was told by hand
@@ -25,7 +28,12 @@ struct tip {
 	unsigned char hash[SHA256_BYTES];
 };
 
-enum { STORE_STATEMENTS = 192, STORE_ID = 33, STORE_HOLDER = 320 };
+enum {
+	STORE_STATEMENTS = 192,
+	STORE_ID = 33,
+	STORE_HOLDER = 320,
+	STORE_BUSY_MS = 5000 /* how long another's transaction is waited for, unless options say */
+};
 
 struct store {
 	sqlite3 *db;
@@ -76,6 +84,11 @@ int store_ask(struct store *s, struct err *e, int64_t *out, const char *sql, con
 const char *store_column_text(sqlite3_stmt *q, int column); /* NULL for NULL */
 double store_column_figure(sqlite3_stmt *q, int column);    /* NAN for NULL */
 
+/* Adds the functions that the schema calls; SQLite's code. */
+int store_functions(sqlite3 *db);
+
+/* The folder that @file lies in; cut at @size. */
+void store_folder_of(char *out, size_t size, const char *file);
 /* What SQLite last said, as words for people; returns -1. */
 int store_fault(struct store *s, int rc, struct err *e);
 
@@ -86,6 +99,12 @@ void store_at(struct store *s, const char *step);
 int store_begin(struct store *s, struct err *e);
 /* Commits when @rc is 0, else takes everything back. Returns @rc, or -1 when the commit failed. */
 int store_end(struct store *s, int rc, struct err *e);
+/* The transaction as if it had never been. */
+void store_take_back(struct store *s);
+/* Moves the log into the database, as far as SQLite's @mode says and nobody reads. */
+void store_checkpoint(struct store *s, int mode);
+/* For sqlite3_wal_hook(): @ctx is where the log's pages are counted. */
+int store_on_log(void *ctx, sqlite3 *db, const char *name, int pages);
 int store_link_next(struct store *s, int64_t *seq, struct err *e);
 int store_link_add(struct store *s, const char *kind, int64_t subject, const char *about,
                    const unsigned char digest[SHA256_BYTES], struct err *e);
@@ -140,8 +159,8 @@ long lock_holder(const char *file);
 void hex_of(char out[SHA256_HEX], const unsigned char hash[SHA256_BYTES]);
 bool hex_to(unsigned char hash[SHA256_BYTES], const char *hex);
 
-/* The script that leads from schema version @i to the next one, the built-in ones first; NULL: there
- * is none. */
+/* The script that leads from schema version @i to the next one, the built-in ones first; NULL:
+ * there is none. */
 const char *store_script(const struct store *s, int i);
 /* Tells each trigger and index of the schema that is not there (@gone), or not as it was made; with
  * @repair it is made anew, and @why says why it could not be (its kind is 0 when it was). -1: it
