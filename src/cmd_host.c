@@ -66,6 +66,7 @@ static int run_host(const struct cmd *self, int argc, char **argv)
 {
 	static const struct option options[] = {
 		APP_LONG_OPTIONS,
+		APP_QUEUE_OPTION,
 		{ "db", required_argument, NULL, FLAG_DB },
 		{ "fd", required_argument, NULL, FLAG_FD },
 		{ NULL, 0, NULL, 0 },

@@ -81,6 +81,7 @@ static int run(const struct cmd *self, int argc, char **argv)
 {
 	static const struct option options[] = {
 		APP_LONG_OPTIONS,
+		APP_QUEUE_OPTION,
 		MODEL_LONG_OPTIONS,
 		{ "db", required_argument, NULL, FLAG_DB },
 		{ "script", required_argument, NULL, FLAG_SCRIPT },
@@ -182,6 +183,7 @@ const struct cmd cmd_workbench = {
 		"? shows the keys, Q leaves.\n\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n"
 		"  --detach          what runs goes on when it is left; 'cadforge attach' comes back\n"
+		"  --queue URL       workers on other machines build and score: see worker\n"
 		"  --script FILE     keys from a file, a line after the other (\"j\", \"<Enter>\"), and\n"
 		"                    commands: :wait idle, :wait SECONDS, :save-screen FILE (.svg: a\n"
 		"                    picture), and what the prompt takes; needs no terminal\n"

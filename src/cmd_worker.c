@@ -73,15 +73,17 @@ static void on_trouble(void *ctx, const char *what)
 
 static cJSON *row_json(const struct queue_row *r)
 {
+	static const char *const parts[QUEUE_PARTS][2] = { { "wait_median_s", "wait_p95_s" },
+		                                           { "build_median_s", "build_p95_s" },
+		                                           { "score_median_s", "score_p95_s" },
+		                                           { "median_s", "p95_s" } };
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "worker", r->name);
 	cJSON_AddStringToObject(o, "host", r->host);
 	cJSON_AddNumberToObject(o, "pid", r->pid);
-	cJSON_AddStringToObject(o, "state",
-	                        r->left                     ? "left"
-	                        : r->seen_s <= QUEUE_LIVE_S ? "live"
-	                                                    : "silent");
+	cJSON_AddStringToObject(o, "state", queue_state_name(queue_row_state(r)));
+	json_add_text(o, "model", r->model[0] ? r->model : NULL);
 	cJSON_AddNumberToObject(o, "at_once", r->at_once);
 	cJSON_AddNumberToObject(o, "under_way", r->under_way);
 	cJSON_AddNumberToObject(o, "jobs", (double)r->jobs);
@@ -93,18 +95,35 @@ static cJSON *row_json(const struct queue_row *r)
 	cJSON_AddNumberToObject(o, "bytes", (double)r->bytes);
 	json_add_figure(o, "since_s", r->since_s);
 	json_add_figure(o, "seen_s", r->seen_s);
+	json_add_figure(o, "per_s", r->per_s);
 	json_add_figure(o, "work_s", r->work_s);
 	json_add_figure(o, "cpu_s", r->cpu_s);
 	json_add_figure(o, "wait_s", r->wait_s);
-	json_add_figure(o, "median_s", r->median_s);
+	for (int i = 0; i < QUEUE_PARTS; i++) {
+		json_add_figure(o, parts[i][0], r->took[i].median_s);
+		json_add_figure(o, parts[i][1], r->took[i].p95_s);
+	}
 	json_add_figure(o, "slowest_s", r->slowest_s);
 	cJSON_AddStringToObject(o, "versions", r->versions);
 	return o;
 }
 
-static void seconds(char out[16], double v)
+static void print_row(const struct queue_row *r)
 {
-	snprintf(out, 16, isfinite(v) ? "%.3g" : "-", v);
+	const double figure[] = { r->per_s,
+		                  r->took[QUEUE_WAIT].median_s,
+		                  r->took[QUEUE_BUILD].median_s,
+		                  r->took[QUEUE_SCORE].median_s,
+		                  r->took[QUEUE_WORK].median_s,
+		                  r->took[QUEUE_WORK].p95_s,
+		                  r->jobs > 0 ? r->cpu_s / (double)r->jobs : NAN };
+
+	printf("%-32s %-6s %7lld %7lld %6lld %6lld %6lld", r->name,
+	       queue_state_name(queue_row_state(r)), r->jobs, r->built, r->failed, r->taken_over,
+	       r->poison);
+	for (size_t i = 0; i < sizeof(figure) / sizeof(*figure); i++)
+		printf(isfinite(figure[i]) ? " %8.3g" : "        -", figure[i]);
+	printf("  %s\n", r->model);
 }
 
 static int list(const struct app *app, const struct redis_address *a, struct err *e)
@@ -114,33 +133,24 @@ static int list(const struct app *app, const struct redis_address *a, struct err
 	if (queue_list(&t, a, e) < 0)
 		return -1;
 	if (!app->json) {
-		printf("%s: %d live, %lld jobs waiting, %lld under way\n", a->shown, t.live,
+		printf("%s: %d live, %lld jobs waiting, %lld under way", a->shown, t.live,
 		       t.waiting, t.under_way);
+		if (isfinite(t.oldest_s))
+			printf(", the oldest for %.3g s", t.oldest_s);
+		putchar('\n');
 		if (t.versions[0])
 			printf("made of %s\n", t.versions);
 		if (t.n)
-			printf("%-32s %-6s %7s %7s %6s %6s %6s %8s %8s %8s %8s\n", "worker",
-			       "state", "jobs", "built", "failed", "taken", "poison", "wait s",
-			       "median s", "slowest", "cpu s");
+			printf("%-32s %-6s %7s %7s %6s %6s %6s %8s %8s %8s %8s %8s %8s %8s  %s\n",
+			       "worker", "state", "jobs", "built", "failed", "taken", "poison",
+			       "jobs/s", "wait s", "build s", "score s", "median s", "95% s",
+			       "cpu s/job", "model");
 	}
-	for (int i = 0; i < t.n; i++) {
-		const struct queue_row *r = &t.row[i];
-		char v[4][16];
-		if (app->json) {
-			print_line(row_json(r));
-			continue;
-		}
-		seconds(v[0], r->wait_s);
-		seconds(v[1], r->median_s);
-		seconds(v[2], r->slowest_s);
-		seconds(v[3], r->cpu_s);
-		printf("%-32s %-6s %7lld %7lld %6lld %6lld %6lld %8s %8s %8s %8s\n", r->name,
-		       r->left                     ? "left"
-		       : r->seen_s <= QUEUE_LIVE_S ? "live"
-		                                   : "silent",
-		       r->jobs, r->built, r->failed, r->taken_over, r->poison, v[0], v[1], v[2],
-		       v[3]);
-	}
+	for (int i = 0; i < t.n; i++)
+		if (app->json)
+			print_line(row_json(&t.row[i]));
+		else
+			print_row(&t.row[i]);
 	queue_table_release(&t);
 	return 0;
 }

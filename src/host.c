@@ -310,6 +310,10 @@ static void arguments(struct argument *a, const struct app *app, const char *db,
 	}
 	if (app->no_filter)
 		a->argv[a->n++] = "--no-filter";
+	if (app->queue) {
+		a->argv[a->n++] = "--queue";
+		a->argv[a->n++] = app->queue;
+	}
 	a->argv[a->n] = NULL;
 }
 

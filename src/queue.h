@@ -106,19 +106,36 @@ struct queue_take {
 	bool answered, sent, renewing, known_before;
 };
 
+/* Where the time of a job goes: in the queue, until a worker takes it; building; measuring, scoring
+ * and rebuilding; and all that the worker has to do with it, from taking to answer. */
+enum queue_part { QUEUE_WAIT, QUEUE_BUILD, QUEUE_SCORE, QUEUE_WORK, QUEUE_PARTS };
+struct queue_took {
+	double median_s, p95_s; /* of its last 256 jobs; NAN: none */
+};
+
 /* The row of a worker; times in seconds since it began. */
 struct queue_row {
 	char name[QUEUE_NAME_MAX], host[64];
+	char model[64]; /* that it answers with; "": none, it builds and scores alone */
 	int pid, at_once, under_way;
 	long long jobs, built, failed, lost, taken_over, poison; /* jobs: answered, of any kind */
 	long long bytes;                                         /* of answers */
-	double since_s, seen_s;     /* ago; since it began, since it was heard of */
-	double work_s, cpu_s;       /* of its jobs: by the clock, of their builds' processors */
-	double wait_s;              /* mean, of a job in the queue before it was taken; NAN */
-	double median_s, slowest_s; /* of its last 256 jobs, from taking to answer; NAN */
-	bool left;                  /* in good order */
+	double since_s, seen_s; /* ago; since it began, since it was heard of */
+	double work_s;          /* of its jobs, by the clock, however many at once */
+	double cpu_s;           /* of processors: the worker and all its programs */
+	double wait_s;          /* mean, of a job in the queue before it was taken; NAN */
+	struct queue_took took[QUEUE_PARTS];
+	double slowest_s; /* of its last 256 jobs, from taking to answer; NAN */
+	double per_s;     /* jobs a second in the last minute, or over the last 256; NAN */
+	bool left;        /* in good order */
 	char versions[QUEUE_VERSIONS_MAX];
 };
+
+/* FROZEN: silent for longer than QUEUE_LIVE_S: frozen, killed or cut off; its jobs go to others
+ * when their lease is over. GONE: it left, or was silent for longer than QUEUE_GONE_S. */
+enum queue_state { QUEUE_LIVE, QUEUE_BUSY, QUEUE_FROZEN, QUEUE_GONE };
+enum queue_state queue_row_state(const struct queue_row *r);
+const char *queue_state_name(enum queue_state s); /* "live", "busy", "frozen", "gone" */
 
 struct queue_worker_ops {
 	void *ctx;
@@ -150,8 +167,8 @@ void queue_worker_answer(struct queue_worker *w, struct queue_take *t, enum queu
 /* Takes no more. */
 void queue_worker_stop(struct queue_worker *w);
 int queue_worker_under_way(const struct queue_worker *w); /* taken, and not yet known to Redis */
-/* The counts that the owner keeps: jobs, built, failed, lost, bytes, work_s, cpu_s, median_s,
- * slowest_s; the others are ours. */
+/* What the owner keeps: model, jobs, built, failed, lost, bytes, work_s, cpu_s, took, slowest_s,
+ * per_s; the others are ours. */
 struct queue_row *queue_worker_row(struct queue_worker *w);
 
 int queue_worker_poll_fds(const struct queue_worker *w, struct pollfd *out, int cap);
@@ -166,12 +183,14 @@ struct queue_table {
 	struct queue_row *row; /* the newest first */
 	int n, live;
 	long long waiting, under_way; /* jobs */
+	double oldest_s;              /* since the oldest that is not answered was given; NAN */
 	char versions[QUEUE_VERSIONS_MAX];
 };
-/* Waits, ten seconds at most. Workers that were heard of within a day. */
+/* Waits, ten seconds at most, two where nobody listens. Workers that were heard of within a day. */
 int queue_list(struct queue_table *out, const struct redis_address *a, struct err *e);
 void queue_table_release(struct queue_table *t);
-/* Heard of within this time, a worker is live. */
+/* Heard of within this time, a worker is live; after this one it is not looked for any more. */
 #define QUEUE_LIVE_S 15
+#define QUEUE_GONE_S 300
 
 #endif

@@ -7,6 +7,7 @@
 #include "src/queue_inside.h"
 
 enum { ROWS_MAX = 512 };
+#define AWAY_S 2.0
 
 struct listing;
 
@@ -21,7 +22,7 @@ struct listing {
 	struct redis *r;
 	bool up;
 	int asked;
-	double now_s, seen_s[ROWS_MAX];
+	double began_s, now_s, seen_s[ROWS_MAX], oldest_ms;
 	long long entries, pending;
 	struct err away;
 };
@@ -56,7 +57,8 @@ static void on_time(void *ctx, const struct redisReply *reply)
 	struct listing *l = ctx;
 
 	l->asked--;
-	l->now_s = strtod(reply_text(reply_at(reply, 0), NULL), NULL);
+	l->now_s = strtod(reply_text(reply_at(reply, 0), NULL), NULL) +
+	           1e-6 * strtod(reply_text(reply_at(reply, 1), NULL), NULL);
 }
 
 static void on_versions(void *ctx, const struct redisReply *reply)
@@ -82,7 +84,7 @@ static void on_names(void *ctx, const struct redisReply *reply)
 			return;
 		l->to->row = more;
 		l->seen_s[l->to->n] = strtod(reply_text(reply_at(reply, i + 1), NULL), NULL);
-		more[l->to->n] = (struct queue_row){ .seen_s = NAN, .median_s = NAN };
+		more[l->to->n] = (struct queue_row){ .seen_s = NAN };
 		plain(more[l->to->n++].name, QUEUE_NAME_MAX, reply_text(reply_at(reply, i), NULL));
 	}
 }
@@ -98,6 +100,7 @@ static void on_row(void *ctx, const struct redisReply *reply)
 	l->asked--;
 	cJSON *o = len ? json_parse_bounded(text, len, 200, NULL) : NULL;
 	plain(r->host, sizeof(r->host), json_string_or(o, "host", "?"));
+	plain(r->model, sizeof(r->model), json_string_or(o, "model", ""));
 	plain(r->versions, sizeof(r->versions), json_string_or(o, "versions", ""));
 	const struct {
 		const char *key;
@@ -120,8 +123,15 @@ static void on_row(void *ctx, const struct redisReply *reply)
 	r->work_s = json_number_or(o, "work_s", NAN);
 	r->cpu_s = json_number_or(o, "cpu_s", NAN);
 	r->wait_s = json_number_or(o, "wait_s", NAN);
-	r->median_s = json_number_or(o, "median_s", NAN);
+	const cJSON *took = cJSON_GetObjectItemCaseSensitive(o, "took");
+	for (int i = 0; i < QUEUE_PARTS; i++) {
+		const cJSON *median = cJSON_GetArrayItem(took, 2 * i),
+			    *p95 = cJSON_GetArrayItem(took, 2 * i + 1);
+		r->took[i].median_s = cJSON_IsNumber(median) ? median->valuedouble : NAN;
+		r->took[i].p95_s = cJSON_IsNumber(p95) ? p95->valuedouble : NAN;
+	}
 	r->slowest_s = json_number_or(o, "slowest_s", NAN);
+	r->per_s = json_number_or(o, "per_s", NAN);
 	r->left = json_bool_or(o, "left", false);
 	cJSON_Delete(o);
 }
@@ -145,6 +155,18 @@ static void on_pending(void *ctx, const struct redisReply *reply)
 		l->pending += n->integer;
 }
 
+/* [[id, ...]]: answered ones are taken out of the stream, so the first is the oldest that waits or
+ * is under way, and its id begins with Redis's clock in milliseconds. */
+static void on_first(void *ctx, const struct redisReply *reply)
+{
+	struct listing *l = ctx;
+	double ms = strtod(reply_text(reply_at(reply_at(reply, 0), 0), NULL), NULL);
+
+	l->asked--;
+	if (ms > 0 && (l->oldest_ms <= 0 || ms < l->oldest_ms))
+		l->oldest_ms = ms;
+}
+
 static void ask(struct listing *l, redis_answer *answer, void *ctx, int n, const char *const *words)
 {
 	l->asked++;
@@ -160,6 +182,8 @@ static void on_streams(void *ctx, const struct redisReply *reply)
 		const char *key = reply_text(reply_at(reply, i), NULL);
 		ask(l, on_length, l, 2, (const char *const[]){ "XLEN", key });
 		ask(l, on_pending, l, 3, (const char *const[]){ "XPENDING", key, QUEUE_GROUP });
+		ask(l, on_first, l, 6,
+		    (const char *const[]){ "XRANGE", key, "-", "+", "COUNT", "1" });
 	}
 }
 
@@ -183,7 +207,9 @@ static int wait_for(struct listing *l, double until, struct err *e)
 			*e = *redis_refused(l->r);
 			return -1;
 		}
-		if (clock_now_s() > until || (l->asked > 0 && !l->up))
+		/* one that is not there may be starting; for a moment it is tried again */
+		bool away = l->away.kind && clock_now_s() > l->began_s + AWAY_S;
+		if (clock_now_s() > until || (!l->up && (l->asked > 0 || away)))
 			return err_set(e, ERR_LACKS, "%s",
 			               l->away.kind ? l->away.text
 			                            : "Redis did not answer in time");
@@ -191,6 +217,20 @@ static int wait_for(struct listing *l, double until, struct err *e)
 		redis_step(l->r);
 	}
 	return 0;
+}
+
+enum queue_state queue_row_state(const struct queue_row *r)
+{
+	if (r->left || !(r->seen_s <= QUEUE_GONE_S))
+		return QUEUE_GONE;
+	return r->seen_s > QUEUE_LIVE_S ? QUEUE_FROZEN : r->under_way > 0 ? QUEUE_BUSY : QUEUE_LIVE;
+}
+
+const char *queue_state_name(enum queue_state s)
+{
+	static const char *const names[] = { "live", "busy", "frozen", "gone" };
+
+	return names[s];
 }
 
 int queue_list(struct queue_table *out, const struct redis_address *a, struct err *e)
@@ -203,6 +243,7 @@ int queue_list(struct queue_table *out, const struct redis_address *a, struct er
 	if (!l)
 		return err_set(e, ERR_MEM, "out of memory");
 	l->to = &t;
+	l->began_s = clock_now_s();
 	const struct redis_ops ops = { .ctx = l, .up = on_up, .down = on_down };
 	if (!(l->r = redis_open(a, &ops, e)) || wait_for(l, until, e) < 0)
 		goto out;
@@ -217,9 +258,10 @@ int queue_list(struct queue_table *out, const struct redis_address *a, struct er
 	if (wait_for(l, until, e) < 0)
 		goto out;
 	for (int i = 0; i < t.n; i++) {
-		t.row[i].seen_s = l->now_s - l->seen_s[i];
-		t.live += !t.row[i].left && t.row[i].seen_s <= QUEUE_LIVE_S;
+		t.row[i].seen_s = fmax(l->now_s - l->seen_s[i], 0);
+		t.live += queue_row_state(&t.row[i]) <= QUEUE_BUSY;
 	}
+	t.oldest_s = l->oldest_ms > 0 ? fmax(l->now_s - l->oldest_ms / 1000, 0) : NAN;
 	t.under_way = l->pending;
 	t.waiting = l->entries > l->pending ? l->entries - l->pending : 0;
 	*out = t;

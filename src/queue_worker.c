@@ -590,6 +590,7 @@ static void row_write(const struct queue_worker *w, struct buf *out)
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "host", r->host);
+	cJSON_AddStringToObject(o, "model", r->model);
 	cJSON_AddNumberToObject(o, "pid", r->pid);
 	cJSON_AddNumberToObject(o, "at_once", r->at_once);
 	cJSON_AddNumberToObject(o, "under_way", w->n_takes);
@@ -604,8 +605,13 @@ static void row_write(const struct queue_worker *w, struct buf *out)
 	json_add_figure(o, "work_s", r->work_s);
 	json_add_figure(o, "cpu_s", r->cpu_s);
 	json_add_figure(o, "wait_s", w->n_waits ? w->waits_s / (double)w->n_waits : NAN);
-	json_add_figure(o, "median_s", r->median_s);
+	cJSON *took = cJSON_AddArrayToObject(o, "took");
+	for (int i = 0; i < QUEUE_PARTS; i++) {
+		cJSON_AddItemToArray(took, cJSON_CreateNumber(r->took[i].median_s));
+		cJSON_AddItemToArray(took, cJSON_CreateNumber(r->took[i].p95_s));
+	}
 	json_add_figure(o, "slowest_s", r->slowest_s);
+	json_add_figure(o, "per_s", r->per_s);
 	cJSON_AddBoolToObject(o, "left", r->left);
 	cJSON_AddStringToObject(o, "versions", r->versions);
 	json_print(out, o);
@@ -807,7 +813,9 @@ struct queue_worker *queue_worker_open(const struct redis_address *a, const char
 	gethostname(w->row.host, sizeof(w->row.host) - 1);
 	w->row.pid = (int)getpid();
 	w->row.at_once = at_once;
-	w->row.median_s = w->row.slowest_s = NAN;
+	w->row.slowest_s = w->row.per_s = w->row.cpu_s = NAN;
+	for (int i = 0; i < QUEUE_PARTS; i++)
+		w->row.took[i] = (struct queue_took){ NAN, NAN };
 	stream_add(w, USUAL_LEASE_MS);
 	const struct redis_ops to_main = { .ctx = w, .up = main_up, .down = main_down };
 	const struct redis_ops to_ears = { .ctx = w, .up = ears_up };

@@ -40,11 +40,11 @@ enum { FRAME_FULL = 2048, STATE_MAX = 4 << 20, EDIT_MAX = 16 << 20 };
 static const struct wb_screen *const screens[N_SCREENS] = {
 	[SCREEN_TASKS] = &wb_tasks,     [SCREEN_LIVE] = &wb_live,
 	[SCREEN_REPLAY] = &wb_replay,   [SCREEN_CURRICULUM] = &wb_curriculum,
-	[SCREEN_COMPARE] = &wb_compare,
+	[SCREEN_COMPARE] = &wb_compare, [SCREEN_WORKERS] = &wb_workers,
 };
 
-static const char *const screen_words[N_SCREENS] = { "tasks", "live", "replay", "curriculum",
-	                                             "compare" };
+static const char *const screen_words[N_SCREENS] = { "tasks",      "live",    "replay",
+	                                             "curriculum", "compare", "workers" };
 
 /* ---- what the screens ask for ---- */
 

@@ -63,7 +63,7 @@ struct wb_screen {
 };
 
 /* A row of workbench.c's table each, by enum screen_id. */
-extern const struct wb_screen wb_tasks, wb_live, wb_replay, wb_curriculum, wb_compare;
+extern const struct wb_screen wb_tasks, wb_live, wb_replay, wb_curriculum, wb_compare, wb_workers;
 
 /* ---- a list laid over the screen ---- */
 
@@ -133,6 +133,7 @@ struct workbench {
 	struct wb_replay *replay_state;
 	struct wb_curriculum *curriculum_state;
 	struct wb_compare *compare_state;
+	struct wb_workers *workers_state;
 
 	struct wb_inside *inside; /* workbench.c's own */
 };

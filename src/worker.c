@@ -9,6 +9,8 @@
 
 #include "config.h"
 #include "src/base/clock.h"
+#include "src/base/json.h"
+#include "src/cpu_time.h"
 #include "src/job.h"
 
 enum { KITS_MAX = 4, TASKS_MAX = 512, FDS_MAX = 64, LATELY = 256, TICK_MS = 250 };
@@ -47,13 +49,15 @@ struct work {
 struct worker {
 	const struct worker_options *o;
 	struct queue_worker *q;
+	double opened_s;
 	char dir[64];
 	struct kit kit[KITS_MAX];
 	struct known *known[TASKS_MAX];
 	int n_known;
 	struct work *works;
-	double lately_s[LATELY];
+	double lately_s[QUEUE_PARTS][LATELY], ended_s[LATELY];
 	long long n_lately;
+	double cpu_asked_s; /* when cpu_s was found out last */
 	bool failed;
 	struct err why;
 	char trouble[480];
@@ -82,29 +86,87 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 
 /* ---- the end of a job ---- */
 
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Of those that are finite; @slowest (may be NULL): the greatest. */
+static struct queue_took took_of(const double *all, int n_all, double *slowest)
+{
+	double v[LATELY];
+	int n = 0;
+
+	for (int i = 0; i < n_all; i++)
+		if (isfinite(all[i]))
+			v[n++] = all[i];
+	if (slowest)
+		*slowest = NAN;
+	if (n == 0)
+		return (struct queue_took){ NAN, NAN };
+	qsort(v, (size_t)n, sizeof(*v), by_size);
+	if (slowest)
+		*slowest = v[n - 1];
+	return (struct queue_took){
+		.median_s = n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]),
+		.p95_s = v[(95 * n + 99) / 100 - 1],
+	};
+}
+
+/* Of measuring, scoring and rebuilding, as the score says them; NAN: there was none. */
+static double score_s(const struct scored *s)
+{
+	static const char *const parts[] = { "read", "measure", "mesh", "score", "rebuild" };
+	const cJSON *t = cJSON_GetObjectItemCaseSensitive(s->json, "seconds");
+	double sum = NAN;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		double v = json_number_or(t, parts[i], NAN);
+		if (isfinite(v))
+			sum = (isfinite(sum) ? sum : 0) + v;
+	}
+	return sum;
+}
+
 static void count(struct worker *w, const struct work *k, double took_s)
 {
 	struct queue_row *r = queue_worker_row(w->q);
-	double v[LATELY];
+	int at = (int)(w->n_lately++ % LATELY);
 
-	w->lately_s[w->n_lately++ % LATELY] = took_s;
-	int n = w->n_lately < LATELY ? (int)w->n_lately : LATELY;
-	memcpy(v, w->lately_s, sizeof(v));
-	/* few enough to be sorted by insertion each time */
-	for (int i = 1; i < n; i++)
-		for (int j = i; j > 0 && v[j] < v[j - 1]; j--) {
-			double x = v[j];
-			v[j] = v[j - 1];
-			v[j - 1] = x;
-		}
-	r->median_s = n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
-	r->slowest_s = v[n - 1];
+	w->lately_s[QUEUE_WAIT][at] = k->take->wait_s;
+	w->lately_s[QUEUE_BUILD][at] = k->scored.json ? k->scored.build.seconds : NAN;
+	w->lately_s[QUEUE_SCORE][at] = score_s(&k->scored);
+	w->lately_s[QUEUE_WORK][at] = took_s;
+	w->ended_s[at] = clock_now_s();
 	r->jobs++;
 	r->built += k->scored.built;
 	r->lost += k->scored.lost;
 	r->work_s += took_s;
-	if (isfinite(k->scored.build.cpu_s))
-		r->cpu_s += k->scored.build.cpu_s;
+}
+
+/* What takes a while to find out is found out for the heartbeat, not for each job. */
+static void sum_up(struct worker *w)
+{
+	struct queue_row *r = queue_worker_row(w->q);
+	double now = clock_now_s(), since = now - 60;
+	int n = w->n_lately < LATELY ? (int)w->n_lately : LATELY, lately = 0;
+
+	if (now < w->cpu_asked_s + 1)
+		return;
+	w->cpu_asked_s = now;
+	r->cpu_s = cpu_time_s();
+	for (int i = 0; i < QUEUE_PARTS; i++)
+		r->took[i] = took_of(w->lately_s[i], n, i == QUEUE_WORK ? &r->slowest_s : NULL);
+	/* a minute may hold more jobs than are remembered */
+	double first = w->ended_s[w->n_lately % LATELY];
+	if (n == LATELY && first > since)
+		since = first;
+	for (int i = 0; i < n; i++)
+		lately += w->ended_s[i] > since;
+	double over = now - fmax(since, w->opened_s);
+	r->per_s = over > 0 ? lately / over : NAN;
 }
 
 static void work_free(struct work *k)
@@ -230,6 +292,7 @@ static int on_tick(void *ctx)
 	struct worker *w = ctx;
 
 	/* leases are renewed whatever the engine waits for; what is taken now is begun later */
+	sum_up(w);
 	if (!w->failed && queue_worker_step(w->q, &w->why) < 0)
 		w->failed = true;
 	return w->failed;
@@ -493,6 +556,7 @@ static int loop(struct worker *w, struct err *e)
 		if (app_interrupted())
 			queue_worker_stop(w->q);
 		poll(fd, (nfds_t)n, waiting ? 0 : queue_worker_timeout_ms(w->q));
+		sum_up(w);
 		if (w->failed || queue_worker_step(w->q, &w->why) < 0) {
 			*e = w->why;
 			return -1;
@@ -547,6 +611,7 @@ int worker_run(const struct worker_options *o, struct err *e)
 	if (!w)
 		return err_set(e, ERR_MEM, "out of memory");
 	w->o = o;
+	w->opened_s = clock_now_s();
 	snprintf(w->dir, sizeof(w->dir), "%.40s/cadforge-worker-XXXXXX",
 	         tmp && *tmp == '/' && strlen(tmp) <= 40 ? tmp : "/tmp");
 	if (!mkdtemp(w->dir)) {

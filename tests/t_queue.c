@@ -10,7 +10,7 @@
 #include <poll.h>
 
 #include "src/base/clock.h"
-#include "src/queue.h"
+#include "src/queue_watch.h"
 #include "tests/redis.h"
 
 enum { ANSWERS_MAX = 600, WORKERS_MAX = 5 };
@@ -420,6 +420,111 @@ static void what_nobody_waits_for_any_more_is_taken_out(void **state)
 	assert_int_equal(b->n_done, 0);
 }
 
+/* Steps it until @claim; no step may take longer than a key press would be noticed. */
+#define watch_until(b, watch, claim)                                                               \
+	do {                                                                                       \
+		double until_ = clock_now_s() + 20;                                                \
+		while (!(claim)) {                                                                 \
+			double before_ = clock_now_s();                                            \
+			queue_watch_step(watch, 0.02);                                             \
+			assert_true(clock_now_s() - before_ < 0.25);                               \
+			turn(b);                                                                   \
+			if (clock_now_s() > until_)                                                \
+				fail_msg("not within 20 s: %s", #claim);                           \
+		}                                                                                  \
+	} while (0)
+
+static const struct queue_row *watched_row(const struct queue_watch *w, int i)
+{
+	const struct queue_table *t = queue_watch_table(w);
+
+	return t && i < t->n ? &t->row[i] : NULL;
+}
+
+static void the_table_is_watched_without_waiting_whatever_becomes_of_redis(void **state)
+{
+	struct bench *b = *state;
+	const struct queue_row *r = NULL;
+	struct err e = { 0 };
+
+	need_redis(b);
+	struct queue_watch *w = queue_watch_open(&b->a, &e);
+	assert_non_null(w);
+	assert_null(queue_watch_table(w));
+	watch_until(b, w, queue_watch_table(w));
+	assert_int_equal(queue_watch_table(w)->n, 0);
+	assert_true(isnan(queue_watch_table(w)->oldest_s));
+
+	struct hand *h = more_hands(b, 2, "v1");
+	struct queue_row *own = queue_worker_row(h->w);
+	own->jobs = 7;
+	own->cpu_s = 3.5;
+	own->per_s = 0.25;
+	for (int i = 0; i < QUEUE_PARTS; i++)
+		own->took[i] = (struct queue_took){ 1 + i, 10 + i };
+	own->took[QUEUE_SCORE].p95_s = NAN;
+	snprintf(own->model, sizeof(own->model), "tiny");
+	h->holds = true;
+	start_client(b);
+	for (uintptr_t i = 0; i < 5; i++)
+		submit(b, i, "job", 55 + (double)i); /* as many streams */
+	submit(b, 5, "another job", 55);
+	watch_until(b, w,
+	            (r = watched_row(w, 0)) && r->under_way == 2 &&
+	                    queue_watch_table(w)->waiting + queue_watch_table(w)->under_way >= 2);
+	assert_int_equal(queue_row_state(r), QUEUE_BUSY);
+	assert_int_equal(r->jobs, 7);
+	assert_string_equal(r->model, "tiny");
+	assert_true(r->cpu_s == 3.5 && r->per_s == 0.25 && isnan(r->slowest_s));
+	for (int i = 0; i < QUEUE_PARTS; i++)
+		assert_true(r->took[i].median_s == 1 + i);
+	assert_true(r->took[QUEUE_WORK].p95_s == 13 && isnan(r->took[QUEUE_SCORE].p95_s));
+	assert_true(queue_watch_table(w)->oldest_s >= 0 && queue_watch_table(w)->oldest_s < 20);
+
+	/* one that holds the line and says nothing */
+	kill(b->server.pid, SIGSTOP);
+	double until = clock_now_s() + 20;
+	while (queue_watch_silent_s(w) < 0.3 && clock_now_s() < until) {
+		double before = clock_now_s();
+		queue_watch_step(w, 0.02);
+		assert_true(clock_now_s() - before < 0.25);
+		usleep(5000);
+	}
+	assert_true(queue_watch_silent_s(w) >= 0.3);
+	assert_non_null(queue_watch_table(w));
+	kill(b->server.pid, SIGCONT);
+	watch_until(b, w, queue_watch_age_s(w) < 0.3 && queue_watch_silent_s(w) < 0.3);
+
+	/* one that is gone: what was there stays, with the reason why it is no more */
+	redis_server_stop(&b->server, SIGKILL);
+	watch_until(b, w, queue_watch_trouble(w)->kind);
+	assert_contains(queue_watch_trouble(w)->text, "127.0.0.1");
+	assert_int_equal(queue_watch_table(w)->n, 1);
+	redis_server_start(&b->server);
+	watch_until(b, w, !queue_watch_trouble(w)->kind);
+	queue_watch_close(w);
+}
+
+static void workers_are_frozen_when_silent_and_gone_after_that(void **state)
+{
+	struct queue_row r = { .seen_s = 1 };
+
+	(void)state;
+	assert_string_equal(queue_state_name(queue_row_state(&r)), "live");
+	r.under_way = 2;
+	assert_string_equal(queue_state_name(queue_row_state(&r)), "busy");
+	r.seen_s = QUEUE_LIVE_S + 1;
+	assert_string_equal(queue_state_name(queue_row_state(&r)), "frozen");
+	r.seen_s = QUEUE_GONE_S + 1;
+	assert_string_equal(queue_state_name(queue_row_state(&r)), "gone");
+	r.seen_s = 1;
+	r.left = true;
+	assert_string_equal(queue_state_name(queue_row_state(&r)), "gone");
+	r.left = false;
+	r.seen_s = NAN;
+	assert_string_equal(queue_state_name(queue_row_state(&r)), "gone");
+}
+
 static void a_worker_of_other_versions_is_refused_while_the_farm_lives(void **state)
 {
 	struct bench *b = *state;
@@ -654,6 +759,8 @@ int main(void)
 			nothing_is_lost_or_done_twice_when_redis_is_started_again_with_its_file,
 			set_up_lasting, tear_down),
 		claim(what_nobody_waits_for_any_more_is_taken_out),
+		claim(the_table_is_watched_without_waiting_whatever_becomes_of_redis),
+		cmocka_unit_test(workers_are_frozen_when_silent_and_gone_after_that),
 		claim(a_worker_of_other_versions_is_refused_while_the_farm_lives),
 		claim(a_wrong_password_is_told_and_not_repeated),
 		cmocka_unit_test_setup_teardown(over_tls_with_certificates_of_both_sides,

@@ -38,6 +38,12 @@ static void screens_look_as_they_did(void **state)
 		{ "compare-160x50", "xterm-256color", 160, 50, 0, SCREEN_COMPARE, "j", false },
 		{ "compare-images", "xterm-256color", 80, 24, 1, SCREEN_COMPARE, "<Tab><Tab>",
 		  false },
+		{ "workers-80x24", "xterm-256color", 80, 24, 0, SCREEN_WORKERS, "j", false },
+		{ "workers-80x24-ascii", "xterm-256color", 80, 24, 1, SCREEN_WORKERS, "", false },
+		{ "workers-160x50", "xterm-256color", 160, 50, 0, SCREEN_WORKERS, "j", false },
+		{ "workers-60x18", "xterm-256color", 60, 18, 0, SCREEN_WORKERS, "j", false },
+		{ "workers-60x18-one", "xterm-256color", 60, 18, 0, SCREEN_WORKERS, "jj<Tab>",
+		  false },
 		{ "help-80x24", "xterm-256color", 80, 24, 0, SCREEN_LIVE, "?", false },
 		{ "help-80x24-ascii", "xterm-256color", 80, 24, 1, SCREEN_LIVE, "?", false },
 		{ "help-filtered", "xterm-256color", 80, 24, 1, SCREEN_LIVE, "?sto", false },
@@ -80,6 +86,28 @@ static void an_empty_store_says_what_would_fill_it(void **state)
 		test_ui_golden(&t, name, false);
 		test_ui_close(&t);
 	}
+}
+
+static void a_queue_that_is_away_and_one_without_workers_are_told(void **state)
+{
+	struct view v = sample_all(NULL, NULL);
+	struct test_ui t;
+
+	(void)state;
+	v.status = "the queue is away";
+	v.workers.trouble = "redis://forge.example:6379: Connection refused";
+	v.workers.age_s = 12.4;
+	test_ui_open(&t, "xterm-256color", 80, 24, 0, SCREEN_WORKERS);
+	test_ui_draw(&t, &v);
+	test_ui_golden(&t, "workers-away-80x24", false);
+	test_ui_close(&t);
+	v.workers.rows = NULL;
+	v.workers.n_rows = v.workers.live = 0;
+	v.workers.why_not = "It is asked again every second.";
+	test_ui_open(&t, "xterm-256color", 80, 24, 1, SCREEN_WORKERS);
+	test_ui_draw(&t, &v);
+	test_ui_golden(&t, "workers-none-80x24-ascii", false);
+	test_ui_close(&t);
 }
 
 static void nothing_is_sent_while_nothing_changes(void **state)
@@ -1128,7 +1156,7 @@ static void the_mouse_is_off_until_it_is_asked_for(void **state)
 	typed(ui, &v, p.master, "\033[<65;10;8M");
 	assert_int_equal(ui_selected(ui, SCREEN_TASKS), 8);
 	/* on a screen's name */
-	assert_int_equal(typed(ui, &v, p.master, "\033[<0;22;1M\033[<0;22;1m").kind, INTENT_SCREEN);
+	assert_int_equal(typed(ui, &v, p.master, "\033[<0;14;1M\033[<0;14;1m").kind, INTENT_SCREEN);
 	assert_int_equal(ui_screen(ui), SCREEN_LIVE);
 	ui_close(ui);
 	fclose(o.out);
@@ -1259,6 +1287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(screens_look_as_they_did),
 		cmocka_unit_test(an_empty_store_says_what_would_fill_it),
+		cmocka_unit_test(a_queue_that_is_away_and_one_without_workers_are_told),
 		cmocka_unit_test(nothing_is_sent_while_nothing_changes),
 		cmocka_unit_test(a_streamed_token_costs_at_most_24_bytes),
 		cmocka_unit_test(running_figures_are_shown_twice_a_second),

@@ -133,6 +133,92 @@ static inline void sample_compare(struct view *v, const uint8_t *rgb, const uint
 		                                             .which = "iso" } };
 }
 
+static const struct view_worker sample_worker_rows[] = {
+	{ .id = 21,
+	  .name = "anvil-4121-9c0e",
+	  .host = "anvil",
+	  .versions = "cadforge 0.9, cadquery 2.5.2, OCCT 7.8.1, python 3.11",
+	  .state = WORKER_BUSY,
+	  .pid = 4121,
+	  .at_once = 4,
+	  .under_way = 4,
+	  .jobs = 1240,
+	  .built = 1102,
+	  .taken_over = 2,
+	  .per_s = 7.91,
+	  .cpu_s = 812.4,
+	  .since_s = 412,
+	  .seen_s = 0.4,
+	  .wait = { 0.012, 0.31 },
+	  .build = { 0.181, 0.92 },
+	  .score = { 0.044, 0.21 },
+	  .work = { 0.243, 1.31 } },
+	{ .id = 22,
+	  .name = "bellows-77-01af",
+	  .host = "bellows",
+	  .model = "qwen3.5-2b",
+	  .versions = "cadforge 0.9, cadquery 2.5.2, OCCT 7.8.1, python 3.11",
+	  .state = WORKER_FROZEN,
+	  .pid = 77,
+	  .at_once = 2,
+	  .under_way = 2,
+	  .jobs = 96,
+	  .built = 80,
+	  .failed = 3,
+	  .poison = 1,
+	  .per_s = 0.8,
+	  .cpu_s = 52.1,
+	  .since_s = 8000,
+	  .seen_s = 23,
+	  .wait = { 0.0093, 0.02 },
+	  .build = { 0.22, 1.1 },
+	  .score = { 0.06, 0.3 },
+	  .work = { 0.31, 128 } },
+	{ .id = 23,
+	  .name = "a-host-of-a-long-name.workshop.example-9312-77aa",
+	  .host = "a-host-of-a-long-name.workshop.example",
+	  .versions = "cadforge 0.9, cadquery 2.5.2, OCCT 7.8.1, python 3.11",
+	  .state = WORKER_GONE,
+	  .pid = 9312,
+	  .at_once = 8,
+	  .jobs = 3204881,
+	  .built = 3000112,
+	  .per_s = 0,
+	  .cpu_s = 901233,
+	  .since_s = 80000,
+	  .seen_s = 7300,
+	  .wait = { 0.012, 0.31 },
+	  .build = { 0.2, 1 },
+	  .score = { 0.05, 0.2 },
+	  .work = { 0.26, 1.3 } },
+	{ .id = 24,
+	  .name = "new-12-0000",
+	  .host = "new",
+	  .state = WORKER_LIVE,
+	  .pid = 12,
+	  .at_once = 1,
+	  .per_s = NAN,
+	  .cpu_s = NAN,
+	  .since_s = 0.2,
+	  .seen_s = 0,
+	  .wait = { NAN, NAN },
+	  .build = { NAN, NAN },
+	  .score = { NAN, NAN },
+	  .work = { NAN, NAN } },
+};
+
+static inline void sample_workers(struct view *v)
+{
+	v->workers = (struct view_workers){ .queue = "redis://forge.example:6379",
+		                            .rows = sample_worker_rows,
+		                            .n_rows = 4,
+		                            .live = 2,
+		                            .waiting = 31,
+		                            .under_way = 6,
+		                            .oldest_s = 4.2,
+		                            .age_s = 0.3 };
+}
+
 /* The frame and every screen. @rgb, @other: SAMPLE_W x SAMPLE_H x 3 bytes, filled here; NULL: no
  * pictures. */
 static inline struct view sample_all(uint8_t *rgb, uint8_t *other)
@@ -151,6 +237,7 @@ static inline struct view sample_all(uint8_t *rgb, uint8_t *other)
 	sample_curriculum(&one);
 	v.curriculum = one.curriculum;
 	sample_compare(&v, rgb, other);
+	sample_workers(&v);
 	sample_tasks(&v, rgb);
 	v.model = "2b+sft";
 	v.device = "cuda";

@@ -12,7 +12,7 @@
 /* X(CONSTANT, "name", "words for help"); the whole vocabulary, in one place. */
 #define UI_INTENTS(X)                                                                                  \
 	/* everywhere */                                                                               \
-	X(SCREEN, "screen", "go to a screen (n: 0-4)")                                                 \
+	X(SCREEN, "screen", "go to a screen (n: 0-5)")                                                 \
 	X(SELECT, "select", "an item was selected (n: its id, m: 1 by moving, 2 by opening)")          \
 	X(QUIT, "quit", "leave; what runs is ended (asked before)")                                    \
 	X(DETACH, "detach", "leave, and let what runs go on")                                          \

@@ -9,7 +9,7 @@
 #include "src/base/utf8.h"
 #include "ui/keys_default.h"
 
-static const char *const places[N_SCREENS] = { "tasks", "live", "replay", "curriculum", "compare" };
+static const char *const places[N_SCREENS] = { "tasks", "live", "replay", "curriculum", "compare", "workers" };
 
 static const struct {
 	const char *name, *words;

@@ -65,7 +65,7 @@ struct screen {
 };
 
 extern const struct screen screen_tasks, screen_live, screen_replay, screen_curriculum,
-	screen_compare;
+	screen_compare, screen_workers;
 extern const struct screen *const screens[N_SCREENS];
 
 #endif

@@ -87,7 +87,7 @@ static void lay_rest(struct text_pane *p, const struct view_text *t)
 	}
 }
 
-static void lay(struct text_pane *p, const struct view_text *t)
+static void lay_anew(struct text_pane *p, const struct view_text *t)
 {
 	size_t keep = 0;
 
@@ -113,6 +113,16 @@ static void lay(struct text_pane *p, const struct view_text *t)
 	p->version = t->version;
 	p->len = t->len;
 	lay_rest(p, t);
+}
+
+static void lay(struct text_pane *p, const struct view_text *t)
+{
+	lay_anew(p, t);
+	/* where one stood before a search may be beyond the end of what the text is now */
+	if (p->top < 0 || p->top >= p->n_lines) {
+		p->top = p->n_lines > 0 ? p->n_lines - 1 : 0;
+		p->sub = 0;
+	}
 }
 
 /* Lines to show: a last one that is empty shows only while more is to come. */

@@ -32,7 +32,8 @@ const struct screen *const screens[N_SCREENS] = { [SCREEN_TASKS] = &screen_tasks
 	                                          [SCREEN_LIVE] = &screen_live,
 	                                          [SCREEN_REPLAY] = &screen_replay,
 	                                          [SCREEN_CURRICULUM] = &screen_curriculum,
-	                                          [SCREEN_COMPARE] = &screen_compare };
+	                                          [SCREEN_COMPARE] = &screen_compare,
+	                                          [SCREEN_WORKERS] = &screen_workers };
 
 struct ui {
 	struct term *term;
@@ -819,18 +820,22 @@ static void draw_head(const struct ui *ui, const struct view *v, struct canvas *
 	char right[160];
 	int x = 0, w;
 
-	if (c->w >= 80)
+	/* as room shrinks the name goes first, then every second blank */
+	if (c->w >= 92)
 		x = draw_str(c, 0, 0, c->w, ROLE_STRONG, "cadforge");
 	else
 		x = -1;
 	for (int i = 0; i < N_SCREENS; i++) {
 		bool here = i == (int)ui->screen;
-		draw_sign(c, x + 1, 0, ROLE_TITLE, here ? "[" : " ", here ? '[' : ' ');
-		x += 2;
+		x += i == 0 || c->w >= 80;
+		if (here)
+			draw_sign(c, x, 0, ROLE_TITLE, "[", '[');
+		x++;
 		draw_f(c, x, 0, 2, here ? ROLE_TITLE : ROLE_KEY, "%d", i + 1);
 		x += 2;
 		x += draw_str(c, x, 0, c->w - x, here ? ROLE_TITLE : ROLE_NORMAL, screens[i]->name);
-		draw_sign(c, x, 0, ROLE_TITLE, here ? "]" : " ", here ? ']' : ' ');
+		if (here)
+			draw_sign(c, x, 0, ROLE_TITLE, "]", ']');
 	}
 	x += 2;
 	snprintf(right, sizeof(right), "%s%s%s", model ? model : "", device && model ? "  " : "",
@@ -838,7 +843,7 @@ static void draw_head(const struct ui *ui, const struct view *v, struct canvas *
 	w = text_width(right, strlen(right));
 	if (w > c->w - x)
 		w = c->w - x;
-	if (w > 0)
+	if (w > 3)
 		draw_str(c, c->w - w, 0, w, ROLE_NORMAL, right);
 }
 

@@ -24,6 +24,7 @@ enum screen_id {
 	SCREEN_REPLAY,
 	SCREEN_CURRICULUM,
 	SCREEN_COMPARE,
+	SCREEN_WORKERS,
 	N_SCREENS
 };
 
@@ -288,6 +289,33 @@ struct view_compare {
 	const char *left_name, *right_name;
 };
 
+/* Machines that build and score for this one. */
+enum worker_state { WORKER_LIVE, WORKER_BUSY, WORKER_FROZEN, WORKER_GONE };
+
+struct view_workers {
+	const char *queue; /* where they take jobs from, without a password; NULL: nowhere is said */
+	const struct view_worker {
+		int64_t id;
+		const char *name, *host, *model, *versions; /* model NULL: it has none */
+		enum worker_state state;
+		int pid, at_once, under_way;
+		int64_t jobs, built, failed, taken_over, poison;
+		double per_s;   /* jobs a second, lately */
+		double cpu_s;   /* of processors, in all */
+		double since_s; /* it began so long ago; */
+		double seen_s;  /* it was heard of so long ago */
+		struct view_took {
+			double median_s, p95_s;
+		} wait, build, score, work; /* in the queue; of a job from taking to answer: work */
+	} * rows;
+	int n_rows, live;
+	int64_t waiting, under_way; /* jobs in the queue */
+	double oldest_s;            /* the oldest of them; NAN: there is none */
+	const char *trouble;        /* rows and figures are of @age_s ago: why; NULL */
+	double age_s;
+	const char *why_not; /* no rows: what to do; NULL */
+};
+
 /* A list laid over the screen: adapters, episodes, hits, what can be chosen. */
 struct view_choice {
 	const char *title, *fact; /* NULL title: none is open */
@@ -325,6 +353,7 @@ struct view {
 	struct view_replay replay;
 	struct view_curriculum curriculum;
 	struct view_compare compare;
+	struct view_workers workers;
 };
 
 #endif

@@ -127,7 +127,7 @@ if [ "${1:-}" != faults ]; then
 
 	table() { # a worker says it once a second
 		"$cadforge" worker --list --queue "$queue" --json > out 2> err &&
-			grep -q '"state":"live"' out && grep -q '"jobs":[1-9]' out && grep -q '"median_s":[0-9]' out
+			grep -q '"state":"\(live\|busy\)"' out && grep -q '"jobs":[1-9]' out && grep -q '"median_s":[0-9]' out
 	}
 	until_true 10 table
 	claim $? "the table of workers says what they did and what it took"
@@ -142,7 +142,7 @@ if [ "${1:-}" != faults ]; then
 	kill -TERM $one
 	until_true 10 eval "! kill -0 $one 2> /dev/null"
 	claim $? "a worker that is asked to leaves"
-	"$cadforge" worker --list --queue "$queue" > out 2> err && grep -q ' left ' out
+	"$cadforge" worker --list --queue "$queue" > out 2> err && grep -q ' gone ' out
 	claim $? "and the table says so"
 	echo "1..$n"
 	exit $bad
