@@ -784,7 +784,8 @@ const struct cmd cmd_eval = {
 		"  --near X          share of a text's words that makes it the same (0.9)\n"
 		"  --light           keep texts and scores alone, no shapes and pictures\n"
 		"  --slots N         answers that are decoded together\n"
-		"  --queue URL       workers on other machines build and score: see worker\n"
+		"  --queue URL       workers on other machines build and score, and answer where they\n"
+		"                    have the model: see worker\n"
 		"  --again           a new run, although one with these settings is there\n"
 		"  --out DIR         a page of it: README.md, index.html, plots\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n" MODEL_HELP

@@ -23,7 +23,8 @@ static void print_help(void)
 	      stdout);
 	fputs(STAGES_HELP
 	      "  --threads N       of trainings and answers; all by default\n"
-	      "  --jobs N          programs built at once (as many as there are cores)\n",
+	      "  --jobs N          programs built at once (as many as there are cores)\n"
+	      "  --queue URL       workers on other machines build and score: see worker\n",
 	      stdout);
 	fputs(app_limits_help, stdout);
 	stages_print_recipe(&experiment_plan);
@@ -64,6 +65,7 @@ int cmd_train_experiment(const struct cmd *self, int argc, char **argv)
 {
 	static const struct option options[] = {
 		APP_LONG_OPTIONS,
+		APP_QUEUE_OPTION,
 		STAGES_LONG_OPTIONS,
 		{ "threads", required_argument, NULL, FLAG_THREADS },
 		{ "jobs", required_argument, NULL, FLAG_JOBS },

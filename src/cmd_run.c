@@ -13,6 +13,7 @@
 #include "src/app.h"
 #include "src/base/clock.h"
 #include "src/branch.h"
+#include "src/far_engine.h"
 #include "src/model_flags.h"
 #include "src/packs.h"
 #include "src/session.h"
@@ -38,6 +39,7 @@ struct work {
 	const char *command, *prompt_set, *db;
 	double command_s;
 	struct model_flags model;
+	struct engine_choice choice;
 	bool by_model; /* no files and no command */
 	bool no_gain_given;
 	int token, pick, beside;
@@ -341,8 +343,10 @@ static int open_source(struct work *w, struct err *e)
 		.quiet = w->app.quiet,
 	};
 
+	w->choice = (struct engine_choice){ &w->app, &w->model };
 	if (w->by_model)
-		return source_model(&w->source, &w->app, &w->model, e);
+		return source_model_of(&w->source, &w->app, &w->model, engine_choose, &w->choice,
+		                       e);
 	if (!w->command)
 		return source_files(&w->source, w->from, w->n_from, e);
 	if (asprintf(&w->task_env, "CADFORGE_TASK=%s", w->task->id) < 0) {

@@ -769,6 +769,7 @@ int train_resume(const struct cmd *self, int argc, char **argv)
 		                           "recompute", "backend",    "memory_bytes" };
 	static const struct option own[] = {
 		DB_LONG_OPTIONS,
+		APP_QUEUE_OPTION,
 		{ "samples", required_argument, NULL, FLAG_SAMPLES },
 		{ "sample-seconds", required_argument, NULL, FLAG_SAMPLE_SECONDS },
 	};
@@ -843,6 +844,12 @@ int train_resume(const struct cmd *self, int argc, char **argv)
 	}
 	if (learns) {
 		rc = train_grpo_resume(self, &w->f, w->store, &run, changed);
+		goto out;
+	}
+	if (w->f.app.queue) {
+		rc = app_usage(self, "--queue: run %lld is of train sft, which lets nobody build; "
+		                     "it is for those of train grpo",
+		               (long long)id);
 		goto out;
 	}
 	if (w->samples < 0)
@@ -949,7 +956,8 @@ const struct cmd cmd_train = {
 		"  train grpo        reinforcement learning: groups of answers, built and scored, learnt "
 		"from\n"
 		"                    (train grpo --help)\n"
-		"  train resume RUN  goes on from the newest checkpoint, exactly where it was\n"
+		"  train resume RUN  goes on from the newest checkpoint, exactly where it was; one of\n"
+		"                    grpo with --queue URL on other machines: see worker\n"
 		"  train grad DIR --batch FILE.json --loss sft|grpo --out FILE  the gradients of one\n"
 		"                    batch under their PEFT names ([--adapter DIR] [--labels\n"
 		"                    prompt_masked|all_tokens] [--case NAME]), for comparing\n"

@@ -14,6 +14,7 @@
 #include "src/cmd_train.h"
 #include "src/curriculum_read.h"
 #include "src/db.h"
+#include "src/far_engine.h"
 #include "src/grpo.h"
 #include "src/grpo_budget.h"
 #include "src/grpo_settings.h"
@@ -422,7 +423,10 @@ static void tell_end(const struct work *w, const struct grpo_result *r)
 
 static int go(struct work *w, int64_t run, struct err *e)
 {
+	struct engine_choice choice = { &w->f.app, &w->model };
 	const struct grpo_options o = {
+		.engine = engine_choose,
+		.engine_ctx = &choice,
 		.app = &w->f.app,
 		.store = w->store,
 		.model = &w->model,

@@ -42,6 +42,21 @@ static void on_joined(void *ctx, const char *name, const char *versions)
 	}
 }
 
+static void on_draws(void *ctx, const char *name, const char *engine)
+{
+	const struct telling *t = ctx;
+
+	if (!t->app->quiet)
+		app_tell("worker %s: draws answers with %s", name, engine);
+	if (t->app->json) {
+		cJSON *o = cJSON_CreateObject();
+		cJSON_AddStringToObject(o, "worker", name);
+		cJSON_AddStringToObject(o, "queue", t->shown);
+		cJSON_AddStringToObject(o, "engine", engine);
+		print_line(o);
+	}
+}
+
 static void on_done(void *ctx, const struct worker_job *j)
 {
 	const struct telling *t = ctx;
@@ -49,8 +64,12 @@ static void on_done(void *ctx, const struct worker_job *j)
 	if (t->app->json) {
 		cJSON *o = cJSON_CreateObject();
 		cJSON_AddStringToObject(o, "job", j->hash);
-		cJSON_AddBoolToObject(o, "built", j->built);
-		json_add_figure(o, "total", j->total);
+		if (!j->drawn) {
+			cJSON_AddBoolToObject(o, "built", j->built);
+			json_add_figure(o, "total", j->total);
+		} else {
+			cJSON_AddTrueToObject(o, "drawn");
+		}
 		json_add_figure(o, "wait_s", j->wait_s);
 		json_add_figure(o, "work_s", j->work_s);
 		cJSON_AddBoolToObject(o, "taken_over", j->taken_over);
@@ -163,17 +182,21 @@ static int run(const struct cmd *self, int argc, char **argv)
 		{ "help", no_argument, NULL, APP_HELP },
 		{ "python-env", required_argument, NULL, APP_PYTHON_ENV },
 		APP_QUEUE_OPTION,
+		MODEL_ONLY_OPTIONS,
+		{ "slots", required_argument, NULL, 's' },
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "list", no_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct redis_address address;
+	struct model_flags model;
 	struct app app;
 	struct err e = { 0 };
 	bool table = false;
-	int opt;
+	int opt, slots = 0;
 
 	app_init(&app);
+	model_flags_init(&model);
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":j:", options, NULL)) >= 0) {
 		int f = app_flag(&app, self, opt, optarg);
@@ -181,27 +204,42 @@ static int run(const struct cmd *self, int argc, char **argv)
 			return EXIT_DONE;
 		if (f < 0)
 			return EXIT_USAGE;
+		if (f == 0)
+			f = model_flag(&model, opt, optarg);
+		if (f < 0)
+			return EXIT_USAGE;
 		if (f == 1)
 			continue;
 		if (opt == 'l')
 			table = true;
-		else if (opt != 'j')
+		else if (opt != 'j' && opt != 's')
 			return app_bad_flag(self, opt, argv);
-		else if (app_whole("--jobs", optarg, 1, 64, &app.jobs) < 0)
+		else if (opt == 'j' ? app_whole("--jobs", optarg, 1, 64, &app.jobs) < 0
+		                    : app_whole("--slots", optarg, 1, 256, &slots) < 0)
 			return EXIT_USAGE;
 	}
 	if (optind < argc)
 		return app_usage(self, "worker takes flags alone, got '%.80s'", argv[optind]);
 	if (!app.queue)
 		return app_usage(self, "--queue redis://HOST is expected");
+	if (model.far)
+		return app_usage(self, "--backend queue: a worker's model is its own, auto, cuda "
+		                       "or cpu was expected");
+	if (slots && !model.given)
+		return app_usage(self, "--slots is of a model: --model DIR is expected");
 	if (redis_address_parse(&address, app.queue, &e) < 0)
 		return app_fail(&e);
 	app_find(&app);
 	app_catch_interrupt();
+	if (model.given && !table && model_flags_finish(&model, &app, &e) < 0)
+		return app_fail(&e);
 	const struct telling t = { &app, address.shown };
 	const struct worker_options o = {
 		.app = &app,
 		.address = &address,
+		.model = model.given ? &model : NULL,
+		.slots = slots,
+		.draws = on_draws,
 		.ctx = (void *)(uintptr_t)&t,
 		.joined = on_joined,
 		.done = on_done,
@@ -214,12 +252,18 @@ static int run(const struct cmd *self, int argc, char **argv)
 
 const struct cmd cmd_worker = {
 	.name = "worker",
-	.usage = "worker --queue redis://HOST [-j N] [--list] [--json]",
-	.summary = "build and score for other machines; the table of workers",
+	.usage = "worker --queue redis://HOST [-j N] [--model DIR] [--list] [--json]",
+	.summary = "build, score and answer for other machines; the table of workers",
 	.help = "  --queue URL       where jobs are taken from: redis://[USER:PASSWORD@]HOST[:PORT][/DB];\n"
 		"                    rediss:// with TLS, then also ?ca=FILE&cert=FILE&key=FILE; the\n"
 		"                    password may be in $CADFORGE_QUEUE_PASSWORD instead\n"
 		"  -j, --jobs N      jobs at once (default: the number of cores)\n"
+		"  --model DIR       draw answers with this model as well, for run, fork, eval and train\n"
+		"                    grpo with --queue; no others take it than those who ask for this\n"
+		"                    very model: its hash, --backend, --dtype and --context are looked at\n"
+		"  --adapter DIR     an adapter that need not travel; others come with what is asked\n"
+		"  --backend B, --dtype D, --threads N, --context N   of the model: see run\n"
+		"  --slots N         requests the model works on at once (4 on a CPU, 32 on a GPU)\n"
 		"  --list            only show the workers: how many jobs, what they took, what they cost\n"
 		"  --python-env DIR  virtual environment that holds CadQuery\n"
 		"  --json            a line a job; with --list a line a worker\n"

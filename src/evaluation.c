@@ -15,6 +15,7 @@
 #include "src/base/clock.h"
 #include "src/base/sha256.h"
 #include "src/evaluation_inside.h"
+#include "src/far_engine.h"
 #include "src/rollouts.h"
 #include "src/scoring.h"
 
@@ -422,6 +423,7 @@ static int check(const struct evaluation_options *o, struct err *e)
 int evaluation_run(const struct evaluation_options *o, int64_t *run, struct err *e)
 {
 	struct doing d = { .o = o, .all = o->n_tasks * o->seeds };
+	struct engine_choice choice = { o->app, o->model };
 	struct rollouts_options ro = { .app = o->app,
 		                       .store = o->store,
 		                       .source = "eval",
@@ -437,7 +439,9 @@ int evaluation_run(const struct evaluation_options *o, int64_t *run, struct err 
 		                       .ctx = &d,
 		                       .done = on_done,
 		                       .group_over = on_group,
-		                       .tick = on_tick };
+		                       .tick = on_tick,
+		                       .engine = engine_choose,
+		                       .engine_ctx = &choice };
 	struct err late = { 0 };
 	const char *outcome;
 	int rc = -1;

@@ -17,6 +17,7 @@
 #include "src/base/json.h"
 #include "src/demo_build.h"
 #include "src/experiment_inside.h"
+#include "src/far_engine.h"
 #include "src/grpo_prompts.h"
 #include "src/pack_write.h"
 #include "src/rollouts.h"
@@ -231,6 +232,7 @@ int experiment_make_evaluate(void *experiment, cJSON *figures, struct err *e)
 	struct experiment *x = experiment;
 	struct eval v = { .x = x };
 	struct model_flags *m = calloc(1, sizeof(*m));
+	struct engine_choice choice = { x->stages.app, m };
 	char path[PATH_MAX];
 	int rc = -1;
 
@@ -247,6 +249,8 @@ int experiment_make_evaluate(void *experiment, cJSON *figures, struct err *e)
 		.ctx = &v,
 		.done = on_answer,
 		.tick = on_tick,
+		.engine = engine_choose,
+		.engine_ctx = &choice,
 	};
 	/* of an evaluation that is made anew nothing stays */
 	if (x->stages.again <= EXPERIMENT_EVALUATE && stages_remove(&x->stages, "evaluate", e) < 0)

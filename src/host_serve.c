@@ -20,6 +20,7 @@
 #include "src/base/sha256.h"
 #include "src/base/utf8.h"
 #include "src/branch.h"
+#include "src/far_engine.h"
 #include "src/host.h"
 #include "src/host_post.h"
 #include "src/packs.h"
@@ -451,7 +452,10 @@ static int open_model(struct server *s, struct err *e)
 		               "tokenizer.json and safetensors (any Qwen3.5), or "
 		               "http(s)://HOST/v1#NAME, a server; CADFORGE_MODEL says it for good; "
 		               "'cadforge train demo' makes a demonstration model");
-	if (source_model(&s->model, &s->app, &s->now.flags, e) < 0)
+	/* workers tell their tokens late: they answer when they are asked for by name alone */
+	struct engine_choice choice = { &s->app, &s->now.flags };
+	if (source_model_of(&s->model, &s->app, &s->now.flags,
+	                    s->now.flags.far ? engine_choose : NULL, &choice, e) < 0)
 		return -1;
 	ears.ctx = s;
 	s->model.listen(s->model.ctx, &ears);

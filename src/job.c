@@ -188,6 +188,7 @@ static cJSON *scored_json(const struct scored *s, struct buf *bytes)
 	cJSON_AddBoolToObject(o, "built", s->built);
 	cJSON_AddBoolToObject(o, "lost", s->lost);
 	json_add_figure(o, "total", s->total);
+	json_add_figure(o, "engine_s", s->engine_s);
 	cJSON_AddNumberToObject(o, "class", s->cls);
 	cJSON_AddBoolToObject(o, "ok", b->ok);
 	cJSON_AddNumberToObject(o, "cause", b->cause);
@@ -230,38 +231,33 @@ static cJSON *scored_json(const struct scored *s, struct buf *bytes)
 	return o;
 }
 
-/* With a sum of the content, so that what was damaged on its way is no other score. */
-static size_t pack(char *to, size_t cap, const struct buf *plain)
+int job_pack(struct buf *out, const struct buf *plain, struct err *e)
 {
-	ZSTD_CCtx *c = ZSTD_createCCtx();
-	size_t n = 0;
+	size_t cap = ZSTD_compressBound(plain->len), n = 0;
+	char *to = buf_failed(plain) ? NULL : buf_room(out, cap);
+	ZSTD_CCtx *c = to ? ZSTD_createCCtx() : NULL;
 
 	if (c && !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, LEVEL)) &&
 	    !ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1)))
 		n = ZSTD_compress2(c, to, cap, plain->data, plain->len);
 	ZSTD_freeCCtx(c);
-	return ZSTD_isError(n) ? 0 : n;
+	if (n == 0 || ZSTD_isError(n))
+		return err_set(e, ERR_MEM, "out of memory for an answer");
+	buf_grew(out, n);
+	return 0;
 }
 
 int scored_write(struct buf *out, const struct scored *s, struct err *e)
 {
 	struct buf bytes = { 0 }, plain = { 0 };
 	cJSON *o = scored_json(s, &bytes);
-	int rc = -1;
 
 	json_print(&plain, o);
 	cJSON_Delete(o);
 	buf_addc(&plain, '\n');
 	buf_add(&plain, buf_str(&bytes), bytes.len);
-	size_t cap = ZSTD_compressBound(plain.len);
-	char *to = buf_failed(&bytes) || buf_failed(&plain) ? NULL : buf_room(out, cap);
-	size_t n = to ? pack(to, cap, &plain) : 0;
-	if (n == 0) {
-		err_set(e, ERR_MEM, "out of memory for an answer");
-	} else {
-		buf_grew(out, n);
-		rc = 0;
-	}
+	int rc = buf_failed(&bytes) ? err_set(e, ERR_MEM, "out of memory for an answer")
+	                            : job_pack(out, &plain, e);
 	buf_release(&bytes);
 	buf_release(&plain);
 	return rc;
@@ -355,6 +351,7 @@ static int take_all(struct scored *s, cJSON *o, const char *at, size_t left, str
 	/* a sum of weighted terms may be a last place beyond 1 */
 	if (!isnan(s->total) && !(fabs(s->total) <= 1 + 1e-9))
 		return err_set(e, ERR_INPUT, "total: -1 to 1 was expected");
+	s->engine_s = json_number_or(o, "engine_s", NAN);
 	s->cls = (enum build_class)cls;
 	b->ok = json_bool_or(o, "ok", false);
 	b->cause = (enum build_cause)cause;
@@ -383,26 +380,32 @@ static int take_all(struct scored *s, cJSON *o, const char *at, size_t left, str
 	return take_parts(s, cJSON_GetObjectItemCaseSensitive(o, "parts"), at, left, e);
 }
 
-int scored_read(struct scored *out, const void *bytes, size_t len, struct err *e)
+int job_unpack(struct buf *out, const void *bytes, size_t len, size_t max, struct err *e)
 {
 	unsigned long long n = ZSTD_getFrameContentSize(bytes, len);
+	char *to;
+
+	if (n == ZSTD_CONTENTSIZE_ERROR || n == ZSTD_CONTENTSIZE_UNKNOWN || n == 0 || n > max)
+		return err_set(e, ERR_PROTOCOL, "a worker's answer is none of ours");
+	if (!(to = buf_room(out, n)))
+		return err_set(e, ERR_MEM, "out of memory for an answer of %llu bytes", n);
+	size_t got = ZSTD_decompress(to, n, bytes, len);
+	if (ZSTD_isError(got) || got != n)
+		return err_set(e, ERR_PROTOCOL, "a worker's answer is damaged");
+	buf_grew(out, n);
+	return 0;
+}
+
+int scored_read(struct scored *out, const void *bytes, size_t len, struct err *e)
+{
 	struct scored s = { .total = NAN };
 	struct buf plain = { 0 };
 	cJSON *o = NULL;
-	char *to = NULL;
 	int rc = -1;
 
-	if (n == ZSTD_CONTENTSIZE_ERROR || n == ZSTD_CONTENTSIZE_UNKNOWN || n == 0 ||
-	    n > JOB_ANSWER_BYTES_MAX + LINE_BYTES_MAX)
-		return err_set(e, ERR_PROTOCOL, "a worker's answer is none of ours");
-	if (!(to = buf_room(&plain, n)))
-		return err_set(e, ERR_MEM, "out of memory for an answer of %llu bytes", n);
-	size_t got = ZSTD_decompress(to, n, bytes, len);
-	if (ZSTD_isError(got) || got != n) {
-		err_set(e, ERR_PROTOCOL, "a worker's answer is damaged");
+	if (job_unpack(&plain, bytes, len, JOB_ANSWER_BYTES_MAX + LINE_BYTES_MAX, e) < 0)
 		goto out;
-	}
-	buf_grew(&plain, n);
+	size_t n = plain.len;
 	const char *end = memchr(plain.data, '\n', n > LINE_BYTES_MAX ? LINE_BYTES_MAX : n);
 	if (!end || !(o = json_parse(plain.data, (size_t)(end - plain.data), e)) ||
 	    take_all(&s, o, end + 1, n - (size_t)(end + 1 - plain.data), e) < 0) {

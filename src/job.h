@@ -55,4 +55,9 @@ void job_kind(struct buf *out, const struct job_asked *j);
 int scored_write(struct buf *out, const struct scored *s, struct err *e);
 int scored_read(struct scored *out, const void *bytes, size_t len, struct err *e);
 
+/* Zstandard, with a sum of the content, so that what was damaged on its way is no other answer.
+ * Appends; 0, or -1: ERR_MEM; unpacking: ERR_PROTOCOL, also of more than @max bytes. */
+int job_pack(struct buf *out, const struct buf *plain, struct err *e);
+int job_unpack(struct buf *out, const void *bytes, size_t len, size_t max, struct err *e);
+
 #endif

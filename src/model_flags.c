@@ -104,7 +104,7 @@ static int above_zero(const char *flag, const char *arg, float *out)
 
 int model_flag(struct model_flags *m, int opt, const char *arg)
 {
-	static const char *const backends[] = { "auto", "cuda", "cpu" };
+	static const char *const backends[] = { "auto", "cuda", "cpu", "queue" };
 	static const char *const dtypes[] = { "bf16", "f32", "int8" };
 	static const char *const onoff[] = { "off", "on" };
 	int i = 0, rc;
@@ -124,8 +124,9 @@ int model_flag(struct model_flags *m, int opt, const char *arg)
 		}
 		return add_adapter(m, arg);
 	case MODEL_BACKEND:
-		rc = word("--backend", arg, backends, 3, &i);
-		m->backend = (enum gpu_backend)i;
+		rc = word("--backend", arg, backends, 4, &i);
+		m->far = i == 3;
+		m->backend = m->far ? GPU_AUTO : (enum gpu_backend)i;
 		return rc;
 	case MODEL_DTYPE:
 		rc = word("--dtype", arg, dtypes, 3, &i);
@@ -191,6 +192,10 @@ int model_flags_finish(struct model_flags *m, const struct app *app, struct err 
 {
 	const char *env = getenv("CADFORGE_MODEL");
 
+	if (m->far && !app->queue)
+		return err_set(e, ERR_USAGE,
+		               "--backend queue: --queue redis://HOST was expected, from where "
+		               "workers with a model take what is asked (run, fork, eval)");
 	if (!m->model && env && *env)
 		m->model = env;
 	if (!m->model && model_demo_base(app, m->demo, sizeof(m->demo))) {

@@ -24,6 +24,7 @@ struct model_flags {
 	const char *stop[INFER_STOPS_MAX];
 	int n_stop;
 	enum chat_thinking thinking;
+	bool far;                         /* --backend queue: workers answer (src/far_engine.h) */
 	bool guard, given;                /* given: one of these flags was on the command line */
 	bool temperature_given, no_adapter; /* no_adapter: --adapter none */
 	struct model_about about;           /* after model_flags_finish() */
@@ -80,7 +81,8 @@ enum model_flag {
 	"                    CADFORGE_MODEL, else the demonstration model with its adapter sft\n"      \
 	"  --adapter DIR[:S] a LoRA adapter (PEFT folder), by scale S (1); repeat to blend, up to 4;\n" \
 	"                    none: the base alone\n"                                                   \
-	"  --backend B       auto, cuda or cpu (auto)\n"                                               \
+	"  --backend B       auto, cuda or cpu (auto); with --queue also queue: models of workers,\n"   \
+	"                    which auto takes as well where one of them has this model\n"             \
 	"  --dtype D         bf16, f32 or int8: how weights are held (as stored)\n"                    \
 	"  --threads N, --context N  of the CPU; tokens that a sequence may have\n"
 #define SAMPLING_HELP                                                                              \

@@ -47,6 +47,8 @@ struct blob {
 	char sha[SHA256_HEX];
 	struct buf bytes;
 	double given_s; /* to Redis, on this connection; below 0: not yet */
+	int jobs;       /* that name it */
+	bool dropped;
 	struct blob *next;
 };
 
@@ -72,6 +74,7 @@ struct queue {
 	struct redis_address a;
 	struct queue_ops ops;
 	char client[32], done_key[64], last[48], versions[QUEUE_VERSIONS_MAX];
+	char streams[96]; /* what the names of its streams begin with */
 	struct blob *blobs;
 	struct entry *first, **last_at;
 	struct entry *bucket[BUCKETS];
@@ -175,10 +178,24 @@ static void entry_hash(struct entry *n)
 	*b = n;
 }
 
+static void blob_free(struct queue *q, struct blob *b)
+{
+	for (struct blob **at = &q->blobs; *at; at = &(*at)->next)
+		if (*at == b) {
+			*at = b->next;
+			break;
+		}
+	buf_release(&b->bytes);
+	free(b);
+}
+
 static void entry_free(struct entry *n)
 {
 	struct queue *q = n->q;
 
+	for (int i = 0; i < n->n_blobs; i++)
+		if (--n->blob[i]->jobs == 0 && n->blob[i]->dropped)
+			blob_free(q, n->blob[i]);
 	entry_unhash(n);
 	*n->at = n->next;
 	if (n->next)
@@ -355,14 +372,14 @@ static void give(struct entry *n)
 {
 	struct queue *q = n->q;
 	struct words w = { 0 };
-	char job[128], answer[128], stream[64];
+	char job[128], answer[128], stream[128];
 
 	entry_hash(n);
 	for (int i = 0; i < n->n_blobs; i++)
 		give_blob(q, n->blob[i]);
 	snprintf(job, sizeof(job), QUEUE_KEY "job:%s", n->hash);
 	snprintf(answer, sizeof(answer), QUEUE_KEY "answer:%s", n->hash);
-	snprintf(stream, sizeof(stream), QUEUE_KEY "jobs:%d", n->lease_ms);
+	snprintf(stream, sizeof(stream), "%s%d", q->streams, n->lease_ms);
 	words_add(&w, "EVAL");
 	words_add(&w, submit_script);
 	words_add(&w, "3");
@@ -494,6 +511,7 @@ struct queue *queue_open(const struct redis_address *a, const struct queue_ops *
 	random_name(q->client, sizeof(q->client));
 	snprintf(q->done_key, sizeof(q->done_key), QUEUE_KEY "done:%s", q->client);
 	snprintf(q->last, sizeof(q->last), "0-0");
+	snprintf(q->streams, sizeof(q->streams), QUEUE_KEY "jobs:");
 	const struct redis_ops to_main = { .ctx = q, .up = main_up, .down = main_down };
 	const struct redis_ops to_ears = { .ctx = q, .up = ears_up };
 	q->main = redis_open(a, &to_main, e);
@@ -504,22 +522,49 @@ struct queue *queue_open(const struct redis_address *a, const struct queue_ops *
 	return NULL;
 }
 
+/* Another of ours that waits for the same answer. */
+static bool has_twin(const struct entry *n)
+{
+	const struct entry *k = *bucket_of(n->q, n->hash);
+
+	for (; k; k = k->in_bucket)
+		if (k != n && strcmp(k->hash, n->hash) == 0)
+			return true;
+	return false;
+}
+
+static void cancel(struct entry *n)
+{
+	struct queue *q = n->q;
+	struct words w = { 0 };
+	char job[128];
+
+	if ((n->stage == SENT || n->stage == WAITING) && !has_twin(n)) {
+		snprintf(job, sizeof(job), QUEUE_KEY "job:%s", n->hash);
+		words_add(&w, "EVAL");
+		words_add(&w, cancel_script);
+		words_add(&w, "1");
+		words_add(&w, job);
+		words_add(&w, q->client);
+		words_send(&w, q->main, NULL, NULL, QUEUE_COMMAND_S);
+	}
+	entry_gone(n);
+}
+
 void queue_cancel_all(struct queue *q)
 {
 	for (struct entry *n = q->first, *next; n; n = next) {
-		struct words w = { 0 };
-		char job[128];
 		next = n->next;
-		if (n->stage == SENT || n->stage == WAITING) {
-			snprintf(job, sizeof(job), QUEUE_KEY "job:%s", n->hash);
-			words_add(&w, "EVAL");
-			words_add(&w, cancel_script);
-			words_add(&w, "1");
-			words_add(&w, job);
-			words_add(&w, q->client);
-			words_send(&w, q->main, NULL, NULL, QUEUE_COMMAND_S);
-		}
-		entry_gone(n);
+		cancel(n);
+	}
+}
+
+void queue_cancel(struct queue *q, const void *user)
+{
+	for (struct entry *n = q->first, *next; n; n = next) {
+		next = n->next;
+		if (n->user == user && n->stage != GONE)
+			cancel(n);
 	}
 }
 
@@ -538,13 +583,14 @@ void queue_close(struct queue *q)
 	redis_close(q->ears);
 	while (q->first)
 		entry_free(q->first);
-	while (q->blobs) {
-		struct blob *b = q->blobs;
-		q->blobs = b->next;
-		buf_release(&b->bytes);
-		free(b);
-	}
+	while (q->blobs)
+		blob_free(q, q->blobs);
 	free(q);
+}
+
+void queue_kind(struct queue *q, const char kind[SHA256_HEX])
+{
+	snprintf(q->streams, sizeof(q->streams), QUEUE_KEY "jobs.%s:", kind);
 }
 
 static struct blob *blob_of(struct queue *q, const char *sha)
@@ -563,9 +609,12 @@ int queue_blob(struct queue *q, const void *bytes, size_t len, char sha[SHA256_H
 		               "%zu bytes are too many for a job that others build: at most %d MiB",
 		               len, QUEUE_BLOB_BYTES_MAX >> 20);
 	sha256_hex(bytes, len, sha);
-	if (blob_of(q, sha))
+	struct blob *b = blob_of(q, sha);
+	if (b) {
+		b->dropped = false;
 		return 0;
-	struct blob *b = calloc(1, sizeof(*b));
+	}
+	b = calloc(1, sizeof(*b));
 	if (b)
 		buf_add(&b->bytes, bytes, len);
 	if (!b || buf_failed(&b->bytes)) {
@@ -577,6 +626,25 @@ int queue_blob(struct queue *q, const void *bytes, size_t len, char sha[SHA256_H
 	b->next = q->blobs;
 	q->blobs = b;
 	return 0;
+}
+
+void queue_blob_drop(struct queue *q, const char *sha)
+{
+	struct blob *b = blob_of(q, sha);
+	struct words w = { 0 };
+	char key[128];
+
+	if (!b || b->dropped)
+		return;
+	b->dropped = true;
+	snprintf(key, sizeof(key), QUEUE_KEY "blob:%s", b->sha);
+	words_add(&w, "EXPIRE");
+	words_add(&w, key);
+	words_add(&w, "7200"); /* another client gives it again once an hour */
+	words_add(&w, "LT");
+	words_send(&w, q->main, NULL, NULL, QUEUE_COMMAND_S);
+	if (b->jobs == 0)
+		blob_free(q, b);
 }
 
 int queue_submit(struct queue *q, struct buf *body, const char (*blob)[SHA256_HEX], int n_blobs,
@@ -595,7 +663,7 @@ int queue_submit(struct queue *q, struct buf *body, const char (*blob)[SHA256_HE
 	}
 	for (int i = 0; i < n_blobs; i++)
 		if ((named[n->n_blobs] = blob_of(q, blob[i])))
-			n->n_blobs++;
+			named[n->n_blobs++]->jobs++;
 	n->q = q;
 	n->blob = named;
 	n->body = *body;

@@ -6,6 +6,7 @@
  * In Redis, all under "cadforge:":
  *     versions          what the workers are made of; one farm has one (below)
  *     jobs:LEASE_MS     stream with the group "workers": fields hash, body. One a lease
+ *     jobs.KIND:LEASE_MS  the same, of jobs that only workers of that kind can do
  *     streams           set of those streams
  *     job:HASH          hash of a job under way: its stream and id, "w:CLIENT" for each that waits
  *     answer:HASH       an answer, kept for an hour (a small one), two minutes (a large one), or
@@ -47,6 +48,7 @@ enum {
 	QUEUE_DEATHS_MAX = 3,
 	QUEUE_NAME_MAX = 96,
 	QUEUE_VERSIONS_MAX = 400,
+	QUEUE_ABOUT_MAX = 1500,
 };
 
 /* ---- who gives jobs ---- */
@@ -66,16 +68,23 @@ struct queue *queue_open(const struct redis_address *a, const struct queue_ops *
 void queue_close(
 	struct queue *q); /* cancels what is under way, as far as it can be told; NULL is fine */
 
+/* Before the first job: they are for workers of this kind alone (64 hexadecimal digits). */
+void queue_kind(struct queue *q, const char kind[SHA256_HEX]);
+
 /* What other jobs share: kept by the queue, given to Redis when a job that names it is. Its name is
  * written to @sha. 0; -1: ERR_MEM, ERR_INPUT (too large). */
 int queue_blob(struct queue *q, const void *bytes, size_t len, char sha[SHA256_HEX], struct err *e);
+/* No further job names it: its memory goes when those under way are done, and two hours later
+ * Redis's. Of a name that is none nothing happens. */
+void queue_blob_drop(struct queue *q, const char *sha);
 
 /* A job; @body is taken over. @blob: names that queue_blob() gave, @n_blobs of them. @lease_s above
  * 0: how long a worker may be silent. 0, or -1 (ERR_MEM, ERR_INPUT) without done(). */
 int queue_submit(struct queue *q, struct buf *body, const char (*blob)[SHA256_HEX], int n_blobs,
                  double lease_s, void *user, struct err *e);
-int queue_waiting(const struct queue *q); /* submitted, and not done */
-void queue_cancel_all(struct queue *q);   /* without done() */
+int queue_waiting(const struct queue *q);             /* submitted, and not done */
+void queue_cancel_all(struct queue *q);               /* without done() */
+void queue_cancel(struct queue *q, const void *user); /* that one's jobs, without done() */
 
 /* For an event loop, as engine/engine.h: at most two descriptors. queue_step(): -1 when there is no
  * hope (refused; not once connected for ten seconds), with what is to be done about it. done() is
@@ -104,6 +113,7 @@ struct queue_take {
 	int keep_s, asked;
 	double renewed_s;
 	bool answered, sent, renewing, known_before;
+	bool forgotten; /* by its owner, see queue_worker_forget() */
 };
 
 /* Where the time of a job goes: in the queue, until a worker takes it; building; measuring, scoring
@@ -125,9 +135,11 @@ struct queue_row {
 	double cpu_s;           /* of processors: the worker and all its programs */
 	double wait_s;          /* mean, of a job in the queue before it was taken; NAN */
 	struct queue_took took[QUEUE_PARTS];
-	double slowest_s; /* of its last 256 jobs, from taking to answer; NAN */
-	double per_s;     /* jobs a second in the last minute, or over the last 256; NAN */
-	bool left;        /* in good order */
+	double slowest_s;      /* of its last 256 jobs, from taking to answer; NAN */
+	double per_s;          /* jobs a second in the last minute, or over the last 256; NAN */
+	bool left;             /* in good order */
+	char kind[SHA256_HEX]; /* "": builds and scores; else queue_worker_kind() */
+	char about[QUEUE_ABOUT_MAX];
 	char versions[QUEUE_VERSIONS_MAX];
 };
 
@@ -144,6 +156,9 @@ struct queue_worker_ops {
 	/* Of queue_worker_want(): the bytes, borrowed and checked against their name, or NULL. */
 	void (*blob)(void *ctx, struct queue_take *t, const char *sha, const void *bytes,
 	             size_t len);
+	/* Nobody waits for its answer any more, heard of when its lease was renewed; it may be
+	 * forgotten, or answered all the same. May be NULL */
+	void (*unwanted)(void *ctx, struct queue_take *t);
 };
 
 struct queue_worker;
@@ -156,6 +171,9 @@ struct queue_worker *queue_worker_open(const struct redis_address *a, const char
  * lease is over. */
 void queue_worker_close(struct queue_worker *w);
 void queue_worker_name(char out[QUEUE_NAME_MAX]); /* HOST-PID-CHANCE */
+/* Right after it was opened: it takes jobs of this kind (64 hexadecimal digits) and no others.
+ * @about: JSON of what it is, in one line of less than QUEUE_ABOUT_MAX bytes, for its row. */
+void queue_worker_kind(struct queue_worker *w, const char kind[SHA256_HEX], const char *about);
 
 /* Asks for a blob; ops.blob gets it. */
 void queue_worker_want(struct queue_worker *w, struct queue_take *t, const char *sha);
@@ -164,6 +182,8 @@ void queue_worker_want(struct queue_worker *w, struct queue_take *t, const char 
  * used any more. */
 void queue_worker_answer(struct queue_worker *w, struct queue_take *t, enum queue_fate fate,
                          struct buf *bytes, const struct err *why, bool fleeting);
+/* Without an answer: of one that is unwanted. @t is not to be used any more. */
+void queue_worker_forget(struct queue_worker *w, struct queue_take *t);
 /* Takes no more. */
 void queue_worker_stop(struct queue_worker *w);
 int queue_worker_under_way(const struct queue_worker *w); /* taken, and not yet known to Redis */

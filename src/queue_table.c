@@ -102,6 +102,8 @@ static void on_row(void *ctx, const struct redisReply *reply)
 	plain(r->host, sizeof(r->host), json_string_or(o, "host", "?"));
 	plain(r->model, sizeof(r->model), json_string_or(o, "model", ""));
 	plain(r->versions, sizeof(r->versions), json_string_or(o, "versions", ""));
+	plain(r->kind, sizeof(r->kind), json_string_or(o, "kind", ""));
+	plain(r->about, sizeof(r->about), json_string_or(o, "about", ""));
 	const struct {
 		const char *key;
 		long long *to;

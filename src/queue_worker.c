@@ -50,7 +50,7 @@ static const char finish_script[] =
 
 struct stream {
 	struct queue_worker *w;
-	char key[64], cursor[48];
+	char key[128], cursor[48];
 	int lease_ms;
 	bool grouped, claiming, grouping;
 	double claim_s; /* when it is looked for jobs of the dead next */
@@ -78,6 +78,7 @@ struct queue_worker {
 	struct queue_row row;
 	struct stream stream[STREAMS_MAX];
 	int n_streams;
+	char streams[96]; /* what the names of those it takes from begin with */
 	struct queue_take *takes;
 	int n_takes, n_found;
 	struct want *wants;
@@ -194,11 +195,11 @@ static void on_finished(void *ctx, const struct redisReply *reply)
 static void send_answer(struct queue_worker *w, struct queue_take *t)
 {
 	struct words x = { 0 };
-	char job[128], answer[128], stream[64], keep[16];
+	char job[128], answer[128], stream[128], keep[16];
 
 	snprintf(job, sizeof(job), QUEUE_KEY "job:%s", t->hash);
 	snprintf(answer, sizeof(answer), QUEUE_KEY "answer:%s", t->hash);
-	snprintf(stream, sizeof(stream), QUEUE_KEY "jobs:%d", t->lease_ms);
+	snprintf(stream, sizeof(stream), "%s%d", w->streams, t->lease_ms);
 	snprintf(keep, sizeof(keep), "%d", t->keep_s);
 	words_add(&x, "EVAL");
 	words_add(&x, finish_script);
@@ -482,9 +483,9 @@ static void on_grouped(void *ctx, const struct redisReply *reply)
 
 static void stream_add(struct queue_worker *w, int lease_ms)
 {
-	char key[64];
+	char key[128];
 
-	snprintf(key, sizeof(key), QUEUE_KEY "jobs:%d", lease_ms);
+	snprintf(key, sizeof(key), "%s%d", w->streams, lease_ms);
 	for (int i = 0; i < w->n_streams; i++)
 		if (strcmp(w->stream[i].key, key) == 0)
 			return;
@@ -512,8 +513,8 @@ static void group(struct stream *s)
 static void on_streams(void *ctx, const struct redisReply *reply)
 {
 	struct queue_worker *w = ctx;
-	static const char before[] = QUEUE_KEY "jobs:";
-	size_t n = sizeof(before) - 1;
+	const char *before = w->streams;
+	size_t n = strlen(before);
 
 	for (size_t i = 0; reply && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
 		const char *key = reply_text(reply_at(reply, i), NULL);
@@ -614,6 +615,8 @@ static void row_write(const struct queue_worker *w, struct buf *out)
 	json_add_figure(o, "per_s", r->per_s);
 	cJSON_AddBoolToObject(o, "left", r->left);
 	cJSON_AddStringToObject(o, "versions", r->versions);
+	cJSON_AddStringToObject(o, "kind", r->kind);
+	cJSON_AddStringToObject(o, "about", r->about);
 	json_print(out, o);
 	cJSON_Delete(o);
 }
@@ -686,18 +689,27 @@ static void beat(struct queue_worker *w)
 static void on_renewed(void *ctx, const struct redisReply *reply)
 {
 	struct queue_take *t = ctx;
+	struct queue_worker *w = t->of;
 
-	(void)reply;
 	t->asked--;
 	t->renewing = false;
+	if (t->forgotten) {
+		if (t->asked == 0)
+			take_free(t);
+		return;
+	}
+	/* what is not in its stream any more was cancelled, or another answered it */
+	if (w->ops.unwanted && !t->answered && reply && reply->type == REDIS_REPLY_ARRAY &&
+	    reply->elements == 0)
+		w->ops.unwanted(w->ops.ctx, t);
 }
 
 static void renew(struct queue_worker *w, struct queue_take *t)
 {
 	struct words x = { 0 };
-	char stream[64];
+	char stream[128];
 
-	snprintf(stream, sizeof(stream), QUEUE_KEY "jobs:%d", t->lease_ms);
+	snprintf(stream, sizeof(stream), "%s%d", w->streams, t->lease_ms);
 	words_add(&x, "XCLAIM");
 	words_add(&x, stream);
 	words_add(&x, QUEUE_GROUP);
@@ -718,6 +730,8 @@ static void tend(struct queue_worker *w)
 	for (struct queue_take *t = w->takes, *next; t; t = next) {
 		double silent_s = now - t->renewed_s, lease_s = t->lease_ms / 1000.0;
 		next = t->next;
+		if (t->forgotten)
+			continue;
 		if (t->answered && !t->sent) {
 			if (silent_s > 1)
 				send_answer(w, t);
@@ -816,6 +830,7 @@ struct queue_worker *queue_worker_open(const struct redis_address *a, const char
 	w->row.slowest_s = w->row.per_s = w->row.cpu_s = NAN;
 	for (int i = 0; i < QUEUE_PARTS; i++)
 		w->row.took[i] = (struct queue_took){ NAN, NAN };
+	snprintf(w->streams, sizeof(w->streams), QUEUE_KEY "jobs:");
 	stream_add(w, USUAL_LEASE_MS);
 	const struct redis_ops to_main = { .ctx = w, .up = main_up, .down = main_down };
 	const struct redis_ops to_ears = { .ctx = w, .up = ears_up };
@@ -855,6 +870,23 @@ void queue_worker_close(struct queue_worker *w)
 	while (w->takes)
 		take_free(w->takes);
 	free(w);
+}
+
+void queue_worker_kind(struct queue_worker *w, const char kind[SHA256_HEX], const char *about)
+{
+	snprintf(w->row.kind, sizeof(w->row.kind), "%s", kind);
+	snprintf(w->row.about, sizeof(w->row.about), "%s", about);
+	snprintf(w->streams, sizeof(w->streams), QUEUE_KEY "jobs.%s:", kind);
+	w->n_streams = 0; /* it learns of them with its first beat */
+}
+
+void queue_worker_forget(struct queue_worker *w, struct queue_take *t)
+{
+	(void)w;
+	t->forgotten = true;
+	t->answered = true;
+	if (t->asked == 0)
+		take_free(t);
 }
 
 void queue_worker_stop(struct queue_worker *w)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "src/far_engine.h"
 #include "src/serve_inside.h"
 
 enum { UNDER_WAY_MAX = 1024, TOKENS_MAX = 1 << 20 };
@@ -376,7 +377,9 @@ struct completions *completions_open(struct serving *s, const struct model_flags
 	k->flags = m;
 	model_flags_name(k->name, sizeof(k->name), m->model);
 	model_flags_options(m, s->o->app, &o);
-	k->gpu = gpu_open(&o, &ops, e);
+	/* workers tell their tokens late: they answer when they are asked for by name alone */
+	struct engine_choice choice = { s->o->app, m };
+	k->gpu = m->far ? engine_choose(&choice, &o, &ops, e) : gpu_open(&o, &ops, e);
 	if (!k->gpu) {
 		free(k);
 		return NULL;

@@ -496,6 +496,14 @@ static void close_source(void *ctx)
 int source_model(struct source *out, const struct app *a, const struct model_flags *f,
                  struct err *e)
 {
+	return source_model_of(out, a, f, NULL, NULL, e);
+}
+
+int source_model_of(struct source *out, const struct app *a, const struct model_flags *f,
+                    struct gpu *(*engine)(void *ctx, const struct gpu_options *o,
+                                          const struct gpu_ops *ops, struct err *e),
+                    void *engine_ctx, struct err *e)
+{
 	struct model_source *m = calloc(1, sizeof(*m));
 	struct gpu_options o;
 
@@ -518,7 +526,8 @@ int source_model(struct source *out, const struct app *a, const struct model_fla
 		return -1;
 	}
 	model_flags_options(f, a, &o);
-	if (!(m->gpu = gpu_open(&o, &ops, e))) {
+	m->gpu = engine ? engine(engine_ctx, &o, &ops, e) : gpu_open(&o, &ops, e);
+	if (!m->gpu) {
 		close_source(m);
 		return -1;
 	}

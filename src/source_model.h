@@ -16,6 +16,11 @@
 /* Starts the engine. Borrows @a and @m until it is closed; of @m all but the model and how its
  * engine is started (backend, dtype, threads, context, timeout) may change between prompts. 0, or
  * -1 with @e. */
+/* The same with another engine than gpu_open()'s (src/rollouts.h); NULL: that one. */
+int source_model_of(struct source *out, const struct app *a, const struct model_flags *m,
+                    struct gpu *(*engine)(void *ctx, const struct gpu_options *o,
+                                          const struct gpu_ops *ops, struct err *e),
+                    void *engine_ctx, struct err *e);
 int source_model(struct source *out, const struct app *a, const struct model_flags *m,
                  struct err *e);
 

@@ -11,6 +11,7 @@
 #include "src/base/clock.h"
 #include "src/base/json.h"
 #include "src/cpu_time.h"
+#include "src/drawer.h"
 #include "src/job.h"
 
 enum { KITS_MAX = 4, TASKS_MAX = 512, FDS_MAX = 64, LATELY = 256, TICK_MS = 250 };
@@ -49,6 +50,7 @@ struct work {
 struct worker {
 	const struct worker_options *o;
 	struct queue_worker *q;
+	struct drawer *drawer; /* NULL: it has no model */
 	double opened_s;
 	char dir[64];
 	struct kit kit[KITS_MAX];
@@ -293,7 +295,8 @@ static int on_tick(void *ctx)
 
 	/* leases are renewed whatever the engine waits for; what is taken now is begun later */
 	sum_up(w);
-	if (!w->failed && queue_worker_step(w->q, &w->why) < 0)
+	if (!w->failed &&
+	    (queue_worker_step(w->q, &w->why) < 0 || drawer_step(w->drawer, &w->why) < 0))
 		w->failed = true;
 	return w->failed;
 }
@@ -544,20 +547,27 @@ static void watch_trouble(struct worker *w)
 
 static int loop(struct worker *w, struct err *e)
 {
-	while (!app_interrupted() || queue_worker_under_way(w->q) > 0) {
+	while (!app_interrupted() || queue_worker_under_way(w->q) > 0 ||
+	       drawer_under_way(w->drawer) > 0) {
 		struct pollfd fd[FDS_MAX];
 		int n = queue_worker_poll_fds(w->q, fd, FDS_MAX);
+		int ms = queue_worker_timeout_ms(w->q), engine_ms = drawer_timeout_ms(w->drawer);
 		bool waiting = false;
+		n += drawer_poll_fds(w->drawer, fd + n, FDS_MAX - n);
+		ms = engine_ms >= 0 && engine_ms < ms ? engine_ms : ms;
 		for (int i = 0; i < KITS_MAX; i++)
 			if (w->kit[i].scoring)
 				n += scoring_poll_fds(w->kit[i].scoring, fd + n, FDS_MAX - n);
 		for (const struct work *k = w->works; k; k = k->next)
 			waiting = waiting || k->stage == SCORED;
-		if (app_interrupted())
+		if (app_interrupted()) {
 			queue_worker_stop(w->q);
-		poll(fd, (nfds_t)n, waiting ? 0 : queue_worker_timeout_ms(w->q));
+			drawer_stop(w->drawer);
+		}
+		poll(fd, (nfds_t)n, waiting ? 0 : ms);
 		sum_up(w);
-		if (w->failed || queue_worker_step(w->q, &w->why) < 0) {
+		if (w->failed || queue_worker_step(w->q, &w->why) < 0 ||
+		    drawer_step(w->drawer, &w->why) < 0) {
 			*e = w->why;
 			return -1;
 		}
@@ -590,9 +600,22 @@ static int join(struct worker *w, struct err *e)
 				versions.data[i] = '?';
 		if (versions.len >= QUEUE_VERSIONS_MAX)
 			versions.data[QUEUE_VERSIONS_MAX - 1] = '\0';
+		const struct drawer_options d = {
+			.app = w->o->app,
+			.model = w->o->model,
+			.address = w->o->address,
+			.versions = buf_str(&versions),
+			.dir = w->dir,
+			.slots = w->o->slots,
+			.ctx = w->o->ctx,
+			.joined = w->o->draws,
+			.done = w->o->done,
+		};
 		queue_worker_name(name);
-		w->q = queue_worker_open(w->o->address, name, buf_str(&versions), w->o->app->jobs,
-		                         &ops, e);
+		/* the model first, since it takes its time */
+		if (!w->o->model || (w->drawer = drawer_open(&d, e)))
+			w->q = queue_worker_open(w->o->address, name, buf_str(&versions),
+			                         w->o->app->jobs, &ops, e);
 		if (w->q && w->o->joined)
 			w->o->joined(w->o->ctx, name, buf_str(&versions));
 		rc = w->q ? 0 : -1;
@@ -625,6 +648,7 @@ int worker_run(const struct worker_options *o, struct err *e)
 	while (w->works)
 		work_free(w->works);
 	queue_worker_close(w->q);
+	drawer_close(w->drawer);
 	while (w->n_known > 0)
 		known_free(w->known[--w->n_known]);
 	if (w->dir[0])
