@@ -444,7 +444,7 @@ void scoring_unreadable(const struct scoring *s, const struct task *task, const 
 		                  .error = strdup(why),
 		                  .seconds = NAN,
 		                  .cpu_s = NAN };
-	*out = (struct scored){ .total = NAN, .cls = CLASS_UNKNOWN_BUILD_FAILURE };
+	*out = (struct scored){ .total = NAN, .engine_s = NAN, .cls = CLASS_UNKNOWN_BUILD_FAILURE };
 	out->json = scoring_score_json(s, &j, out->cls, &none, &notes, NULL);
 	out->build = j.build;
 }

@@ -101,6 +101,9 @@ struct scored {
 	/* Our own machinery was lost under it or under one of its rebuilds (CAUSE_BUILDER_LOST):
 	 * the figures are less than they would be, and say nothing of the program */
 	bool lost;
+	/* from the builder's being asked to the last answer about the program as it is, rebuilds
+	 * left out, on the machine that did it; NAN: not known */
+	double engine_s;
 	cJSON *json; /* the object of score --json (cadforge(1)) */
 	enum build_class cls;
 	struct build build;   /* its brep is moved to brep below, its log to log */

@@ -26,7 +26,11 @@ void scoring_adopt_failure(struct build *b, struct shape_report *s)
 static void hand_out(struct scoring *s, struct job *j, double total, enum build_class cls,
                      cJSON *json)
 {
-	struct scored out = { .built = j->build.ok, .total = total, .json = json, .cls = cls };
+	struct scored out = { .built = j->build.ok,
+		              .total = total,
+		              .engine_s = j->item.seconds,
+		              .json = json,
+		              .cls = cls };
 
 	out.lost = j->lost || j->build.cause == CAUSE_BUILDER_LOST;
 
