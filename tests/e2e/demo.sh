@@ -2,29 +2,9 @@
 # The demonstration model's recipe from nothing to its page, in the smallest shape there is, and the
 # model that it leaves as the one that writes when none is named.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		tail -n 20 err 2> /dev/null | sed 's/^/# /'
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-CADFORGE_PYTHON_ENV=${PYTHON_ENV:-$srcdir/.venv}
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-CADFORGE_DEMO=$work/none
-export CADFORGE_TASKS CADFORGE_PYTHON_ENV XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB CADFORGE_DEMO
-unset CADFORGE_MODEL CADFORGE_API_KEY
-cd "$work" || exit 1
+. "$srcdir/tests/e2e/lib.sh"
+enter
 demo() {
 	"$cadforge" train demo --out out --set base_tokens=8000 --set sft_tokens=4000 --set unique=0.4 \
 		--set hidden=32 --set layers=3 --set heads=2 --set kv_heads=1 --set head_dim=16 --set delta_heads=2 \
@@ -81,7 +61,6 @@ claim $? "another shape in the same folder is refused, with what to do"
 claim $? "its trainings are among the runs"
 
 CADFORGE_DEMO=$work/out/demo
-export CADFORGE_DEMO
 "$cadforge" run four_leg_chair_700n --turns 1 --max-tokens 24 --json --quiet > out.txt 2> err
 [ $? -eq 1 ] && "$cadforge" show 1 --json > show.txt 2> err && grep -q '"model":"demo"' show.txt &&
 	grep -q '"adapter":"sft"' show.txt && grep -q '"prompts":"demo"' show.txt && grep -q '"temperature":0,' show.txt
@@ -96,5 +75,4 @@ claim $? "what it learnt stands beside it, and is no test for it"
 "$cadforge" doctor > doctor.txt 2> /dev/null
 grep -q "has   demonstration model" doctor.txt
 claim $? "doctor knows it"
-echo "1..$n"
-exit $bad
+finish

@@ -3,35 +3,13 @@
 # compared, and the page says what the figures are. With the demonstration model on a pack of two
 # parts that it was not trained on.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		tail -n 20 err 2> /dev/null | sed 's/^/# /'
-		bad=1
-	fi
-}
-srcdir=$(cd "$srcdir" && pwd)
-if [ ! -e "$srcdir/gpu/demo/base/model.safetensors" ]; then
-	echo "1..0 # SKIP there is no demonstration model"
-	exit 0
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-CADFORGE_TASKS=$srcdir/tasks
-CADFORGE_PYTHON_ENV=${PYTHON_ENV:-$srcdir/.venv}
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-CADFORGE_DEMO=$srcdir/gpu/demo
+. "$srcdir/tests/e2e/lib.sh"
+CADFORGE_DEMO=$here/gpu/demo
+[ -e "$CADFORGE_DEMO/base/model.safetensors" ] || skip_all "there is no demonstration model"
 CADFORGE_LIBEXEC=${CADFORGE_LIBEXEC:-$PWD}
-export CADFORGE_TASKS CADFORGE_PYTHON_ENV XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB CADFORGE_DEMO CADFORGE_LIBEXEC
-unset CADFORGE_MODEL CADFORGE_API_KEY
-cd "$work" || exit 1
+export CADFORGE_LIBEXEC
+enter
 sft=$CADFORGE_DEMO/sft
 eval_() {
 	timeout 300 "$cadforge" eval --pack held --temperature 0.7 --max-tokens 400 --light "$@" > out.txt 2> err
@@ -99,7 +77,7 @@ cp out.txt table.txt
 	grep -q "on the 4 items of 2 tasks that both have" table.txt && grep -q "2 tasks: p cannot be below 0.5" table.txt
 claim $? "two arms stand beside one another, with a test that says what it cannot say"
 grep -q "coat" page/README.md && grep -q "<svg" page/totals.svg && grep -q "<svg" page/index.html &&
-	! grep -qE 'src="http|href="http|<script' page/index.html && ! grep -rqF "$srcdir" page && ! grep -rqF "$work" page
+	! grep -qE 'src="http|href="http|<script' page/index.html && ! grep -rqF "$here" page && ! grep -rqF "$work" page
 claim $? "the page has plots and needs nothing else, and names no place of this machine"
 grep -q "Nothing here was learnt from: [1-9][0-9]* rows" page/README.md && ! grep -q "is not known" page/README.md
 claim $? "and says what was looked at so that nothing in it was learnt"
@@ -115,5 +93,4 @@ claim $? "runs under different profiles are refused"
 claim $? "unless they are looked at as turns like others"
 "$cadforge" fsck --quiet > out.txt 2> err
 claim $? "the database is as it was committed"
-echo "1..$n"
-exit $bad
+finish

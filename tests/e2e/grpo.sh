@@ -2,50 +2,12 @@
 # Reinforcement learning behind its verb, with the demonstration model's base and an adapter that begins
 # at nothing: a run and what it leaves, killed and asked to stop and gone on with, cut off, all failing.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-CADFORGE_DEMO=$(cd "$srcdir" && pwd)/gpu/demo
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS CADFORGE_DEMO
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | cut -c1-300 | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | cut -c1-300 | head -n 20
-		bad=1
-	fi
-}
-if ! [ -d "${CADFORGE_PYTHON_ENV:-none}" ]; then
-	echo "1..0 # SKIP no Python environment: CADFORGE_PYTHON_ENV"
-	exit 0
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
-unset CADFORGE_MODEL CADFORGE_API_KEY
+. "$srcdir/tests/e2e/lib.sh"
+CADFORGE_DEMO=$here/gpu/demo
+need_python
+enter
 
-expect() { # expect STATUS TEXT COMMAND...: its exit status and, in what it says on stderr, TEXT
-	want=$1 text=$2
-	shift 2
-	"$@" > out 2> err
-	[ $? -eq "$want" ] && grep -qF -e "$text" err
-}
-wait_until() { # wait_until COMMAND...: at most 60 s
-	i=0
-	until "$@"; do
-		i=$((i + 1))
-		[ $i -le 1200 ] || return 1
-		sleep 0.05
-	done
-}
 has() { # has EXPRESSION: of the lines of out as JSON objects, rows; of the steps among them, steps
 	/usr/bin/python3 -c '
 import json, sys
@@ -140,5 +102,4 @@ grpo --task wall_j_hook_120n --reward seed-fast --members 3 --steps 1 --max-toke
 	has 'steps[0]["built"] == 0 and steps[0]["used"] == 0 and steps[0]["flat"] == 2 and steps[0]["replaced"] == 1' &&
 	has 'steps[0]["loss"] is None and steps[0]["reward"] == -1'
 claim $? "all of a group failing teaches nothing: another is drawn, nothing is learnt, the step counts"
-echo "1..$n"
-exit $bad
+finish

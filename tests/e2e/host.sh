@@ -2,52 +2,18 @@
 # Work that outlives its screen: a workbench killed in mid-stream, come back to, let go of; two of
 # them on one host. With the real workbench on a script. Run by make check in the build folder;
 # speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-if [ -z "$CADFORGE_PYTHON_ENV" ] || [ ! -x ./cadforge-builder ]; then
-	echo "1..0 # SKIP no Python environment with CadQuery: run ./quickstart build"
-	exit 0
-fi
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | head -n 40
-		sed 's/^/# err: /' err 2> /dev/null | head -n 20
-		bad=1
-	fi
-}
-cadforge=$PWD/cadforge
-work=$(mktemp -d)
-leave() {
+. "$srcdir/tests/e2e/lib.sh"
+need_python
+cleanup() {
 	for p in $(hosts); do kill -9 "$p" 2> /dev/null; done
-	rm -rf "$work"
 }
-trap leave EXIT
-cd "$work" || exit 1
+enter
 mkdir -m 700 run
-XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache
-XDG_DATA_HOME=$work/data CADFORGE_DB=$work/sessions.db TERM=xterm-256color
-export XDG_RUNTIME_DIR XDG_STATE_HOME XDG_CACHE_HOME XDG_DATA_HOME CADFORGE_DB TERM
-unset CADFORGE_MODEL CADFORGE_API_KEY
-CADFORGE_DEMO=$work/none # no model but those that are named
-export CADFORGE_DEMO
+XDG_RUNTIME_DIR=$work/run TERM=xterm-256color
+export XDG_RUNTIME_DIR TERM
 hosts() { # process numbers of the hosts whose sockets are ours
 	ls run/cadforge 2> /dev/null | sed -n 's/.*-\([0-9]*\)\.sock$/\1/p'
-}
-until_there() { # until_there FILE
-	i=0
-	while [ ! -e "$1" ] && [ $i -lt 600 ]; do
-		i=$((i + 1))
-		sleep 0.1
-	done
-	[ -e "$1" ]
 }
 # The answer: two lines, then it waits at the pipe, then the end.
 mkfifo pipe
@@ -66,7 +32,7 @@ END
 
 "$cadforge" --detach --script start.keys > out 2> err &
 screen=$!
-until_there began
+wait_until test -e began
 claim $? "a turn begins from the keyboard"
 kill -9 $screen
 wait $screen 2> /dev/null
@@ -117,5 +83,4 @@ claim $? "a host that is told to end leaves no socket behind"
 "$cadforge" attach > out 2> err
 [ $? -eq 1 ] && grep -q "nothing works on" err
 claim $? "attach says that there is nothing to come back to"
-echo "1..$n"
-exit $bad
+finish

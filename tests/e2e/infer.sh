@@ -1,53 +1,12 @@
 #!/bin/sh
 # A real engine behind the verbs: generate, model logits, run --model; killed, interrupted. With the
 # tiny models of ../shared/oracle. Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | cut -c1-300 | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | head -n 20
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-shared=${CADFORGE_SHARED:-$srcdir/../shared}
-here=$(cd "$srcdir" && pwd)
-oracle=$(cd "$shared/oracle" 2> /dev/null && pwd)
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
-unset CADFORGE_MODEL CADFORGE_API_KEY
-CADFORGE_DEMO=$work/none # no model but those that are named
-export CADFORGE_DEMO
+. "$srcdir/tests/e2e/lib.sh"
+enter
 
-# expect STATUS TEXT COMMAND...: its exit status and, in what it says on stderr, TEXT
-expect() {
-	want=$1 text=$2
-	shift 2
-	"$@" > out 2> err
-	[ $? -eq "$want" ] && grep -qF -e "$text" err
-}
 engine_of() { # the process number of the engine that cadforge $1 started
 	cat /proc/[0-9]*/stat 2> /dev/null | sed -n "s/^\([0-9]*\) (cadforge-infer[^)]*) [A-Z] $1 .*/\1/p" | head -n 1
-}
-wait_until() { # wait_until COMMAND...: at most 30 s
-	i=0
-	until "$@"; do
-		i=$((i + 1))
-		[ $i -le 300 ] || return 1
-		sleep 0.1
-	done
 }
 
 # ---- without any model ----
@@ -85,15 +44,12 @@ kill $server
 
 # ---- the oracle ----
 if [ -z "$oracle" ]; then
-	n=$((n + 1))
-	echo "ok $n - the oracle's models through the verbs # SKIP ../shared/oracle is not here"
-	echo "1..$n"
-	exit $bad
+	skip "the oracle's models through the verbs" "../shared/oracle is not here"
+	finish
 fi
 cat > check.py <<'END'
 import array, json, struct, subprocess, sys
 cadforge, oracle, what = sys.argv[1:]
-
 
 def tensors(path):
     data = open(path, "rb").read()
@@ -107,7 +63,6 @@ def tensors(path):
         values.frombytes(data[8 + n + a:8 + n + b])
         out[name] = t["shape"], values
     return out
-
 
 cases = {
     "base": ("tiny-f32", None, 2e-3), "lora_a": ("tiny-f32", "lora-a", 2e-3), "lora_b": ("tiny-f32", "lora-b", 2e-3),
@@ -249,5 +204,4 @@ PY
 	[ $? -eq 2 ] && grep -q -- "--token N" err
 	claim $? "so is a pick without a place"
 fi
-echo "1..$n"
-exit $bad
+finish

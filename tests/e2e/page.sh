@@ -3,37 +3,13 @@
 # when its triangles are there or were pruned; and, where there is Chromium, opened in it
 # (tests/e2e/page.py). Run by make check in the build folder; speaks TAP. make check-browser runs
 # the same and fails without a browser: apt-get install chromium, or CHROMIUM=program.
-set -u
 : "${srcdir:=.}"
-srcdir=$(cd "$srcdir" && pwd)
-CADFORGE_TASKS=$srcdir/tasks
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
+. "$srcdir/tests/e2e/lib.sh"
 LC_ALL=C.UTF-8
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS LC_ALL
-unset CADFORGE_MODEL 2> /dev/null
-CADFORGE_DEMO=/nonexistent # no model but those that are named
-export CADFORGE_DEMO
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-cadforge=$PWD/cadforge
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-XDG_STATE_HOME=$work/state CADFORGE_DB=$work/s.db
-export XDG_STATE_HOME CADFORGE_DB
+export LC_ALL
+need_python
+enter
 
-if [ -z "$CADFORGE_PYTHON_ENV" ] || ! [ -x "$CADFORGE_PYTHON_ENV/bin/python" ]; then
-	echo "1..0 # SKIP there is no Python environment with CadQuery"
-	exit 0
-fi
 # an answer that wants out of its page, as program and as error
 cat > bad.py << 'END'
 import cadquery as cq
@@ -70,7 +46,7 @@ claim $? "it names nothing outside itself"
 claim $? "it is small: $(wc -c < page.html) bytes"
 
 # what was pruned: the triangles alone come back from the shape; without that it says so
-cp s.db pruned.db
+cp sessions.db pruned.db
 "$cadforge" db prune --episode 1 --best-too --kind stl --db pruned.db --quiet > out 2>&1 &&
 	"$cadforge" export 1 mesh.html --db pruned.db --quiet 2> err && [ "$(grep -c 'data:model/gltf-binary;base64,Z2xURg' mesh.html)" -eq 2 ]
 claim $? "a part whose triangles were pruned is made of its BREP"
@@ -92,11 +68,10 @@ if [ -z "$chromium" ]; then
 	if [ -n "${CADFORGE_BROWSER:-}" ]; then
 		claim 1 "there is a browser: apt-get install chromium, or CHROMIUM=program"
 	else
-		n=$((n + 1))
-		echo "ok $n - the page in a browser # SKIP no chromium here (apt-get install chromium; make check-browser)"
+		skip "the page in a browser" "no chromium here (apt-get install chromium; make check-browser)"
 	fi
 else
-	/usr/bin/python3 "$srcdir/tests/e2e/page.py" "$chromium" page.html ${CADFORGE_SHOTS:+"$CADFORGE_SHOTS"} > claims 2> err
+	/usr/bin/python3 "$here/tests/e2e/page.py" "$chromium" page.html ${CADFORGE_SHOTS:+"$CADFORGE_SHOTS"} > claims 2> err
 	status=$?
 	while read -r line; do
 		case $line in
@@ -108,5 +83,4 @@ else
 	[ $status -eq 0 ] || sed 's/^/# /' err
 	claim $status "the browser was there to the end"
 fi
-echo "1..$n"
-exit $bad
+finish

@@ -2,37 +2,17 @@
 # An episode as it happened: as text, as JSON, as a cast that a terminal can play; Replay in the
 # workbench: turns, episodes, playback, judging blind and in pairs, lists. Run by make check in the
 # build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
+. "$srcdir/tests/e2e/lib.sh"
 LC_ALL=C.UTF-8 TERM=xterm-256color
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS LC_ALL TERM
-unset NO_COLOR CADFORGE_MODEL 2> /dev/null
-CADFORGE_DEMO=/nonexistent # no model but those that are named
-export CADFORGE_DEMO
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-cadforge=$PWD/cadforge
+export LC_ALL TERM
 tmux=
-trap '[ -n "$tmux" ] && tmux -L "$tmux" kill-server 2> /dev/null; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-XDG_STATE_HOME=$work/state CADFORGE_DB=$work/s.db
-export XDG_STATE_HOME CADFORGE_DB
+cleanup() {
+	[ -z "$tmux" ] || tmux -L "$tmux" kill-server 2> /dev/null
+}
+need_python
+enter
 
-if [ -z "$CADFORGE_PYTHON_ENV" ] || ! [ -x "$CADFORGE_PYTHON_ENV/bin/python" ]; then
-	echo "1..0 # SKIP there is no Python environment with CadQuery"
-	exit 0
-fi
 part() { # part SIZE NAME
 	printf 'import cadquery as cq\n\nsize = %s\nfixture = cq.Workplane().box(size, 2, 3)\n' "$1" > "$2"
 }
@@ -233,8 +213,6 @@ if command -v tmux > /dev/null; then
 	wait_for "status 0"
 	claim $? "and Q leaves, the terminal as it was"
 else
-	n=$((n + 1))
-	echo "ok $n - replay plays in the workbench # SKIP tmux is not installed"
+	skip "replay plays in the workbench" "tmux is not installed"
 fi
-echo "1..$n"
-exit $bad
+finish

@@ -1,33 +1,11 @@
 #!/bin/sh
 # Pages about logs that other trainers wrote, behind their verb.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-logs=$(cd "$srcdir" && pwd)/tests/data/logs
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | cut -c1-300 | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | cut -c1-300 | head -n 20
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-cd "$work" || exit 1
+. "$srcdir/tests/e2e/lib.sh"
+logs=$here/tests/data/logs
+enter
 CADFORGE_DB=$work/none.db
-export CADFORGE_DB
-expect() { # expect STATUS TEXT COMMAND...: its exit status and, in what it says on stderr, TEXT
-	want=$1 text=$2
-	shift 2
-	"$@" > out 2> err
-	[ $? -eq "$want" ] && grep -qF -e "$text" err
-}
 
 "$cadforge" report --log "$logs/debug-rows.jsonl" "$logs/trl-completions.jsonl" --out page > out 2> err &&
 	grep -q '^page/index.html$' out && [ ! -e none.db ] && /usr/bin/python3 - > out 2> err << 'END'
@@ -67,5 +45,4 @@ claim $? "without a log nothing is made"
 "$cadforge" report --log "$logs/trainer_state.json" --out page --json > out 2> err && grep -q '"html":"index.html"' out &&
 	mkdir mine && echo mine > mine/README.md && expect 2 "no report of ours" "$cadforge" report --log "$logs/trainer_state.json" --out mine
 claim $? "an earlier page is replaced, and nothing else is"
-echo "1..$n"
-exit $bad
+finish

@@ -1,40 +1,10 @@
 #!/bin/sh
 # Whole episodes with the real builder and scorer: run, fork, export, import; what commands and
 # files do wrong; what dies. Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | head -n 20
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-here=$(cd "$srcdir/tests" && pwd)
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
-CADFORGE_DEMO=$work/none # no model but those that are named
-export CADFORGE_DEMO
+. "$srcdir/tests/e2e/lib.sh"
+enter
 
-# expect STATUS TEXT COMMAND...: its exit status and, in what it says on stderr, TEXT
-expect() {
-	want=$1 text=$2
-	shift 2
-	"$@" > out 2> err
-	[ $? -eq "$want" ] && grep -qF -e "$text" err
-}
 # field N KEY: of line N of the JSON lines in out, the text of a key of the object itself
 field() {
 	/usr/bin/python3 -c '
@@ -60,10 +30,8 @@ length = 128.0
 width = 14.0
 height = 32.0
 
-
 def bar():
     return cq.Workplane("XY").box(length, width, height, centered=(True, True, False))
-
 
 fixture = bar()
 END
@@ -102,7 +70,7 @@ run --json --from broken.py good.py --stop-on-error
 [ $? -eq 1 ] && [ "$(wc -l < out)" -eq 1 ] && [ "$(field 1 end)" = '"error"' ]
 claim $? "--stop-on-error ends it"
 # terms are told while the rebuilds still run: what is stored must be what score says
-game=$here/gaming/channel_for_a_handle.py
+game=$here/tests/gaming/channel_for_a_handle.py
 "$cadforge" score --json --task $task $quick "$game" > out 2> err
 scored=$(field 1 reward.total)
 run --json --from "$game"
@@ -296,5 +264,4 @@ claim $? "a part without a program comes in as it is"
 claim $? "what is no STEP is no part"
 "$cadforge" fsck --db lines.db > out 2> err
 claim $? "the database is whole after all that"
-echo "1..$n"
-exit $bad
+finish

@@ -1,32 +1,10 @@
 #!/bin/sh
 # The verbs tasks and prompts, packs of a user's own, and the published schemas.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-schema_py=$(cd "$srcdir" && pwd)/tests/e2e/tasks_schema.py
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		bad=1
-	fi
-}
-skip() { # skip TEXT WHY
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data
-export XDG_DATA_HOME
+. "$srcdir/tests/e2e/lib.sh"
+schema_py=$here/tests/e2e/tasks_schema.py
+enter
 unset VISUAL EDITOR
 
 # expect STATUS FILE TEXT COMMAND...: its exit status and TEXT in FILE (out, err)
@@ -172,5 +150,4 @@ if python3 -c 'import jsonschema' 2> /dev/null; then
 else
 	skip "the schemas and the program refuse the same files" "python3-jsonschema is not installed"
 fi
-echo "1..$n"
-exit $bad
+finish

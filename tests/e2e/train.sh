@@ -2,53 +2,10 @@
 # Training behind its verbs: a model from nothing, an adapter on it, killed and gone on with, answers
 # on the way, the page about it. With a model that it makes itself; gradients against ../shared/oracle
 # where that is. Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | cut -c1-300 | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | cut -c1-300 | head -n 20
-		bad=1
-	fi
-}
-skip() { # skip TEXT WHY
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-shared=${CADFORGE_SHARED:-$srcdir/../shared}
-oracle=$(cd "$shared/oracle" 2> /dev/null && pwd)
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
-unset CADFORGE_MODEL CADFORGE_API_KEY
-CADFORGE_DEMO=$work/none # no model but those that are named
-export CADFORGE_DEMO
+. "$srcdir/tests/e2e/lib.sh"
+enter
 
-expect() { # expect STATUS TEXT COMMAND...: its exit status and, in what it says on stderr, TEXT
-	want=$1 text=$2
-	shift 2
-	"$@" > out 2> err
-	[ $? -eq "$want" ] && grep -qF -e "$text" err
-}
-wait_until() { # wait_until COMMAND...: at most 30 s
-	i=0
-	until "$@"; do
-		i=$((i + 1))
-		[ $i -le 300 ] || return 1
-		sleep 0.1
-	done
-}
 state() { # state RUN WORD: what runs says of it
 	"$cadforge" runs "$1" 2> /dev/null | grep -q " $2"
 }
@@ -243,5 +200,4 @@ END
 else
 	skip "the gradients of a batch are the oracle's" "../shared/oracle is not there"
 fi
-echo "1..$n"
-exit $bad
+finish
