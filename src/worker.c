@@ -15,6 +15,7 @@
 #include "src/job.h"
 
 enum { KITS_MAX = 4, TASKS_MAX = 512, FDS_MAX = 64, LATELY = 256, TICK_MS = 250 };
+#define LEAVE_AWAY_S 10.0
 
 /* A scoring, for all jobs of one kind. */
 struct kit {
@@ -62,6 +63,7 @@ struct worker {
 	double cpu_asked_s; /* when cpu_s was found out last */
 	bool failed;
 	struct err why;
+	double away_s; /* since when there is trouble; below 0: there is none */
 	char trouble[480];
 };
 
@@ -538,6 +540,10 @@ static void watch_trouble(struct worker *w)
 {
 	const char *what = queue_worker_trouble(w->q);
 
+	if (!*what)
+		w->away_s = -1;
+	else if (w->away_s < 0)
+		w->away_s = clock_now_s();
 	if (strcmp(what, w->trouble) == 0)
 		return;
 	snprintf(w->trouble, sizeof(w->trouble), "%s", what);
@@ -545,10 +551,19 @@ static void watch_trouble(struct worker *w)
 		w->o->trouble(w->o->ctx, w->trouble);
 }
 
+/* Asked to, and all it had is answered; or nobody is there to be answered, and its jobs go to
+ * others when their leases are over. */
+static bool may_leave(const struct worker *w)
+{
+	if (!app_interrupted())
+		return false;
+	return (queue_worker_under_way(w->q) == 0 && drawer_under_way(w->drawer) == 0) ||
+	       (w->away_s >= 0 && clock_now_s() - w->away_s > LEAVE_AWAY_S);
+}
+
 static int loop(struct worker *w, struct err *e)
 {
-	while (!app_interrupted() || queue_worker_under_way(w->q) > 0 ||
-	       drawer_under_way(w->drawer) > 0) {
+	while (!may_leave(w)) {
 		struct pollfd fd[FDS_MAX];
 		int n = queue_worker_poll_fds(w->q, fd, FDS_MAX);
 		int ms = queue_worker_timeout_ms(w->q), engine_ms = drawer_timeout_ms(w->drawer);
@@ -635,6 +650,7 @@ int worker_run(const struct worker_options *o, struct err *e)
 		return err_set(e, ERR_MEM, "out of memory");
 	w->o = o;
 	w->opened_s = clock_now_s();
+	w->away_s = -1;
 	snprintf(w->dir, sizeof(w->dir), "%.40s/cadforge-worker-XXXXXX",
 	         tmp && *tmp == '/' && strlen(tmp) <= 40 ? tmp : "/tmp");
 	if (!mkdtemp(w->dir)) {
