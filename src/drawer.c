@@ -488,7 +488,7 @@ static int join(struct drawer *d, struct err *e)
 	else
 		d->q = queue_worker_open(d->o.address, name, d->o.versions, slots, &ops, e);
 	if (d->q) {
-		queue_worker_kind(d->q, d->kind, buf_str(&about));
+		queue_worker_kind(d->q, d->kind, buf_str(&about), DRAWING_LEASE_S);
 		snprintf(queue_worker_row(d->q)->model, sizeof(queue_worker_row(d->q)->model), "%s",
 		         called);
 		if (d->o.joined) {

@@ -23,6 +23,8 @@
 #include "gpu/wire.h"
 #include "src/base/sha256.h"
 
+/* A worker may be silent for so long: it renews while its engine writes. */
+#define DRAWING_LEASE_S 15.0
 enum {
 	DRAWING_ASKED_BYTES_MAX = INFER_JSON_MAX,
 	DRAWING_TOLD_BYTES_MAX = 200 << 20, /* of an answer, unpacked */

@@ -12,8 +12,6 @@
 #include "src/drawing.h"
 #include "src/queue.h"
 
-/* A worker may be silent for so long: it renews while its engine writes. */
-#define LEASE_S 15.0
 /* Answers of one request that one worker draws: the others may be another's. */
 enum { PIECE = 4, ADAPTERS_KEPT = 8, ADAPTER_BYTES_MAX = 2000 << 20 };
 
@@ -248,8 +246,8 @@ static int submit(struct far *f, struct request *q, const struct gpu_request *r,
 		memcpy(blob[2 * i + 1], adapter[i].weights, SHA256_HEX);
 	}
 	drawing_write(&body, f->kind, &part, adapter);
-	if (queue_submit(f->q, &body, (const char(*)[SHA256_HEX])blob, 2 * r->n_adapters, LEASE_S,
-	                 k, e) < 0) {
+	if (queue_submit(f->q, &body, (const char(*)[SHA256_HEX])blob, 2 * r->n_adapters,
+	                 DRAWING_LEASE_S, k, e) < 0) {
 		buf_release(&body);
 		free(k);
 		return -1;

@@ -171,9 +171,11 @@ struct queue_worker *queue_worker_open(const struct redis_address *a, const char
  * lease is over. */
 void queue_worker_close(struct queue_worker *w);
 void queue_worker_name(char out[QUEUE_NAME_MAX]); /* HOST-PID-CHANCE */
-/* Right after it was opened: it takes jobs of this kind (64 hexadecimal digits) and no others.
- * @about: JSON of what it is, in one line of less than QUEUE_ABOUT_MAX bytes, for its row. */
-void queue_worker_kind(struct queue_worker *w, const char kind[SHA256_HEX], const char *about);
+/* Right after it was opened: it takes jobs of this kind (64 hexadecimal digits) and no others; most
+ * have a lease of @lease_s. @about: JSON of what it is, in one line of less than QUEUE_ABOUT_MAX
+ * bytes, for its row. */
+void queue_worker_kind(struct queue_worker *w, const char kind[SHA256_HEX], const char *about,
+                       double lease_s);
 
 /* Asks for a blob; ops.blob gets it. */
 void queue_worker_want(struct queue_worker *w, struct queue_take *t, const char *sha);

@@ -872,12 +872,14 @@ void queue_worker_close(struct queue_worker *w)
 	free(w);
 }
 
-void queue_worker_kind(struct queue_worker *w, const char kind[SHA256_HEX], const char *about)
+void queue_worker_kind(struct queue_worker *w, const char kind[SHA256_HEX], const char *about,
+                       double lease_s)
 {
 	snprintf(w->row.kind, sizeof(w->row.kind), "%s", kind);
 	snprintf(w->row.about, sizeof(w->row.about), "%s", about);
 	snprintf(w->streams, sizeof(w->streams), QUEUE_KEY "jobs.%s:", kind);
-	w->n_streams = 0; /* it learns of them with its first beat */
+	w->n_streams = 0;
+	stream_add(w, (int)(lease_s * 1000));
 }
 
 void queue_worker_forget(struct queue_worker *w, struct queue_take *t)

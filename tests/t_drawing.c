@@ -481,7 +481,7 @@ static void set_up(struct bench *b)
 		b->hand[i].w = queue_worker_open(&b->a, name, "v1", 4, &to, &e);
 		assert_non_null(b->hand[i].w);
 	}
-	queue_worker_kind(b->hand[1].w, kind_a, "{}");
+	queue_worker_kind(b->hand[1].w, kind_a, "{}", 0.9);
 }
 
 static void tear_down(struct bench *b)
