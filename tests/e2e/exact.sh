@@ -1,6 +1,7 @@
 #!/bin/sh
 # The exact reward through the real program: failures, equal answers, profiles, references of every kind, programs that
-# try to get it for nothing. With words: those parts (exact_parts.sh has the others). Speaks TAP.
+# try to get it for nothing. With words: those parts (exact_parts.sh has the others); with "whole", as make check-exact
+# has it, all parts, and nothing of them left out. Speaks TAP.
 set -u
 : "${srcdir:=.}"
 CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-$PYTHON_ENV}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The published evaluator's figures, row by row, through the real program. Needs the parity set: $CADFORGE_SHARED/parity
-# or ../shared/parity beside the sources.
+# or ../shared/parity beside the sources. With "whole", as make check-exact has it, every row there is. Speaks TAP.
 set -u
 : "${srcdir:=.}"
 shared=${CADFORGE_SHARED:-$srcdir/../shared}
@@ -11,4 +11,4 @@ fi
 CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-$PYTHON_ENV}
 CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
 export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-exec /usr/bin/python3 "$srcdir/tests/e2e/parity.py" "$PWD/cadforge" "$shared/parity"
+exec /usr/bin/python3 "$srcdir/tests/e2e/parity.py" "$PWD/cadforge" "$shared/parity" "$@"
