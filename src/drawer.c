@@ -12,6 +12,7 @@
 #include "src/base/json.h"
 #include "src/cad_names.h"
 #include "src/drawing.h"
+#include "src/lately.h"
 
 enum { KEPT_MAX = 12, TRIES_MAX = 2, SLOTS_CPU = 4, SLOTS_CUDA = 32 };
 static const char config_name[] = "adapter_config.json",
@@ -49,6 +50,8 @@ struct drawer {
 	char names[4200]; /* the guard's file; "": not yet */
 	struct kept kept[KEPT_MAX];
 	struct draw *first;
+	struct lately lately;
+	double summed_s; /* when it was summed up last */
 };
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
@@ -93,6 +96,11 @@ static void draw_end(struct draw *k, const struct err *why)
 		.work_s = clock_now_s() - k->began_s,
 		.why = why,
 	};
+	const double took[QUEUE_PARTS] = { [QUEUE_WAIT] = j.wait_s,
+		                           [QUEUE_BUILD] = NAN,
+		                           [QUEUE_SCORE] = NAN,
+		                           [QUEUE_WORK] = j.work_s };
+	lately_add(&d->lately, took, clock_now_s());
 	r->jobs++;
 	r->failed += why != NULL;
 	r->work_s += j.work_s;
@@ -413,6 +421,10 @@ int drawer_step(struct drawer *d, struct err *e)
 
 	if (!d)
 		return 0;
+	if (clock_now_s() > d->summed_s + 1) {
+		d->summed_s = clock_now_s();
+		lately_sum(&d->lately, queue_worker_row(d->q), d->summed_s);
+	}
 	if (queue_worker_step(d->q, e) < 0)
 		return -1;
 	for (struct draw *k = d->first; k; k = k->next)
@@ -513,6 +525,7 @@ struct drawer *drawer_open(const struct drawer_options *o, struct err *e)
 		return NULL;
 	}
 	d->o = *o;
+	d->lately.opened_s = clock_now_s();
 	const struct gpu_ops ops = { d, NULL, on_token, on_done };
 	model_flags_options(o->model, o->app, &go);
 	if (strstr(o->model->model, "://"))

@@ -15,6 +15,7 @@ enum { BUCKETS = 1024, ASK_VERSIONS_S_10 = 5 };
 #define TELL_S       2.0    /* trouble is told of when it has lasted so long */
 #define BLOB_FRESH_S 3600.0 /* after which a blob is given once more: it is kept for a day */
 #define LARGE_BYTES  (16 << 10)
+#define LOOK_S       5.0 /* workers are looked for so often, while something waits */
 
 /* Gives a job to Redis, or finds it there: 1 when its answer is, else 0.
  * KEYS job, answer, stream; ARGV client, hash, body, stream's name, group */
@@ -29,6 +30,10 @@ static const char submit_script[] =
 	"end\n"
 	"redis.call('EXPIRE', KEYS[1], 86400)\n"
 	"return 0\n";
+
+/* KEYS live workers; ARGV within seconds. How many there are. */
+static const char live_script[] = "local t = redis.call('TIME')\n"
+				  "return redis.call('ZCOUNT', KEYS[1], t[1] - ARGV[1], '+inf')\n";
 
 /* KEYS job; ARGV client. When nobody waits any more the job is taken out. */
 static const char cancel_script[] = "redis.call('HDEL', KEYS[1], 'w:' .. ARGV[1])\n"
@@ -75,6 +80,9 @@ struct queue {
 	struct queue_ops ops;
 	char client[32], done_key[64], last[48], versions[QUEUE_VERSIONS_MAX];
 	char streams[96]; /* what the names of its streams begin with */
+	char live[96];    /* key of the workers that can do its jobs */
+	bool none_live, asking_live;
+	double live_s; /* when they are counted next */
 	struct blob *blobs;
 	struct entry *first, **last_at;
 	struct entry *bucket[BUCKETS];
@@ -411,10 +419,40 @@ static void on_versions(void *ctx, const struct redisReply *reply)
 	snprintf(q->versions, sizeof(q->versions), "%s", text);
 }
 
+static void on_live(void *ctx, const struct redisReply *reply)
+{
+	struct queue *q = ctx;
+
+	q->asking_live = false;
+	q->live_s = clock_now_s() + LOOK_S;
+	if (reply && reply->type == REDIS_REPLY_INTEGER)
+		q->none_live = reply->integer == 0;
+}
+
+/* While something waits, whether there is anybody to do it. */
+static void look_for_workers(struct queue *q)
+{
+	struct words w = { 0 };
+	char live[16];
+
+	if (q->asking_live || clock_now_s() < q->live_s)
+		return;
+	snprintf(live, sizeof(live), "%d", QUEUE_LIVE_S);
+	words_add(&w, "EVAL");
+	words_add(&w, live_script);
+	words_add(&w, "1");
+	words_add(&w, q->live);
+	words_add(&w, live);
+	q->asking_live = true;
+	words_send(&w, q->main, on_live, q, QUEUE_COMMAND_S);
+}
+
 static void main_up(void *ctx)
 {
 	struct queue *q = ctx;
 
+	q->asking_live = q->none_live = false;
+	q->live_s = clock_now_s() + LOOK_S;
 	q->was_up = true;
 	q->away = (struct err){ 0 };
 	/* what it knew it may have forgotten, and another farm may be there by now */
@@ -512,6 +550,7 @@ struct queue *queue_open(const struct redis_address *a, const struct queue_ops *
 	snprintf(q->done_key, sizeof(q->done_key), QUEUE_KEY "done:%s", q->client);
 	snprintf(q->last, sizeof(q->last), "0-0");
 	snprintf(q->streams, sizeof(q->streams), QUEUE_KEY "jobs:");
+	snprintf(q->live, sizeof(q->live), QUEUE_KEY "live.");
 	const struct redis_ops to_main = { .ctx = q, .up = main_up, .down = main_down };
 	const struct redis_ops to_ears = { .ctx = q, .up = ears_up };
 	q->main = redis_open(a, &to_main, e);
@@ -591,6 +630,7 @@ void queue_close(struct queue *q)
 void queue_kind(struct queue *q, const char kind[SHA256_HEX])
 {
 	snprintf(q->streams, sizeof(q->streams), QUEUE_KEY "jobs.%s:", kind);
+	snprintf(q->live, sizeof(q->live), QUEUE_KEY "live.%s", kind);
 }
 
 static struct blob *blob_of(struct queue *q, const char *sha)
@@ -724,6 +764,7 @@ static void pump(struct queue *q)
 		}
 		return;
 	}
+	look_for_workers(q);
 	for (struct entry *n = q->first; n; n = n->next) {
 		if (n->stage == WAITING && now - n->asked_s > ASK_AGAIN_S)
 			entry_again(n);
@@ -744,6 +785,11 @@ static void watch_trouble(struct queue *q)
 	else if (q->waiting > 0 && !q->versions[0])
 		snprintf(text, sizeof(text),
 		         "no worker has come to %.300s yet: cadforge worker --queue URL starts one",
+		         q->a.shown);
+	else if (q->waiting > 0 && q->none_live)
+		snprintf(text, sizeof(text),
+		         "no worker that can do it is at %.300s any more: what waits is done when "
+		         "one comes",
 		         q->a.shown);
 	if (!*text)
 		q->trouble_s = -1;

@@ -13,6 +13,7 @@
  * ten seconds (an error: it may be tried again) blob:SHA256       what many jobs share (a task, a
  * reference, a profile), kept for a day done:CLIENT       stream of hashes: what that client need
  * wait for no longer worker:NAME, workers, live      the table of workers; see queue_list()
+ *     live.KIND         those of a kind, "" for who builds, by when they were heard of
  *
  * A job's HASH is the SHA-256 of its body and of the workers' versions: equal jobs are one, whoever
  * gives them and however often, and an answer that is there is not worked out again. The first
@@ -93,8 +94,8 @@ int queue_poll_fds(const struct queue *q, struct pollfd *out, int cap);
 int queue_timeout_ms(const struct queue *q);
 int queue_step(struct queue *q, struct err *e);
 
-/* What is being waited for, for people, when it is more than a job: Redis is away, no worker has
- * come yet. "" when all is well. Borrowed until the next step. */
+/* What is being waited for, for people, when it is more than a job: Redis is away, no worker of the
+ * kind has come yet, or is there any more. "" when all is well. Borrowed until the next step. */
 const char *queue_trouble(const struct queue *q);
 
 /* ---- who takes them ---- */

@@ -15,7 +15,7 @@ enum { STREAMS_MAX = 16, USUAL_LEASE_MS = 55000, FOUND_MAX = 64 };
 #define SMALL_BYTES (16 << 10)
 
 /* Lets a worker in, and keeps its row: the answer is {versions of a farm it does not belong to, or
- * "", seconds, microseconds}. KEYS row; ARGV name, versions, live seconds, then the row. */
+ * "", seconds, microseconds}. KEYS row; ARGV name, versions, live seconds, the row, its kind. */
 static const char beat_script[] =
 	"local t = redis.call('TIME')\n"
 	"local v = redis.call('GET', 'cadforge:versions')\n"
@@ -28,6 +28,8 @@ static const char beat_script[] =
 	"redis.call('ZREMRANGEBYSCORE', 'cadforge:live', '-inf', t[1] - ARGV[3])\n"
 	"redis.call('ZREMRANGEBYSCORE', 'cadforge:workers', '-inf', t[1] - 86400)\n"
 	"redis.call('ZADD', 'cadforge:live', t[1], ARGV[1])\n"
+	"redis.call('ZADD', 'cadforge:live.' .. ARGV[5], t[1], ARGV[1])\n"
+	"redis.call('EXPIRE', 'cadforge:live.' .. ARGV[5], 86400)\n"
 	"redis.call('ZADD', 'cadforge:workers', t[1], ARGV[1])\n"
 	"redis.call('SET', KEYS[1], ARGV[4], 'EX', 86400)\n"
 	"return { '', t[1], t[2] }\n";
@@ -676,6 +678,7 @@ static void beat(struct queue_worker *w)
 	words_add(&x, w->row.versions);
 	words_add(&x, live);
 	words_bytes(&x, buf_str(&row), row.len);
+	words_add(&x, w->row.kind);
 	w->beating = true;
 	w->beat_s = clock_now_s() + BEAT_S;
 	words_send(&x, w->main, on_beat, w, QUEUE_COMMAND_S);
@@ -845,6 +848,7 @@ struct queue_worker *queue_worker_open(const struct redis_address *a, const char
 void queue_worker_close(struct queue_worker *w)
 {
 	struct pollfd p;
+	char live[96];
 
 	if (!w)
 		return;
@@ -854,6 +858,9 @@ void queue_worker_close(struct queue_worker *w)
 		beat(w);
 		redis_send(w->main, NULL, NULL, 1, 3,
 		           (const char *const[]){ "ZREM", QUEUE_KEY "live", w->row.name }, NULL);
+		snprintf(live, sizeof(live), QUEUE_KEY "live.%s", w->row.kind);
+		redis_send(w->main, NULL, NULL, 1, 3,
+		           (const char *const[]){ "ZREM", live, w->row.name }, NULL);
 		while (w->beating && redis_is_up(w->main) && clock_now_s() < until) {
 			redis_step(w->main);
 			if (w->beating && redis_poll_fd(w->main, &p))

@@ -13,8 +13,9 @@
 #include "src/cpu_time.h"
 #include "src/drawer.h"
 #include "src/job.h"
+#include "src/lately.h"
 
-enum { KITS_MAX = 4, TASKS_MAX = 512, FDS_MAX = 64, LATELY = 256, TICK_MS = 250 };
+enum { KITS_MAX = 4, TASKS_MAX = 512, FDS_MAX = 64, TICK_MS = 250 };
 #define LEAVE_AWAY_S 10.0
 
 /* A scoring, for all jobs of one kind. */
@@ -52,15 +53,13 @@ struct worker {
 	const struct worker_options *o;
 	struct queue_worker *q;
 	struct drawer *drawer; /* NULL: it has no model */
-	double opened_s;
 	char dir[64];
 	struct kit kit[KITS_MAX];
 	struct known *known[TASKS_MAX];
 	int n_known;
 	struct work *works;
-	double lately_s[QUEUE_PARTS][LATELY], ended_s[LATELY];
-	long long n_lately;
-	double cpu_asked_s; /* when cpu_s was found out last */
+	struct lately lately;
+	double summed_s; /* when it was summed up last */
 	bool failed;
 	struct err why;
 	double away_s; /* since when there is trouble; below 0: there is none */
@@ -90,35 +89,6 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 
 /* ---- the end of a job ---- */
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Of those that are finite; @slowest (may be NULL): the greatest. */
-static struct queue_took took_of(const double *all, int n_all, double *slowest)
-{
-	double v[LATELY];
-	int n = 0;
-
-	for (int i = 0; i < n_all; i++)
-		if (isfinite(all[i]))
-			v[n++] = all[i];
-	if (slowest)
-		*slowest = NAN;
-	if (n == 0)
-		return (struct queue_took){ NAN, NAN };
-	qsort(v, (size_t)n, sizeof(*v), by_size);
-	if (slowest)
-		*slowest = v[n - 1];
-	return (struct queue_took){
-		.median_s = n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]),
-		.p95_s = v[(95 * n + 99) / 100 - 1],
-	};
-}
-
 /* Of measuring, scoring and rebuilding, as the score says them; NAN: there was none. */
 static double score_s(const struct scored *s)
 {
@@ -137,13 +107,14 @@ static double score_s(const struct scored *s)
 static void count(struct worker *w, const struct work *k, double took_s)
 {
 	struct queue_row *r = queue_worker_row(w->q);
-	int at = (int)(w->n_lately++ % LATELY);
+	const double took[QUEUE_PARTS] = {
+		[QUEUE_WAIT] = k->take->wait_s,
+		[QUEUE_BUILD] = k->scored.json ? k->scored.build.seconds : NAN,
+		[QUEUE_SCORE] = score_s(&k->scored),
+		[QUEUE_WORK] = took_s,
+	};
 
-	w->lately_s[QUEUE_WAIT][at] = k->take->wait_s;
-	w->lately_s[QUEUE_BUILD][at] = k->scored.json ? k->scored.build.seconds : NAN;
-	w->lately_s[QUEUE_SCORE][at] = score_s(&k->scored);
-	w->lately_s[QUEUE_WORK][at] = took_s;
-	w->ended_s[at] = clock_now_s();
+	lately_add(&w->lately, took, clock_now_s());
 	r->jobs++;
 	r->built += k->scored.built;
 	r->lost += k->scored.lost;
@@ -154,23 +125,13 @@ static void count(struct worker *w, const struct work *k, double took_s)
 static void sum_up(struct worker *w)
 {
 	struct queue_row *r = queue_worker_row(w->q);
-	double now = clock_now_s(), since = now - 60;
-	int n = w->n_lately < LATELY ? (int)w->n_lately : LATELY, lately = 0;
+	double now = clock_now_s();
 
-	if (now < w->cpu_asked_s + 1)
+	if (now < w->summed_s + 1)
 		return;
-	w->cpu_asked_s = now;
+	w->summed_s = now;
 	r->cpu_s = cpu_time_s();
-	for (int i = 0; i < QUEUE_PARTS; i++)
-		r->took[i] = took_of(w->lately_s[i], n, i == QUEUE_WORK ? &r->slowest_s : NULL);
-	/* a minute may hold more jobs than are remembered */
-	double first = w->ended_s[w->n_lately % LATELY];
-	if (n == LATELY && first > since)
-		since = first;
-	for (int i = 0; i < n; i++)
-		lately += w->ended_s[i] > since;
-	double over = now - fmax(since, w->opened_s);
-	r->per_s = over > 0 ? lately / over : NAN;
+	lately_sum(&w->lately, r, now);
 }
 
 static void work_free(struct work *k)
@@ -649,7 +610,7 @@ int worker_run(const struct worker_options *o, struct err *e)
 	if (!w)
 		return err_set(e, ERR_MEM, "out of memory");
 	w->o = o;
-	w->opened_s = clock_now_s();
+	w->lately.opened_s = clock_now_s();
 	w->away_s = -1;
 	snprintf(w->dir, sizeof(w->dir), "%.40s/cadforge-worker-XXXXXX",
 	         tmp && *tmp == '/' && strlen(tmp) <= 40 ? tmp : "/tmp");
