@@ -1,9 +1,10 @@
 #!/bin/sh
 # Workers on other machines, with the real programs and a real Redis on this one: the same bytes
-# wherever a score is made, wrong passwords, workers that leave. Run by make check in the build
-# folder; speaks TAP. make check-farm has more: "farm.sh whole", also the published profile and an
-# episode with its shapes and pictures; "farm.sh faults", a minute of machines that fail: killed,
-# frozen past a lease, cut off for five seconds, Redis killed and started again.
+# wherever a score is made or an answer drawn, wrong passwords, workers that leave. Run by make
+# check in the build folder; speaks TAP. make check-farm has more: "farm.sh whole", also the
+# published profile, an episode with its shapes and pictures, and trainings; "farm.sh faults", a
+# minute of machines that fail: killed, frozen past a lease, cut off for five seconds, Redis killed
+# and started again.
 set -u
 : "${srcdir:=.}"
 CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
@@ -72,15 +73,39 @@ until_true() {
 	done
 }
 worker=0
-worker_start() { # HOST: at the queue there; its number is $worker, its id $last
-	worker=$((worker + 1))
-	${space_exec:-} "$cadforge" worker --queue "redis://$1:$port" --jobs 1 > worker.$worker 2>&1 &
+worker_start() { # HOST FLAGS...: at the queue there; its number is $worker, its id $last
+	worker=$((worker + 1)) host=$1
+	shift
+	${space_exec:-} "$cadforge" worker --queue "redis://$host:$port" --jobs 1 "$@" > worker.$worker 2>&1 &
 	last=$!
 	pids="$pids $last"
 }
 joined() { grep -qs 'takes jobs from' worker.$1; }
 # what is not the same from run to run is in seconds alone
-plain() { sed -E 's/"seconds":(\{[^}]*\}|[0-9.e+-]+)/"seconds":0/g' "$1"; }
+plain() { sed -E 's/"(seconds|generate_s|score_s)":(\{[^}]*\}|[0-9.e+-]+|null)/"\1":0/g' "$1"; }
+# an evaluation by the demonstration model: its items and figures, numbers of episodes left out
+demo=$srcdir/gpu/demo
+model="--model $demo/base --backend cpu --threads 1"
+evaluate() { # DB FLAGS...
+	db=$1
+	shift
+	CADFORGE_DB=$work/$db "$cadforge" eval --pack held --adapter "$demo/sft" --model "$demo/base" --threads 1 --seeds 2 --temperature 0.7 \
+		--profile seed-fast --light --json "$@" > told 2> err && plain told | sed 's/"episode":[0-9]*//g'
+}
+part() { # part FROM TO PROMPT: under another id and in other words
+	mkdir -p held/references
+	printf '{"format": "cadforge-pack-1", "name": "held", "about": "Parts that nobody learnt."}\n' > held/pack.json
+	sed -e "s/\"id\": \"$1\"/\"id\": \"$2\"/" -e "s/\"prompt\": \"[^\"]*\"/\"prompt\": \"$3\"/" \
+		-e "s,references/$1.py,references/$2.py," "$CADFORGE_TASKS/cadforge/$1.json" > "held/$2.json"
+	cp "$CADFORGE_TASKS/cadforge/references/$1.py" "held/references/$2.py"
+}
+part wall_j_hook_120n coat_hook "A hook to hang coats from: one plate on the wall, and below it an arm in the shape of the letter J."
+part four_leg_chair_700n kitchen_chair "For a kitchen: a flat seat on four legs with bars between them, and behind it a back to lean against."
+# requests that were answered by how many workers with a model
+drew() {
+	"$cadforge" worker --list --queue "$queue" --json > list 2> err &&
+		[ "$(grep '"model":"demo"' list | grep -c '"jobs":[1-9]')" -ge "$1" ]
+}
 queue=redis://127.0.0.1:$port
 
 if ! redis_start; then
@@ -91,10 +116,12 @@ fi
 if [ "${1:-}" != faults ]; then
 	whole=false
 	[ "${1:-}" = whole ] && whole=true
-	worker_start 127.0.0.1
+	worker_start 127.0.0.1 $model --slots 2
 	one=$last
-	until_true 30 joined 1
-	claim $? "a worker joins, and says what it is made of"
+	worker_start 127.0.0.1 $model --slots 2
+	two=$last
+	until_true 60 joined 1 && until_true 60 joined 2
+	claim $? "workers join, and say what they are made of"
 
 	chair=$srcdir/tasks/examples/chair.py
 	set -- --task four_leg_chair_700n "$chair" "$srcdir/tasks/examples/chair-misspelt.py"
@@ -132,6 +159,43 @@ if [ "${1:-}" != faults ]; then
 	until_true 10 table
 	claim $? "the table of workers says what they did and what it took"
 
+	grep -q 'draws answers with demo' worker.1 && evaluate far.db --max-tokens 160 --queue "$queue" > out &&
+		grep -q 'answers come from workers' err && evaluate near.db --max-tokens 160 > near &&
+		[ "$(grep -c '"task"' out)" -ge 4 ] && cmp -s near out
+	claim $? "an evaluation whose answers are drawn by workers has the results of one made here"
+	until_true 10 drew 2
+	claim $? "by both of them"
+	CADFORGE_DB=$work/none.db "$cadforge" eval --pack held --model "$demo/base" --dtype int8 --seeds 1 --backend queue --queue "$queue" > out 2> err
+	[ $? -ne 0 ] && grep -q 'no worker at .* has the model .* as it is asked for (int8' err && grep -q 'demo (.*cpu as stored' err
+	claim $? "of a model that no worker has it is said which there are"
+	if $whole; then
+		run_model() { # DB FLAGS...
+			db=$1
+			shift
+			CADFORGE_DB=$work/$db "$cadforge" run four_leg_chair_700n --quiet --json --model "$demo/base" --adapter "$demo/sft" --threads 1 \
+				--profile seed-fast --temperature 0.7 --seed 5 --max-tokens 300 --turns 2 --group 6 "$@" > told 2> err
+			plain told | sed 's/"episode":[0-9]*//'
+		}
+		run_model far.db --queue "$queue" --backend queue > out && run_model near.db > near && [ -s out ] && cmp -s near out
+		claim $? "and so has an episode whose groups are drawn by workers"
+		learn() { # DB FLAGS...
+			CADFORGE_DB=$work/$1 "$cadforge" train grpo --model "$demo/base" --adapter none --threads 1 --rank 4 --lr 1e-3 --seed 6 --prompts 1 \
+				--members 3 --steps 3 --save-every 1 --task wall_j_hook_120n --max-tokens 200 --eval-every -1 --reward dense "$2" "$3" \
+				--out "$4" ${5:+"$5"} ${6:+"$6"}
+		}
+		learn far.db --backend auto learnt-far --queue "$queue" > out 2> err &
+		learner=$!
+		until_true 60 [ -d learnt-far/checkpoint-000001 ]
+		kill -9 "$(pgrep -P $learner -f 'train grpo' | head -n 1)" 2> /dev/null
+		wait $learner 2> /dev/null
+		until_true 10 flock -n learnt-far/lock true
+		run=$(CADFORGE_DB=$work/far.db "$cadforge" runs --json 2> err | grep '"kind":"grpo"' | sed 's/.*"run":\([0-9]*\).*/\1/')
+		CADFORGE_DB=$work/far.db "$cadforge" train resume "$run" --queue "$queue" > out 2> err &&
+			learn near.db --backend cpu learnt-near > out 2> err &&
+			cmp -s learnt-far/policy/000003/adapter_model.safetensors learnt-near/policy/000003/adapter_model.safetensors
+		claim $? "a training over the queue, killed and gone on with, learns what one does here"
+	fi
+
 	CADFORGE_QUEUE_PASSWORD=wrong "$cadforge" score "$@" --queue "$queue" > out 2> err
 	[ $? -eq 2 ] && grep -q 'does not let us in: WRONGPASS' err && ! grep -q 'wrong"' err
 	claim $? "a wrong password is told at once"
@@ -139,11 +203,11 @@ if [ "${1:-}" != faults ]; then
 	[ $? -eq 2 ] && grep -q 'redis://HOST' err
 	claim $? "an address that is none is told"
 
-	kill -TERM $one
-	until_true 10 eval "! kill -0 $one 2> /dev/null"
-	claim $? "a worker that is asked to leaves"
-	"$cadforge" worker --list --queue "$queue" > out 2> err && grep -q ' gone ' out
-	claim $? "and the table says so"
+	kill -TERM $one $two
+	until_true 10 eval "! kill -0 $one 2> /dev/null && ! kill -0 $two 2> /dev/null"
+	claim $? "workers that are asked to leave"
+	"$cadforge" worker --list --queue "$queue" > out 2> err && [ "$(grep -c ' gone ' out)" -eq 4 ]
+	claim $? "and the table says so, of their models too"
 	echo "1..$n"
 	exit $bad
 fi
@@ -180,6 +244,33 @@ else
 	skip "$text" "network namespaces want root and ip(8)"
 fi
 
+# answers under way: three at two workers, of which one is killed; then at none, until another comes
+drawn() {
+	stream=$(ask --raw smembers cadforge:streams | grep 'jobs\.')
+	[ "$(ask xpending "$stream" workers | head -n 1)" -ge "$1" ] 2> /dev/null
+}
+worker_start 127.0.0.1 $model --slots 2
+first=$last a=$worker
+worker_start 127.0.0.1 $model --slots 2
+second=$last
+until_true 60 joined $a && until_true 60 joined $worker
+evaluate killed.db --max-tokens 1200 --queue "$queue" > killed.out &
+asker=$!
+until_true 30 drawn 3
+kill -9 $first
+until_true 60 eval '"$cadforge" worker --list --queue "$queue" --json | grep -q "\"taken_over\":[1-9]"'
+claim $? "requests of a worker that was killed in mid-answer are taken over"
+kill -9 $second
+until_true 60 grep -q 'no worker that can do it is at' err
+claim $? "when nobody is left to answer it is told"
+worker_start 127.0.0.1 $model
+third=$last
+wait $asker
+cp killed.out out
+evaluate near.db --max-tokens 1200 > near && [ "$(grep -c '"task"' near)" -ge 4 ] && cmp -s near killed.out
+claim $? "and nothing is lost or another than it would have been"
+kill -9 $third
+
 worker_start 127.0.0.1
 killed=$last
 a=$worker
@@ -215,5 +306,14 @@ wait $scorer
 claim $? "and every job under way is answered, once"
 kill -0 $other && kill -0 $frozen
 claim $? "the workers go on"
+
+sed "s/NUMBER/5/" endless > endless5.py
+score --wall 60 endless5.py > out 2> err &
+pids="$pids $!"
+until_true 20 eval '[ "$(ask xpending cadforge:jobs:70000 workers | head -n 1)" = 1 ]'
+kill -9 $redis
+kill -TERM $other $frozen
+until_true 25 eval "! kill -0 $other 2> /dev/null && ! kill -0 $frozen 2> /dev/null"
+claim $? "a worker that is asked to leave does, though nobody is there to take its answer"
 echo "1..$n"
 exit $bad
