@@ -1,33 +1,11 @@
 #!/bin/sh
 # What failed, what it weighs, what comes next, what is set beside what: from real builds, by verbs
 # and on the screens. Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | head -n 20
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
+. "$srcdir/tests/e2e/lib.sh"
+enter
 USER=ann
-unset CADFORGE_MODEL
-CADFORGE_DEMO=$work/none # no model but those that are named
-export CADFORGE_DEMO
-export XDG_DATA_HOME XDG_STATE_HOME XDG_CACHE_HOME CADFORGE_DB USER
+export USER
 # has JSON-LINE-CONDITION: some line of out, as o, for which the Python expression holds
 has() {
 	/usr/bin/python3 -c '
@@ -113,12 +91,10 @@ mkdir -p data/cadforge/models/broken
 echo '{' > data/cadforge/models/broken/config.json
 $cadforge models --json > out 2> err && has 'o["usable"] is False and "config.json" in o["why"] and o["where"] == "user"'
 claim $? "a model that cannot be used is listed with the reason"
-oracle=$(cd "$OLDPWD" 2> /dev/null; cd "$(dirname "$CADFORGE_TASKS")" && cd ../shared/oracle 2> /dev/null && pwd)
 if [ -n "$oracle" ] && [ -d "$oracle/lora-a" ]; then
 	$cadforge adapters "$oracle" --json > out 2> err &&
 		has 'o["dir"].endswith("lora-a") and any(m.endswith("tiny-f32") for m in o["fits"]) and o["rank"] == 4'
 	claim $? "an adapter says which models it fits"
 fi
 
-echo "1..$n"
-exit $bad
+finish

@@ -1,24 +1,8 @@
 #!/bin/sh
 # The manual, the completion and the news say what the program does.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		bad=1
-	fi
-}
-skip() { # skip TEXT WHY
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_TASKS
+. "$srcdir/tests/e2e/lib.sh"
 page=$srcdir/man/cadforge.1
 verbs=$(./cadforge --help | sed -n 's/^  \([a-z][a-z-]*\)  *[a-z].*/\1/p')
 
@@ -31,10 +15,10 @@ if command -v mandoc > /dev/null; then
 		text="every option of $verb --help is in the manual page"
 		options=$(./cadforge $verb --help | grep -oE -e '--[a-z][a-z-]*' | sort -u)
 		# A page rendered without line breaks inside words; mdoc writes the dashes.
-		mandoc -T utf8 -O width=1000 "$page" | sed 's/.\x08//g' > docs.page.txt
+		mandoc -T utf8 -O width=1000 "$page" | sed 's/.\x08//g' > "$work/page"
 		lacks=
 		for option in $options; do
-			grep -qE -e "$option([^a-z-]|\$)" docs.page.txt || lacks="$lacks $option"
+			grep -qE -e "$option([^a-z-]|\$)" "$work/page" || lacks="$lacks $option"
 		done
 		[ -n "$options" ] && [ -z "$lacks" ]
 		claim $? "$text${lacks:+: not$lacks}"
@@ -42,11 +26,11 @@ if command -v mandoc > /dev/null; then
 	options=$(./cadforge train grpo --help | grep -oE -e '--[a-z][a-z-]*' | sort -u)
 	lacks=
 	for option in $options; do
-		grep -qE -e "$option([^a-z-]|\$)" docs.page.txt || lacks="$lacks $option"
+		grep -qE -e "$option([^a-z-]|\$)" "$work/page" || lacks="$lacks $option"
 	done
 	[ -n "$options" ] && [ -z "$lacks" ]
 	claim $? "every setting of train grpo is in the manual page${lacks:+: not$lacks}"
-	rm -f docs.page.txt
+	rm -f "$work/page"
 else
 	skip "the manual page passes mandoc's lint" "mandoc is not installed"
 	skip "every option is in the manual page" "mandoc is not installed"
@@ -86,18 +70,16 @@ else
 	skip "the completion finishes words" "bash is not installed"
 fi
 # ---- the README's tour ----
-tour=$(mktemp -d)
+tour=$work
 sed -n '/^## The workbench/,/^## A part/p' "$srcdir/README.md" | grep -o '`:[^`]*`' | tr -d '`' |
 	grep -v '^:save-screen' > "$tour/commands"
 while IFS= read -r line; do
 	printf '%s\n:save-screen %s\n' "$line" "$tour/screen" > "$tour/script"
-	LC_ALL=C.UTF-8 TERM=xterm XDG_STATE_HOME=$tour CADFORGE_DB=$tour/x.db CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks \
+	LC_ALL=C.UTF-8 TERM=xterm XDG_STATE_HOME=$tour CADFORGE_DB=$tour/x.db \
 		./cadforge --script "$tour/script" --size 120x30 > /dev/null 2>&1 < /dev/null
 	! [ -s "$tour/screen" ] || grep -q 'is no command here' "$tour/screen" && echo "$line"
 done < "$tour/commands" > "$tour/unknown"
 [ -s "$tour/commands" ] && [ ! -s "$tour/unknown" ]
 claim $? "the workbench knows every command of the README's tour"
 sed 's/^/# /' "$tour/unknown"
-rm -rf "$tour"
-echo "1..$n"
-exit $bad
+finish

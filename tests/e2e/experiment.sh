@@ -1,29 +1,10 @@
 #!/bin/sh
 # The experiment from its tasks to its page, with the demonstration model and as small as can be.
 # Run by make check-experiment in the build folder (a minute); speaks TAP.
-set -u
 : "${srcdir:=.}"
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		tail -n 20 err 2> /dev/null | sed 's/^/# /'
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-CADFORGE_DEMO=$(cd "$srcdir" && pwd)/gpu/demo
-CADFORGE_PYTHON_ENV=${PYTHON_ENV:-$srcdir/.venv}
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-export CADFORGE_TASKS CADFORGE_PYTHON_ENV XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB CADFORGE_DEMO
-unset CADFORGE_MODEL CADFORGE_API_KEY
-cd "$work" || exit 1
+. "$srcdir/tests/e2e/lib.sh"
+CADFORGE_DEMO=$here/gpu/demo
+enter
 experiment() {
 	"$cadforge" train experiment --out out --set train=2 --set held=2 --set mend=1 --set sft_tokens=1500 \
 		--set seeds=1 --set steps=1 --set repair_steps=1 --set prompts=1 --set members=2 --set samples=1 \
@@ -58,5 +39,4 @@ claim $? "the page says what is and is not shown, with curves and figures beside
 "$cadforge" runs --db out/seed-1.db > runs.txt 2> err && [ "$(grep -c grpo runs.txt)" -eq 4 ]
 claim $? "the runs are in the database of their seed"
 
-echo "1..$n"
-exit $bad
+finish

@@ -2,41 +2,14 @@
 # The failing programs of the parity set, mined: scored into a store, counted per class as the
 # published classifier counts them, weighed by the formula, shown with their errors. Needs the set:
 # $CADFORGE_SHARED/parity or ../shared/parity beside the sources. Run by make check; speaks TAP.
-set -u
 : "${srcdir:=.}"
-shared=$(cd "${CADFORGE_SHARED:-$srcdir/../shared}" 2> /dev/null && pwd)
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-if [ ! -f "$shared/parity/expected.jsonl" ]; then
-	echo "1..0 # SKIP no parity set in ${CADFORGE_SHARED:-$srcdir/../shared}"
-	exit 0
-fi
-if [ -z "$CADFORGE_PYTHON_ENV" ]; then
-	echo "1..0 # SKIP nothing is built without CadQuery (--with-python-env)"
-	exit 0
-fi
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | head -n 20
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-export XDG_DATA_HOME XDG_STATE_HOME XDG_CACHE_HOME CADFORGE_DB
+. "$srcdir/tests/e2e/lib.sh"
+[ -f "$parity/expected.jsonl" ] || skip_all "no parity set in ${CADFORGE_SHARED:-$srcdir/../shared}"
+need_python
+enter
 
 # plan: what did not build, by the level of its task; files.LEVEL, task.LEVEL, wanted.json {class: [count, mean difficulty]}
-/usr/bin/python3 - "$shared/parity" "$CADFORGE_TASKS/cadforge" << 'EOF2' > /dev/null 2> err
+/usr/bin/python3 - "$parity" "$CADFORGE_TASKS/cadforge" << 'EOF2' > /dev/null 2> err
 import collections, json, pathlib, sys
 parity, tasks = map(pathlib.Path, sys.argv[1:])
 level = {p.stem: json.load(open(p))["level"] for p in tasks.glob("*.json") if p.stem != "pack"}
@@ -119,5 +92,4 @@ wanted = json.load(open('wanted.json'))
 rows = [json.loads(l) for l in open('out')]
 sys.exit(not (all(r['kind'] == 'repair' and r['turn'] and r['why'] for r in rows) and {r['class'] for r in rows} <= set(wanted)))" 2>> err
 claim $? "and the next batch repairs them"
-echo "1..$n"
-exit $bad
+finish

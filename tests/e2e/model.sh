@@ -1,36 +1,11 @@
 #!/bin/sh
 # Looking inside models from the command line, over the oracle's folders and broken copies of them.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		bad=1
-	fi
-}
-oracle=${CADFORGE_SHARED:-$(cd "$srcdir" && pwd)/../shared}/oracle
-if [ ! -d "$oracle" ]; then
-	echo "1..0 # SKIP $oracle is not there: CADFORGE_SHARED names the folder with oracle/"
-	exit 0
-fi
-oracle=$(cd "$oracle" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-cd "$work" || exit 1
+. "$srcdir/tests/e2e/lib.sh"
+[ -n "$oracle" ] || skip_all "../shared/oracle is not there: CADFORGE_SHARED names the folder with oracle/"
+enter
 
-# expect STATUS TEXT COMMAND...: its exit status and, in what it says on stderr, TEXT
-expect() {
-	want=$1 text=$2
-	shift 2
-	"$@" > out 2> err
-	[ $? -eq "$want" ] && grep -qF -e "$text" err
-}
 info() {
 	"$cadforge" model info "$@" > out 2> err
 }
@@ -142,5 +117,4 @@ models diff "$oracle/lora-a" "$oracle/lora-a" --quiet
 claim $? "an adapter is equal to itself"
 expect 2 "two models or two adapters are expected" "$cadforge" model diff "$oracle/lora-a" "$oracle/tiny-f32"
 claim $? "a model is not compared with an adapter"
-echo "1..$n"
-exit $bad
+finish

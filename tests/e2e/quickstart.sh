@@ -2,21 +2,9 @@
 # quickstart without rights, without a network, with a wrong word: what it says, and that it leaves
 # what was there. Runs a copy of it in a folder of its own with stand-ins for apt and sudo.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# /' "$work/err"
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$srcdir/tests/e2e/lib.sh"
+shown=$work/err
 mkdir "$work/tree" "$work/tree/python" "$work/bin"
 cp "$srcdir/quickstart" "$work/tree/"
 cp "$srcdir/python/requirements.lock" "$work/tree/python/"
@@ -80,8 +68,6 @@ if /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != 
 		grep -q 'python failed; the whole log: build/log/python.log' "$work/err"
 	claim $? "$text"
 else
-	n=$((n + 1))
-	echo "ok $n - $text # SKIP /usr/bin/python3 is not 3.11 with ensurepip"
+	skip "$text" "/usr/bin/python3 is not 3.11 with ensurepip"
 fi
-echo "1..$n"
-exit $bad
+finish

@@ -1,20 +1,8 @@
 #!/bin/sh
 # tests/tally counts what it should: a crash is a failure, a skip is named, nothing run is no success.
 # Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$srcdir/tests/e2e/lib.sh"
 # ended NAME RESULT: a finished test whose log comes on stdin
 ended() {
 	cat > "$work/$1.log"
@@ -76,5 +64,4 @@ ended silent PASS < /dev/null
 ended gpu SKIP < /dev/null
 counts 1 "6 passed, 3 failed, 3 skipped"
 claim $? "a program that claims nothing counts as one"
-echo "1..$n"
-exit $bad
+finish

@@ -1,29 +1,9 @@
 #!/bin/sh
 # Answers that are executed while they are written: a hopeless one is ended where it failed, and what is built
 # of it fails in the same way; others are left alone. Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | head -n 20
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
-export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
+. "$srcdir/tests/e2e/lib.sh"
+enter
 
 # of the first line of out, the text of a key
 field() {
@@ -87,5 +67,4 @@ claim $? "of a group nothing is ended early"
 [ $? -eq 1 ] && [ "$(field finish)" = stop ]
 claim $? "and nothing is without --stop-on-error"
 
-echo "1..$n"
-exit "$bad"
+finish

@@ -1,26 +1,8 @@
 #!/bin/sh
 # The workbench in a real terminal (tmux): opening, running, resizing, dying and coming back; two on
 # one database. Every wait is for something that must come up on the screen. Speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# screen: /' screen 2> /dev/null | head -n 50
-		sed 's/^/# out: /' out 2> /dev/null | head -n 10
-		sed 's/^/# err: /' err 2> /dev/null | head -n 10
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-cadforge=$PWD/cadforge
+. "$srcdir/tests/e2e/lib.sh"
 tmux=cadforge-workbench-$$
 cleanup() {
 	[ -n "${tmux:-}" ] && tmux -L "$tmux" kill-server 2> /dev/null
@@ -28,16 +10,13 @@ cleanup() {
 	for db in "$work"/*.db; do
 		[ -e "$db" ] && "$cadforge" detach --db "$db" > /dev/null 2>&1
 	done
-	rm -rf "$work"
 }
-trap cleanup EXIT
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state XDG_RUNTIME_DIR=$work/run
+shown="screen out err"
+enter
 mkdir -m 700 run
-export XDG_DATA_HOME XDG_STATE_HOME XDG_RUNTIME_DIR
-unset CADFORGE_DB CADFORGE_MODEL NO_COLOR
-CADFORGE_DEMO=$work/none # no model but those that are named
-export CADFORGE_DEMO
+XDG_RUNTIME_DIR=$work/run
+export XDG_RUNTIME_DIR
+unset CADFORGE_DB
 LC_ALL=C.UTF-8 VISUAL=true
 export LC_ALL VISUAL
 
@@ -209,5 +188,4 @@ press Q && sees "status 0" && stty_same
 claim $? "and the terminal is as it was before"
 shut
 
-echo "1..$n"
-exit $bad
+finish
