@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <libwebsockets.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "src/base/buf.h"
+#include "src/base/clock.h"
 #include "src/base/utf8.h"
 
 enum {
@@ -19,6 +21,7 @@ enum {
 	BUCKETS = 4096,
 	SPARE_FDS = 64,
 };
+#define LOOK_S 0.25
 
 struct message {
 	struct message *next;
@@ -34,7 +37,7 @@ struct conn {
 	/* what comes */
 	struct buf in;
 	bool too_long, binary, held, full;
-	bool last; /* the connection ends with this answer: what follows was not read */
+	bool asks; /* a request that is not answered yet: nothing more is read */
 	char method[12], path[PATH_BYTES], query[PATH_BYTES];
 	size_t wanted; /* bytes of the body */
 	/* what goes */
@@ -46,6 +49,10 @@ struct conn {
 	size_t sent;
 	bool head_sent;
 	int close_code; /* 0: stay */
+	/* of sockets: when something last came of it or went to it, and whether it was asked since
+	 */
+	double moved_s;
+	bool ping_due, pinged;
 };
 
 struct net {
@@ -61,7 +68,8 @@ struct net {
 	lws_sorted_usec_list_t timer;
 	int watched[FDS_MAX], n_watched;
 	struct lws_protocols protocols[2];
-	lws_retry_bo_t idle;
+	double silent_s, looked_s;
+	lws_retry_bo_t no_pings; /* of the library's own: see write_ping() */
 };
 
 /* ---- connections ---- */
@@ -115,26 +123,6 @@ static void forget(struct net *n, struct conn *c)
 	buf_release(&c->out);
 	n->connections--;
 	free(c);
-}
-
-/* A connection that is kept serves one request after another, each with a number of its own. */
-static void begin_request(struct net *n, struct conn *c)
-{
-	struct lws *wsi = c->wsi;
-
-	if (c->method[0]) {
-		struct conn **at = &n->bucket[c->id % BUCKETS];
-		while (*at && *at != c)
-			at = &(*at)->next;
-		if (*at)
-			*at = c->next;
-		buf_release(&c->in);
-		buf_release(&c->out);
-		*c = (struct conn){ .id = ++n->last, .wsi = wsi };
-		c->last_message = &c->first;
-		c->next = n->bucket[c->id % BUCKETS];
-		n->bucket[c->id % BUCKETS] = c;
-	}
 }
 
 /* ---- who may ---- */
@@ -221,6 +209,10 @@ void net_answer(struct net *n, uint64_t conn, int status, const char *type, cons
 	if (strcmp(c->method, "HEAD") != 0)
 		buf_add(&c->out, body, len);
 	c->told = false; /* nobody is waited for any more */
+	c->moved_s = clock_now_s();
+	if (c->asks)
+		lws_rx_flow_control(c->wsi, 1);
+	c->asks = false;
 	lws_callback_on_writable(c->wsi);
 }
 
@@ -231,7 +223,9 @@ static int write_answer(struct conn *c)
 		unsigned char head[LWS_PRE + 2048], *p = head + LWS_PRE, *end = head + sizeof(head);
 		if (buf_failed(&c->out) ||
 		    lws_add_http_common_headers(c->wsi, (unsigned)c->status, c->type,
-		                                (lws_filepos_t)c->out.len, &p, end))
+		                                (lws_filepos_t)c->out.len, &p, end) ||
+		    lws_add_http_header_by_name(c->wsi, (const unsigned char *)"connection:",
+		                                (const unsigned char *)"close", 5, &p, end))
 			return -1;
 		if (c->status == 405 &&
 		    lws_add_http_header_by_name(c->wsi, (const unsigned char *)"allow:",
@@ -256,12 +250,13 @@ static int write_answer(struct conn *c)
 		if (wrote < (int)len)
 			return -1;
 		c->sent += len;
+		c->moved_s = clock_now_s();
 		if (c->sent < c->out.len) {
 			lws_callback_on_writable(c->wsi);
 			return 0;
 		}
 	}
-	return c->last || lws_http_transaction_completed(c->wsi) ? -1 : 0;
+	return -1;
 }
 
 /* An answer of our own, after which the connection ends. */
@@ -270,7 +265,6 @@ static void refuse(struct net *n, struct conn *c, int status, const char *why)
 	char text[300];
 	int len = snprintf(text, sizeof(text), "{\"detail\":\"%s\"}", why);
 
-	c->last = true;
 	net_answer(n, c->id, status, "application/json", text, (size_t)len);
 }
 
@@ -283,6 +277,9 @@ static int hand_over(struct net *n, struct conn *c)
 		refuse(n, c, 413, "Request Entity Too Large");
 		return 0;
 	}
+	/* what follows it is not for the library to see: it would try it again and again */
+	c->asks = true;
+	lws_rx_flow_control(c->wsi, 0);
 	n->ops.request(n->ops.ctx, c->id, &r);
 	return 0;
 }
@@ -294,7 +291,6 @@ static int on_http(struct net *n, struct lws *wsi)
 
 	if (!c)
 		return -1;
-	begin_request(n, c);
 	if (!read_head(c, wsi))
 		return -1;
 	if (!may(n, c, wsi)) {
@@ -333,8 +329,44 @@ static void flow(struct conn *c, bool held)
 
 	c->held = held;
 	c->full = c->unsent > NET_UNSENT_BYTES;
-	if ((c->held || c->full) != before)
+	if ((c->held || c->full) != before) {
+		c->moved_s = clock_now_s();
 		lws_rx_flow_control(c->wsi, before ? 1 : 0);
+	}
+}
+
+/* Whoever asked and is not read from: has it hung up? */
+static bool has_left(const struct conn *c)
+{
+	struct pollfd p = { .fd = lws_get_socket_fd(c->wsi), .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/* Who is silent is asked whether it is there; who does not say so, or does not take what it is
+ * sent, is dropped. Of one that we do not listen to ourselves nothing is expected. */
+static void look_for_silent(struct net *n)
+{
+	double now = clock_now_s();
+
+	if (now - n->looked_s < fmin(n->silent_s / 16, LOOK_S))
+		return;
+	n->looked_s = now;
+	for (int i = 0; i < BUCKETS; i++)
+		for (struct conn *c = n->bucket[i]; c; c = c->next) {
+			double silent = now - c->moved_s;
+			if (c->asks && has_left(c))
+				lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+			if (!(c->socket || c->status) || c->moved_s <= 0 || (c->held && !c->first))
+				continue;
+			if (silent > 2 * n->silent_s) {
+				lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+			} else if (c->socket && silent > n->silent_s && !c->pinged &&
+			           !c->ping_due) {
+				c->ping_due = true;
+				lws_callback_on_writable(c->wsi);
+			}
+		}
 }
 
 /* The library would hang up without a word. */
@@ -370,13 +402,22 @@ static int on_upgrade(struct net *n, struct lws *wsi)
 	return 0;
 }
 
+static void moved(struct conn *c)
+{
+	c->moved_s = clock_now_s();
+	c->ping_due = c->pinged = false;
+}
+
 static int on_frame(struct net *n, struct conn *c, struct lws *wsi, const void *in, size_t len)
 {
+	moved(c);
 	if (lws_is_first_fragment(wsi)) {
 		buf_clear(&c->in);
 		c->binary = lws_frame_is_binary(wsi);
 	}
-	if (c->in.len + len > n->o.message_max) {
+	/* by what the frame says of itself, before it has all come */
+	if (len > n->o.message_max || lws_remaining_packet_payload(wsi) > n->o.message_max ||
+	    c->in.len + len + lws_remaining_packet_payload(wsi) > n->o.message_max) {
 		lws_close_reason(wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
 		return -1;
 	}
@@ -396,10 +437,27 @@ static int on_frame(struct net *n, struct conn *c, struct lws *wsi, const void *
 	return 0;
 }
 
+/* With bytes of our own: the library would take those of a pong that is not sent yet, and the peer
+ * then waits for that in vain. */
+static int write_ping(struct conn *c)
+{
+	unsigned char text[LWS_PRE + 8] = { 0 };
+
+	memcpy(text + LWS_PRE, "cadforge", 8);
+	c->ping_due = false;
+	c->pinged = true;
+	if (lws_write(c->wsi, text + LWS_PRE, 8, LWS_WRITE_PING) < 0)
+		return -1;
+	lws_callback_on_writable(c->wsi);
+	return 0;
+}
+
 static int write_message(struct conn *c)
 {
 	struct message *m = c->first;
 
+	if (c->ping_due)
+		return write_ping(c);
 	if (m) {
 		int wrote = lws_write(c->wsi, m->text + LWS_PRE, m->len, LWS_WRITE_TEXT);
 		c->first = m->next;
@@ -407,6 +465,7 @@ static int write_message(struct conn *c)
 			c->last_message = &c->first;
 		bool short_of = wrote < (int)m->len;
 		c->unsent -= m->len;
+		c->moved_s = clock_now_s();
 		flow(c, c->held);
 		free(m);
 		if (short_of)
@@ -490,8 +549,14 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
 		return on_upgrade(n, wsi);
 	case LWS_CALLBACK_ESTABLISHED:
-		if (c)
+		if (c) {
+			moved(c);
 			n->ops.opened(n->ops.ctx, c->id);
+		}
+		return 0;
+	case LWS_CALLBACK_RECEIVE_PONG:
+		if (c)
+			moved(c);
 		return 0;
 	case LWS_CALLBACK_RECEIVE:
 		return c ? on_frame(n, c, wsi, in, len) : 0;
@@ -557,8 +622,7 @@ struct net *net_open(const struct net_options *o, const struct net_ops *ops, str
 	n->protocols[0] = (struct lws_protocols){ .name = "http",
 		                                  .callback = callback,
 		                                  .rx_buffer_size = CHUNK };
-	n->idle = (lws_retry_bo_t){ .secs_since_valid_ping = NET_SILENT_S,
-		                    .secs_since_valid_hangup = 2 * NET_SILENT_S };
+	n->silent_s = o->silent_s > 0 ? o->silent_s : NET_SILENT_S;
 	info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
 	info.user = n;
 	info.fd_limit_per_thread = (unsigned)(room(o->connections_max) + SPARE_FDS / 2);
@@ -574,7 +638,7 @@ struct net *net_open(const struct net_options *o, const struct net_ops *ops, str
 	info.iface = o->host ? o->host : "127.0.0.1";
 	info.protocols = n->protocols;
 	info.vhost_name = "cadforge";
-	info.retry_and_idle_policy = &n->idle;
+	info.retry_and_idle_policy = &n->no_pings;
 	info.keepalive_timeout = 60;
 	info.timeout_secs = 20;
 	n->vhost = lws_create_vhost(n->lws, &info);
@@ -670,4 +734,5 @@ void net_wait(struct net *n, const struct pollfd *fds, int n_fds, int timeout_ms
 		lws_sul_schedule(n->lws, 0, &n->timer, on_timer, (lws_usec_t)timeout_ms * 1000 + 1);
 	lws_service(n->lws, 0);
 	lws_sul_schedule(n->lws, 0, &n->timer, on_timer, LWS_SET_TIMER_USEC_CANCEL);
+	look_for_silent(n);
 }

@@ -8,11 +8,15 @@
  * begins with /t/TOKEN, which is taken off; else it is answered with 401. Comparison takes equal
  * time for every wrong token of one length.
  *
- * A body must come with its length ("Transfer-Encoding: chunked" is answered with 411).
+ * A body must come with its length ("Transfer-Encoding: chunked" is answered with 411). A
+ * connection serves one request and ends with its answer ("Connection: close"): libwebsockets 4.1
+ * takes the head of a request that came right behind another one for its body, or never comes back
+ * from it.
  *
- * Frames that a client sends in pieces are joined; both sides' pings are answered while the caller
- * works, as long as net_wait() is called; a peer that is silent for NET_SILENT_S is pinged, and
- * dropped when it does not answer for as long again.
+ * Frames that a client sends in pieces are joined; pings are answered as long as net_wait() is
+ * called (of several that come at once, the first). A peer of a socket that is silent for
+ * NET_SILENT_S is pinged, and dropped when it does not answer for as long again, or takes nothing
+ * of what it is sent.
  */
 #ifndef SRC_SERVE_NET_H
 #define SRC_SERVE_NET_H
@@ -37,6 +41,7 @@ struct net_options {
 	const char *const *open_paths;
 	size_t message_max;  /* bytes of a body or message; more: 413, or close 1009 */
 	int connections_max; /* 0: as many as the process may have descriptors, less 64 */
+	double silent_s;     /* 0: NET_SILENT_S */
 };
 
 struct net_request {
@@ -73,7 +78,7 @@ void net_answer(struct net *n, uint64_t conn, int status, const char *type, cons
                 size_t len);
 void net_send(struct net *n, uint64_t conn, const char *text, size_t len);
 void net_hang_up(struct net *n, uint64_t conn, int code); /* after what was sent: 1000, 1009, ... */
-/* Takes no more of a socket's messages until said otherwise; pings are still answered. */
+/* Takes no more of a socket's messages, nor of its pings, until said otherwise. */
 void net_hold(struct net *n, uint64_t conn, bool hold);
 void net_refuse_new(struct net *n); /* a stop has begun: no new connections */
 
