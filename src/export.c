@@ -30,6 +30,7 @@ struct turn {
 	char *source, *finish, *model, *adapter;
 	char sheet_name[64], folder[32];
 	double total, parent_total;
+	int64_t committed_us;
 	bool built;
 };
 
@@ -42,6 +43,7 @@ struct reading {
 	int best;
 	char task[128], profile[128], prompts[128], when[32], end[160];
 	char first[80];    /* the link of the first turn: no other episode has it */
+	int64_t run;       /* that it belongs to; 0 */
 	int damaged;       /* artifacts that could not be read */
 	struct turn *into; /* the turn that a callback fills */
 	cJSON *list;
@@ -129,6 +131,74 @@ static int take_first(void *ctx, const struct store_turn *t)
 	snprintf(ctx, 200, "turn:%s", t->hash);
 	return 0;
 }
+
+/* ---- what an episode was to a run ---- */
+
+static void add_event(cJSON *list, int64_t time_us, const char *kind, cJSON *data)
+{
+	struct buf text = { 0 };
+	cJSON *o = cJSON_CreateObject();
+
+	json_print(&text, data);
+	add_time(o, "time", time_us);
+	cJSON_AddStringToObject(o, "kind", kind);
+	json_add_text(o, "data", buf_str(&text));
+	cJSON_AddItemToArray(list, o);
+	buf_release(&text);
+	cJSON_Delete(data);
+}
+
+/* A run has a number here and no name. All its episodes name it alike by what it began with. */
+static void add_run_name(cJSON *o, const struct store_run *x)
+{
+	struct buf began = { 0 };
+	char hash[SHA256_HEX];
+
+	buf_printf(&began, "%s %lld %s", x->kind, (long long)x->started_us,
+	           x->settings ? x->settings : "");
+	sha256_hex(buf_str(&began), began.len, hash);
+	cJSON_AddStringToObject(o, "run", hash);
+	buf_release(&began);
+}
+
+static int read_run(void *ctx, const struct store_run *x)
+{
+	struct reading *r = ctx;
+	cJSON *o = cJSON_CreateObject();
+	int64_t step = -1;
+
+	add_run_name(o, x);
+	cJSON_AddStringToObject(o, "kind", x->kind);
+	add_json(o, "settings", x->settings);
+	if (store_sample_step(r->store, r->id, &step, &r->failed) == 0 && step >= 0)
+		cJSON_AddNumberToObject(o, "sample_step", (double)step);
+	add_event(r->list, x->started_us, "run", o);
+	return 0;
+}
+
+struct rollout_of {
+	cJSON *list;
+	int64_t time_us;
+};
+
+static int read_rollout(void *ctx, const struct store_rollout *x)
+{
+	struct rollout_of *to = ctx;
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddNumberToObject(o, "step", (double)x->step);
+	cJSON_AddNumberToObject(o, "group", x->group);
+	cJSON_AddNumberToObject(o, "member", x->member);
+	cJSON_AddNumberToObject(o, "round", x->round);
+	cJSON_AddStringToObject(o, "kind", x->kind);
+	json_add_figure(o, "reward", x->reward);
+	json_add_figure(o, "advantage", x->advantage);
+	cJSON_AddStringToObject(o, "use", x->use);
+	add_event(to->list, to->time_us, "rollout", o);
+	return 0;
+}
+
+/* ---- judgements ---- */
 
 /* With those that name a turn of another episode ("over:31.2") naming it by where that came from
  * ("over:run:ab12.2"): its number means nothing elsewhere. One whose episode is gone goes too.
@@ -273,7 +343,10 @@ static int read_turn(void *ctx, const struct store_turn *v)
 	struct turn *t = &r->turn[r->n++];
 	if (r->n == 1)
 		snprintf(r->first, sizeof(r->first), "turn:%s", v->hash);
-	*t = (struct turn){ .total = v->total, .parent_total = v->parent_total, .built = v->built };
+	*t = (struct turn){ .total = v->total,
+		            .parent_total = v->parent_total,
+		            .built = v->built,
+		            .committed_us = v->committed_us };
 	t->source = copy(v->source);
 	t->finish = copy(v->finish);
 	t->model = copy(v->model);
@@ -308,7 +381,9 @@ static int fill_turn(struct reading *r, struct turn *t, struct err *e)
 	if (store_artifacts(r->store, r->id, number, read_artifact, r, e) < 0)
 		return -1;
 	r->list = cJSON_AddArrayToObject(t->json, "events");
-	if (store_events(r->store, r->id, number, read_event, r, e) < 0)
+	struct rollout_of rollout = { r->list, t->committed_us };
+	if (store_events(r->store, r->id, number, read_event, r, e) < 0 ||
+	    store_rollout_of(r->store, r->id, number, read_rollout, &rollout, e) < 0)
 		return -1;
 	r->list = cJSON_AddArrayToObject(t->json, "judgements");
 	if (store_judgements(r->store, r->id, number, NULL, NULL, read_judgement, r, e) < 0)
@@ -350,6 +425,7 @@ static int read_episode(void *ctx, const struct store_episode *v)
 	cJSON_AddArrayToObject(o, "events");
 	cJSON_AddArrayToObject(o, "turns");
 	r->best = v->best;
+	r->run = v->run;
 	snprintf(r->task, sizeof(r->task), "%s", v->task);
 	snprintf(r->profile, sizeof(r->profile), "%s", v->profile);
 	snprintf(r->prompts, sizeof(r->prompts), "%s", v->prompts ? v->prompts : "");
@@ -364,7 +440,8 @@ static int read_all(struct reading *r, struct store *s, int64_t id, struct err *
 	if (store_episode(s, id, read_episode, r, e) < 0)
 		return -1;
 	r->list = cJSON_GetObjectItemCaseSensitive(r->json, "events");
-	if (store_events(s, id, 0, read_event, r, e) < 0 || store_turns(s, id, read_turn, r, e) < 0)
+	if ((r->run && store_runs(s, r->run, 1, read_run, r, e) < 0) ||
+	    store_events(s, id, 0, read_event, r, e) < 0 || store_turns(s, id, read_turn, r, e) < 0)
 		goto fail;
 	if (r->failed.kind) {
 		*e = r->failed;

@@ -14,6 +14,13 @@
  *     README.md               the page
  *     turn-N/...              the turn's artifacts by their names
  * It names no numbers of the database it came from: "origin" says which episode it is, anywhere.
+ *
+ * An episode of a run (a training, an evaluation) takes along what it was to that: as the first of
+ * its events "run" {"run", "kind", "settings", "sample_step"}, where "run" is a name that all
+ * episodes of that run have in common; and as the last event of a turn "rollout" {"step", "group",
+ * "member", "round", "kind", "reward", "advantage", "use"}. Where it is imported they are events as
+ * all others, and the episode belongs to no run: nothing there was learnt from it. The run's own
+ * steps, curves and checkpoints are no part of an episode; 'cadforge report' says them.
  */
 #ifndef SRC_EXPORT_H
 #define SRC_EXPORT_H
@@ -43,7 +50,7 @@ struct export_options {
 	/* For turns that were made without a prompt (imported ones): what would be asked. NULL:
 	 * they are left out */
 	const struct prompt_set *prompts;
-	const struct task_set *tasks; /* or NULL: pages then lack the task's text */
+	const struct task_set *tasks;        /* or NULL: pages then lack the task's text */
 	const struct episode_mesher *mesher; /* HTML: of shapes without triangles; or NULL */
 	/* Called at named steps: "begin", "file" (after each), "written" (all is on the disk under
 	 * its other name), "renamed". Tests end the process there. May be NULL. */

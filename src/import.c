@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "engine/limits_json.h"
 #include "src/episode_read.h"
 #include "src/turn.h"
 
@@ -122,6 +123,7 @@ void import_settings(const struct import *im, struct buf *out)
 	json_add_text(o, "version", PACKAGE_VERSION);
 	/* what 'cadforge verify' has to do alike */
 	json_add_text(o, "reference", im->o.scoring.reference);
+	limits_json_add(o, &im->o.app->limits);
 	json_print(out, o);
 	cJSON_Delete(o);
 }

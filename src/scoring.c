@@ -348,6 +348,11 @@ const char *scoring_profile_hash(const struct scoring *s)
 	return s->hash;
 }
 
+const struct limits *scoring_limits(const struct scoring *s)
+{
+	return &s->o.app->limits;
+}
+
 struct watch *scoring_watch(struct scoring *s, const struct watch_ops *ops, struct err *e)
 {
 	const struct watch_options o = {

@@ -127,6 +127,8 @@ void scoring_close(struct scoring *s);
  * Borrowed. */
 const char *scoring_profile_name(const struct scoring *s);
 const char *scoring_profile_hash(const struct scoring *s);
+/* Of its builds and scores. Borrowed. */
+const struct limits *scoring_limits(const struct scoring *s);
 
 /* Programs that were not built since their equal was (scoring_options.remember). */
 int64_t scoring_remembered(const struct scoring *s);

@@ -233,9 +233,9 @@ struct store_rollout {
 	double total;                            /* NAN: none */
 	int completion_tokens;                   /* -1: not known */
 };
-/* All of a step at once, in one transaction with one link: when a run that went on from a checkpoint
- * takes a step again, the rows of the later call hold, and those of steps after it do no more. Any
- * number of calls with step 0. */
+/* All of a step at once, in one transaction with one link: when a run that went on from a
+ * checkpoint takes a step again, the rows of the later call hold, and those of steps after it do no
+ * more. Any number of calls with step 0. */
 int store_rollouts_add(struct store *s, int64_t run, const struct store_rollout *v, int n,
                        struct err *e);
 
@@ -460,10 +460,17 @@ int store_samples(struct store *s, int64_t run, int64_t after, store_sample_fn f
                   struct err *e);
 
 typedef int (*store_rollout_fn)(void *ctx, const struct store_rollout *);
-/* A run's that hold, by step, group, round, member; those of steps from @from to @to, both included.
- * A row whose turn was pruned is not told. */
+/* A run's that hold, by step, group, round, member; those of steps from @from to @to, both
+ * included. A row whose turn was pruned is not told. */
 int store_rollouts(struct store *s, int64_t run, int64_t from, int64_t to, store_rollout_fn fn,
                    void *ctx, struct err *e);
+
+/* What a turn was to the run that drew it, the last that was told; nothing is told when it was to
+ * none. As store_rollouts() tells a row. */
+int store_rollout_of(struct store *s, int64_t episode, int turn, store_rollout_fn fn, void *ctx,
+                     struct err *e);
+/* The step of a run whose model was asked for this episode as a sample; -1: it is none. */
+int store_sample_step(struct store *s, int64_t episode, int64_t *step, struct err *e);
 
 struct store_hand_row {
 	int64_t id, time_us;
@@ -483,7 +490,7 @@ struct store_finding {
 	bool loss;          /* false: worth knowing, nothing is lost */
 };
 struct store_fsck_options {
-	bool quick;  /* leave out the content of artifacts */
+	bool quick; /* leave out the content of artifacts */
 	/* rebuild what can be: search index, episode summaries, triggers and indexes, FILE.head */
 	bool repair;
 	void (*progress)(void *ctx, const char *what, int64_t done, int64_t all); /* or NULL */

@@ -51,25 +51,17 @@ int store_rollouts_add(struct store *s, int64_t run, const struct store_rollout 
 	"WITH held AS (SELECT step, max(max(link)) OVER (ORDER BY step) AS link FROM rollouts "    \
 	"WHERE run = ?1 AND step > 0 AND step <= ?3 GROUP BY step) "
 
-int store_rollouts(struct store *s, int64_t run, int64_t from, int64_t to, store_rollout_fn fn,
-                   void *ctx, struct err *e)
+#define ROW                                                                                        \
+	"SELECT r.turn, r.step, r.\"group\", r.member, r.round, r.kind, r.reward, "                \
+	"r.advantage, r.use, t.episode, t.number, x.task, t.class, p.class, t.built, "             \
+	"t.finish = 'length', t.total, t.completion_tokens FROM rollouts r JOIN turns t ON "       \
+	"t.id = r.turn JOIN episodes x ON x.id = t.episode LEFT JOIN turns p ON p.episode = "      \
+	"t.episode AND p.number = t.parent "
+
+static int tell(struct store *s, sqlite3_stmt *q, store_rollout_fn fn, void *ctx, struct err *e)
 {
-	sqlite3_stmt *q = store_sql(
-		s,
-		HELD
-		"SELECT r.turn, r.step, r.\"group\", r.member, r.round, r.kind, r.reward, "
-		"r.advantage, r.use, t.episode, t.number, x.task, t.class, p.class, t.built, "
-		"t.finish = 'length', t.total, t.completion_tokens FROM rollouts r "
-		"LEFT JOIN held ON held.step = r.step JOIN turns t ON t.id = r.turn JOIN "
-		"episodes x ON x.id = t.episode LEFT JOIN turns p ON p.episode = t.episode AND "
-		"p.number = t.parent WHERE r.run = ?1 AND r.step BETWEEN ?2 AND ?3 AND (r.step = "
-		"0 OR held.link = r.link) ORDER BY r.step, r.\"group\", r.round, r.member, "
-		"r.link, r.number",
-		e);
 	int rc;
 
-	if (!q || store_bind(s, q, e, "iii", run, from, to) < 0)
-		return -1;
 	while ((rc = store_step(s, q, e)) > 0) {
 		struct store_rollout row = {
 			.turn_id = sqlite3_column_int64(q, 0),
@@ -98,4 +90,30 @@ int store_rollouts(struct store *s, int64_t run, int64_t from, int64_t to, store
 	}
 	sqlite3_reset(q);
 	return rc < 0 ? -1 : 0;
+}
+
+int store_rollouts(struct store *s, int64_t run, int64_t from, int64_t to, store_rollout_fn fn,
+                   void *ctx, struct err *e)
+{
+	sqlite3_stmt *q = store_sql(
+		s,
+		HELD ROW
+		"LEFT JOIN held ON held.step = r.step WHERE r.run = ?1 AND r.step BETWEEN ?2 AND "
+		"?3 AND (r.step = 0 OR held.link = r.link) ORDER BY r.step, r.\"group\", r.round, r.member, "
+		"r.link, r.number",
+		e);
+
+	if (!q || store_bind(s, q, e, "iii", run, from, to) < 0)
+		return -1;
+	return tell(s, q, fn, ctx, e);
+}
+
+int store_rollout_of(struct store *s, int64_t episode, int turn, store_rollout_fn fn, void *ctx,
+                     struct err *e)
+{
+	sqlite3_stmt *q = store_sql(s, ROW "WHERE t.episode = ?1 AND t.number = ?2", e);
+
+	if (!q || store_bind(s, q, e, "ii", episode, (int64_t)turn) < 0)
+		return -1;
+	return tell(s, q, fn, ctx, e);
 }

@@ -153,3 +153,11 @@ int store_samples(struct store *s, int64_t run, int64_t after, store_sample_fn f
 	sqlite3_reset(q);
 	return rc < 0 ? -1 : 0;
 }
+
+int store_sample_step(struct store *s, int64_t episode, int64_t *step, struct err *e)
+{
+	*step = -1;
+	return store_ask(s, e, step,
+	                 "SELECT ifnull((SELECT step FROM run_samples WHERE episode = ?1), -1)",
+	                 "i", episode);
+}

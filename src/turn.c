@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "engine/limits_json.h"
 #include "src/base/sha256.h"
 #include "src/base/utf8.h"
 #include "src/page.h"
@@ -128,12 +129,29 @@ static const char *hash_task(const struct task *task, char out[SHA256_HEX])
 	return known ? out : NULL;
 }
 
+/* With what is the scoring's. */
+static int print_settings(struct buf *out, const struct episode_new *n, struct err *e)
+{
+	cJSON *o = n->settings ? json_parse(n->settings, strlen(n->settings), e)
+	                       : cJSON_CreateObject();
+
+	if (!o)
+		return n->settings ? -1 : err_set(e, ERR_MEM, "out of memory");
+	limits_json_add(o, scoring_limits(n->scoring));
+	json_print(out, o);
+	cJSON_Delete(o);
+	return buf_failed(out) ? err_set(e, ERR_MEM, "out of memory") : 0;
+}
+
 int turn_episode(struct store *s, const struct episode_new *n, int64_t *episode, struct err *e)
 {
 	char origin[64], hash[SHA256_HEX];
+	struct buf settings = { 0 };
 
-	if (name_origin(origin, sizeof(origin), e) < 0)
+	if (name_origin(origin, sizeof(origin), e) < 0 || print_settings(&settings, n, e) < 0) {
+		buf_release(&settings);
 		return -1;
+	}
 	const struct store_episode_new row = {
 		.task = n->task->id,
 		.pack = *n->task->pack ? n->task->pack : NULL,
@@ -145,9 +163,11 @@ int turn_episode(struct store *s, const struct episode_new *n, int64_t *episode,
 		.source = n->source,
 		.origin = origin,
 		.run = n->run,
-		.settings = n->settings,
+		.settings = buf_str(&settings),
 	};
-	return store_episode_start(s, &row, episode, e);
+	int rc = store_episode_start(s, &row, episode, e);
+	buf_release(&settings);
+	return rc;
 }
 
 /* ---- artifacts ---- */

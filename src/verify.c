@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/limits_json.h"
 #include "src/base/sha256.h"
 
 enum { BATCH = 16, ARTIFACTS_MAX = 64, PATH_LEN = 200, TEXT_TOLD = 200 };
@@ -155,6 +156,7 @@ struct key {
 	char profile[128], reference[512]; /* reference "": the profile's own */
 	int dialect;                       /* -1: the profile's own */
 	unsigned artifacts;
+	struct limits limits; /* zeroed before it was filled, as all of it */
 };
 
 struct item {
@@ -170,6 +172,7 @@ struct item {
 	struct verified v;
 	char why[400], remark[200];
 	bool able;
+	bool guessed; /* its reference, which is not recorded */
 };
 
 struct verify {
@@ -178,10 +181,13 @@ struct verify {
 	struct key key;
 	const enum dialect *dialect;
 	enum dialect dialects[2];
+	struct app app; /* with the limits of the key */
 	/* of the episode in hand */
 	int64_t episode;
 	char task[128], task_hash[SHA256_HEX], profile[128], profile_hash[SHA256_HEX], source[32];
 	cJSON *settings, *run_settings; /* of its run, which has what all of them share */
+	struct limits limits;           /* under which it was made, */
+	bool limits_known;              /* or those of today */
 	int64_t run;
 	struct item *item;
 	int n;
@@ -414,12 +420,15 @@ static void find_key(const struct verify *v, struct item *it)
 	const char *reference = json_string_or(v->settings, "reference",
 	                                       json_string_or(v->run_settings, "reference", ""));
 
-	/* a server says the published reference of the task to the published profiles */
-	if (!*reference && seed && strcmp(v->source, "serve") == 0)
+	/* a server records its reference; those that did not yet took this one */
+	it->guessed = seed && strcmp(v->source, "serve") == 0 &&
+	              !cJSON_GetObjectItemCaseSensitive(v->settings, "reference");
+	if (it->guessed)
 		reference = "seed-task";
 	memset(k, 0, sizeof(*k));
 	snprintf(k->profile, sizeof(k->profile), "%s", v->profile);
 	snprintf(k->reference, sizeof(k->reference), "%s", reference);
+	k->limits = v->limits;
 	k->dialect = strcmp(dialect, "open") == 0   ? DIALECT_OPEN
 	             : strcmp(dialect, "seed") == 0 ? DIALECT_SEED
 	                                            : -1;
@@ -617,8 +626,10 @@ static int open_scoring(struct verify *v, const struct key *k, struct err *e)
 	if (v->scoring && cmp_key(&v->key, k) == 0)
 		return 0;
 	scoring_close(v->scoring);
+	v->app = *v->o.app;
+	v->app.limits = k->limits;
 	const struct scoring_options so = {
-		.app = v->o.app,
+		.app = &v->app,
 		.profile = k->profile,
 		.reference = *k->reference ? k->reference : NULL,
 		.dialect = k->dialect < 0 ? NULL : &v->dialects[k->dialect == DIALECT_SEED],
@@ -655,6 +666,14 @@ static void find_remark(struct verify *v, struct item *it)
 	         strcmp(hash, v->task_hash) != 0)
 		snprintf(it->remark, sizeof(it->remark), "the task %.60s is not what it was then",
 		         v->task);
+	else if (it->guessed)
+		snprintf(it->remark, sizeof(it->remark),
+		         "its reference is not recorded: the task's published one was taken");
+	else if (!v->limits_known)
+		snprintf(it->remark, sizeof(it->remark),
+		         "its limits are not recorded: those of now were taken (%g s, %g s of CPU, "
+		         "%d MiB)",
+		         v->limits.wall_s, v->limits.cpu_s, v->limits.memory_mib);
 	it->v.remark = *it->remark ? it->remark : NULL;
 }
 
@@ -751,6 +770,24 @@ static int run_items(struct verify *v, struct err *e)
 	return 0;
 }
 
+/* Those that the episode was made under, else its run's, else those of now. */
+static int find_limits(struct verify *v, struct err *e)
+{
+	int rc = limits_json_get(&v->limits, v->settings, e);
+
+	if (rc == 0)
+		rc = limits_json_get(&v->limits, v->run_settings, e);
+	v->limits_known = rc == 1;
+	if (rc == 0) {
+		/* by way of the same words, so that all bytes of it are written */
+		cJSON *o = cJSON_CreateObject();
+		limits_json_add(o, &v->o.app->limits);
+		rc = limits_json_get(&v->limits, o, e);
+		cJSON_Delete(o);
+	}
+	return rc < 0 ? -1 : 0;
+}
+
 int verify_episode(struct verify *v, int64_t episode, int turn, struct err *e)
 {
 	int rc;
@@ -761,6 +798,8 @@ int verify_episode(struct verify *v, int64_t episode, int turn, struct err *e)
 	if (store_episode(v->o.store, episode, take_episode, v, e) < 0 ||
 	    (v->run && store_runs(v->o.store, v->run, 1, take_run, v, e) < 0))
 		return -1;
+	if (find_limits(v, e) < 0)
+		return err_wrap(e, "episode %lld", (long long)episode);
 	rc = turn ? store_turn(v->o.store, episode, turn, take_turn, v, e)
 	          : store_turns(v->o.store, episode, take_turn, v, e);
 	if (rc == 0 && v->failed.kind) {

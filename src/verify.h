@@ -9,7 +9,9 @@
  *   - program.py, build.log, notes.txt, shape.brep, shape.stl and the pictures, by their SHA-256;
  *     of those that were pruned too. shape.step behind its head, which has the hour in it.
  *   - the content of every artifact that is there against its own SHA-256.
- * Under the profile, the reference and the dialect that the turn was scored with. A turn whose
+ * Under the profile, the reference, the dialect and the limits that the turn was scored with; of
+ * episodes that do not say their limits (made before they were recorded) under those of now, and a
+ * remark says so. A turn whose
  * program was pruned, whose task or profile is not here, or which our own machinery lost, cannot be
  * verified; that is told, and is no "same".
  *

@@ -40,6 +40,14 @@ const char *scoring_profile_name(const struct scoring *s)
 	return "exact";
 }
 
+const struct limits *scoring_limits(const struct scoring *s)
+{
+	static const struct limits some = { .wall_s = 45, .cpu_s = 40 };
+
+	(void)s;
+	return &some;
+}
+
 const char *scoring_profile_hash(const struct scoring *s)
 {
 	(void)s;

@@ -176,6 +176,108 @@ static void an_exported_episode_comes_back_as_it_was(void **state)
 	remove_all(in("two"));
 }
 
+static int take_id(void *ctx, const struct store_turn *t)
+{
+	*(int64_t *)ctx = t->id;
+	return 0;
+}
+
+static int take_whose(void *ctx, const struct store_episode *x)
+{
+	*(int64_t *)ctx = x->run;
+	return 0;
+}
+
+static void what_an_episode_was_to_a_training_goes_along(void **state)
+{
+	struct store *a = open_db("run.db", STORE_WRITE), *b = open_db("run-b.db", STORE_WRITE);
+	struct store_episode_new n = { .task = "hook", .profile = "exact", .source = "grpo" };
+	struct store_rollout rows[3] = {
+		{ .step = 4,
+		  .group = 2,
+		  .member = 1,
+		  .round = 1,
+		  .kind = "first",
+		  .reward = 0.3125,
+		  .advantage = -0.7071067811865476,
+		  .use = "used" },
+		{ .step = 4,
+		  .group = 2,
+		  .member = 1,
+		  .round = 2,
+		  .kind = "repair",
+		  .reward = -0.45,
+		  .advantage = NAN,
+		  .use = "lost" },
+		{ .step = 5,
+		  .group = 0,
+		  .member = 1,
+		  .round = 1,
+		  .kind = "first",
+		  .reward = 0.5,
+		  .advantage = 0,
+		  .use = "flat" },
+	};
+	struct episode_read got = { 0 };
+	struct err e = { 0 };
+	int64_t run, ep, whose = -1;
+	int number;
+
+	(void)state;
+	assert_done(store_run_start(a, "grpo", "{\"seed\":7,\"lr\":1e-05}", &run, &e), &e);
+	n.run = run;
+	assert_done(store_episode_start(a, &n, &ep, &e), &e);
+	for (int i = 0; i < 4; i++) {
+		assert_done(commit_turn(a, ep, i, i, &number, &e), &e);
+		if (i < 3)
+			assert_done(store_turn(a, ep, number, take_id, &rows[i].turn_id, &e), &e);
+	}
+	assert_done(store_rollouts_add(a, run, rows, 2, &e), &e);
+	assert_done(store_rollouts_add(a, run, rows + 2, 1, &e), &e);
+	assert_done(store_sample_add(a, run, 12, ep, &e), &e);
+	assert_done(export_it(a, ep, EXPORT_FOLDER, in("run"), NULL, &e), &e);
+	char *text = read_whole(in("run/episode.json"), NULL);
+	cJSON *o = cJSON_Parse(text);
+	const cJSON *event = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(o, "events"), 0);
+	assert_string_equal(json_string_or(event, "kind", ""), "run");
+	cJSON *said = cJSON_Parse(json_string_or(event, "data", ""));
+	assert_int_equal(strlen(json_string_or(said, "run", "")), 64);
+	assert_true(json_number_or(said, "sample_step", -1) == 12);
+	assert_true(json_number_or(cJSON_GetObjectItemCaseSensitive(said, "settings"), "seed", 0) ==
+	            7);
+	cJSON_Delete(said);
+	for (int i = 0; i < 4; i++) {
+		const cJSON *turn = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(o, "turns"),
+		                                       i),
+			    *list = cJSON_GetObjectItemCaseSensitive(turn, "events");
+		event = cJSON_GetArrayItem(list, cJSON_GetArraySize(list) - 1);
+		if (i == 3) {
+			assert_string_not_equal(json_string_or(event, "kind", ""), "rollout");
+			break;
+		}
+		assert_string_equal(json_string_or(event, "kind", ""), "rollout");
+		said = cJSON_Parse(json_string_or(event, "data", ""));
+		assert_true(json_number_or(said, "step", 0) == (double)rows[i].step);
+		assert_true(json_number_or(said, "reward", 9) == rows[i].reward);
+		assert_string_equal(json_string_or(said, "use", ""), rows[i].use);
+		assert_true(isnan(rows[i].advantage)
+		                    ? cJSON_IsNull(cJSON_GetObjectItem(said, "advantage"))
+		                    : json_number_or(said, "advantage", 9) == rows[i].advantage);
+		cJSON_Delete(said);
+	}
+	cJSON_Delete(o);
+	free(text);
+
+	/* in and out again: the same bytes, and nothing there pretends to have learnt from it */
+	assert_done(episode_read(b, in("run"), &got, &e), &e);
+	assert_done(export_it(b, got.episode, EXPORT_FOLDER, in("run-again"), NULL, &e), &e);
+	same_folders(in("run"), in("run-again"));
+	assert_done(store_episode(b, got.episode, take_whose, &whose, &e), &e);
+	assert_int_equal(whose, 0);
+	store_close(a);
+	store_close(b);
+}
+
 static void what_was_pruned_comes_back_as_pruned(void **state)
 {
 	struct store *s = open_db("p.db", STORE_WRITE), *t;
@@ -747,6 +849,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_exported_episode_comes_back_as_it_was),
+		cmocka_unit_test(what_an_episode_was_to_a_training_goes_along),
 		cmocka_unit_test(what_was_pruned_comes_back_as_pruned),
 		cmocka_unit_test(what_is_there_is_not_written_over),
 		cmocka_unit_test(an_export_killed_at_any_step_leaves_all_or_nothing),

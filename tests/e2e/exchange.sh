@@ -46,6 +46,17 @@ claim $? "what is built again is what was stored"
 expect 0 '"verdict":"same"' verify 1.2 --json && [ "$(grep -c . out)" = 1 ] && grep -q '"differences":\[\]' out
 claim $? "one turn alone, as JSON"
 
+printf 'import cadquery as cq\nmuch = bytearray(200 << 20)\nfixture = cq.Workplane().box(1, 2, 3)\n' > large.py
+"$cadforge" run drawer_handle_two_bolt --profile exact-train --reference none --quiet --memory 100 --from large.py --db l.db > out 2> err
+expect 0 "1 the same" verify 1 --db l.db
+claim $? "under the limits that it was made under"
+"$cadforge" export 1 large --db l.db > out 2> err && sed 's/"limits":/"limits_of_old":/' large/episode.json > e.json && ! cmp -s e.json large/episode.json &&
+	mv e.json large/episode.json && expect 0 "" import large --db l2.db && expect 1 "its limits are not recorded: those of now were taken" verify 1 --db l2.db
+claim $? "of an episode that does not say them that is told"
+sed 's/"limits_of_old":/"limits":/; s/"wall_s":\([[:space:]]*\)45/"wall_s":\11e99/' large/episode.json > e.json && mv e.json large/episode.json &&
+	expect 0 "" import large --db l3.db && expect 2 "limits.wall_s: 0.05 to 86400 was expected" verify 1 --db l3.db
+claim $? "limits that cannot be are refused"
+
 # ---- out and in again ----
 expect 0 "" export 1 one && expect 0 "2 turns" import one --db b.db && expect 0 "" export 1 two --db b.db && diff -r one two
 claim $? "exported, imported into an empty database, exported: the same bytes"

@@ -1,0 +1,21 @@
+/*
+ * limits_json.h - the limits of builds and scores, in the settings of an episode: what earned a
+ * total under one limit may fail under another, so an episode says under which it was made.
+ *
+ *     "limits": {"wall_s", "cpu_s", "score_cpu_s", "memory_mib", "output_kib", "brep_mib",
+ *                "faces_max", "triangles_max"}
+ */
+#ifndef ENGINE_LIMITS_JSON_H
+#define ENGINE_LIMITS_JSON_H
+
+#include <cjson/cJSON.h>
+
+#include "engine/engine.h"
+
+/* In place of what is there of that name. */
+void limits_json_add(cJSON *settings, const struct limits *l);
+/* 1: in *@l, each byte of which was written; 0: none are recorded; -1: ERR_INPUT, one that is out
+ * of range (settings may come from elsewhere). @settings may be NULL. */
+int limits_json_get(struct limits *l, const cJSON *settings, struct err *e);
+
+#endif
