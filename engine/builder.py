@@ -158,6 +158,7 @@ def start(font):
 
     has_font = _fonts(font)
     _warm_up(cq, has_font)
+    _number_shapes(cq)
     _prepare_names()
     sys.tracebacklimit = 60
     # frozen without a collection: there is little garbage, and looking for it touches every object
@@ -504,6 +505,22 @@ def _mark(exception, remedy):
 def _compound(shapes):
     """cadquery's compound(), which exporters.export uses; the fresh reference is taken at start()."""
     return STATE["compound"](*shapes)
+
+
+def _number_shapes(cq):
+    """Hashes shapes by the order in which they are first asked for theirs.
+
+    CadQuery's selectors ("|Z or >X", "not #Y"), ancestors and siblings keep shapes in sets, and a
+    shape's own hash comes from its address: which edge came first, and with it the last digits of
+    a part, or which face a workplane lies on, would differ from one start of this program to the
+    next. Equal shapes still have equal hashes.
+    """
+    numbers = {}
+
+    def __hash__(self):
+        return numbers.setdefault(self.hashCode(), len(numbers))
+
+    cq.Shape.__hash__ = __hash__
 
 
 def _prepare_names():

@@ -80,7 +80,7 @@ void limits_default(struct limits *l)
 	*l = (struct limits){
 		.wall_s = 45,
 		.cpu_s = 40,
-		.score_wall_s = 10,
+		.score_cpu_s = 10,
 		.memory_mib = 2048,
 		.output_kib = 512,
 		.brep_mib = 256,

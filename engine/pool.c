@@ -509,7 +509,7 @@ static void part_answer(struct engine *en, const struct job *j, const struct fra
 		break;
 	case PART_MESH:
 		w->mesh_s = r.seconds;
-		if (!r.ok && r.cause == CAUSE_WALL_LIMIT)
+		if (!r.ok && (r.cause == CAUSE_WALL_LIMIT || r.cause == CAUSE_CPU_LIMIT))
 			r.cause = CAUSE_SHAPE_LIMIT;
 		if (!r.ok || submit_figures(en, m, f->blob, f->blob_len, &e) < 0) {
 			if (r.ok) {
@@ -1279,7 +1279,7 @@ static cJSON *score_request(const struct shape_request *r, const char *format, b
 	cJSON_AddBoolToObject(o, "geometry", geometry);
 	cJSON_AddStringToObject(o, "figures", figures[mode]);
 	cJSON_AddNumberToObject(o, "reference", r->reference);
-	cJSON_AddNumberToObject(o, "wall_s", r->limits.score_wall_s);
+	cJSON_AddNumberToObject(o, "cpu_s", r->limits.score_cpu_s);
 	cJSON_AddNumberToObject(o, "memory_mib", r->limits.memory_mib);
 	cJSON_AddNumberToObject(o, "faces_max", (double)r->limits.faces_max);
 	cJSON_AddNumberToObject(o, "triangles_max", (double)r->limits.triangles_max);
@@ -1337,8 +1337,8 @@ static int submit_figures(struct engine *en, struct measuring *m, const void *br
 	uint32_t id;
 
 	add_exports(o, &m->request);
-	if (submit(en, &en->scorer, WIRE_SCORE, o, brep, len, m->request.limits.score_wall_s,
-	           DIALECT_OPEN, &id, e) < 0)
+	if (submit(en, &en->scorer, WIRE_SCORE, o, brep, len,
+	           wire_measure_wall_s(m->request.limits.score_cpu_s), DIALECT_OPEN, &id, e) < 0)
 		return -1;
 	join(&en->scorer, id, m, PART_FIGURES);
 	return 0;
@@ -1353,11 +1353,11 @@ static int submit_mesh(struct engine *en, struct program *p, const struct shape_
 	cJSON_AddStringToObject(o, "to", "mesh");
 	cJSON_AddNumberToObject(o, "linear", 0.1);
 	cJSON_AddNumberToObject(o, "angular", 0.1);
-	cJSON_AddNumberToObject(o, "wall_s", r->limits.score_wall_s);
-	cJSON_AddNumberToObject(o, "cpu_s", r->limits.score_wall_s);
+	cJSON_AddNumberToObject(o, "wall_s", wire_measure_wall_s(r->limits.score_cpu_s));
+	cJSON_AddNumberToObject(o, "cpu_s", r->limits.score_cpu_s);
 	cJSON_AddNumberToObject(o, "memory_mib", r->limits.memory_mib);
-	return submit(en, p, WIRE_CONVERT, o, r->bytes, r->len, r->limits.score_wall_s,
-	              DIALECT_OPEN, id, e);
+	return submit(en, p, WIRE_CONVERT, o, r->bytes, r->len,
+	              wire_measure_wall_s(r->limits.score_cpu_s), DIALECT_OPEN, id, e);
 }
 
 int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *job, struct err *e)
@@ -1373,7 +1373,7 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 		add_exact(o, r);
 		add_pictures(o, r);
 		return submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len,
-		              r->limits.score_wall_s, DIALECT_OPEN, job, e);
+		              wire_measure_wall_s(r->limits.score_cpu_s), DIALECT_OPEN, job, e);
 	}
 	struct measuring *m = calloc(1, sizeof(*m));
 	if (!m)
@@ -1391,8 +1391,8 @@ int engine_measure(struct engine *en, const struct shape_request *r, uint32_t *j
 	join(mesher, id, m, PART_MESH);
 	if (r->geometry) {
 		cJSON *o = score_request(r, "brep", true, FIGURES_NONE);
-		if (submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len, r->limits.score_wall_s,
-		           DIALECT_OPEN, &id, e) < 0) {
+		if (submit(en, &en->scorer, WIRE_SCORE, o, r->bytes, r->len,
+		           wire_measure_wall_s(r->limits.score_cpu_s), DIALECT_OPEN, &id, e) < 0) {
 			struct job **at = job_find(mesher, m->id);
 			if (at)
 				job_free(job_unlink(mesher, at));
@@ -1457,10 +1457,11 @@ int engine_prepare(struct engine *en, enum shape_format format, const void *byte
 
 	limits_default(&r.limits);
 	/* once for a reference, which may be a scan of a million triangles */
-	r.limits.score_wall_s = PREPARE_S;
+	r.limits.score_cpu_s = PREPARE_S;
 	cJSON *o = score_request(&r, shape_format_name[format], false, FIGURES_NONE);
 	cJSON_AddTrueToObject(o, "prepare");
-	if (submit(en, &en->scorer, WIRE_SCORE, o, bytes, len, PREPARE_S, DIALECT_OPEN, &id, e) < 0)
+	if (submit(en, &en->scorer, WIRE_SCORE, o, bytes, len, wire_measure_wall_s(PREPARE_S),
+	           DIALECT_OPEN, &id, e) < 0)
 		return -1;
 	(*job_find(&en->scorer, id))->prepare = true;
 	if (job)

@@ -20,7 +20,7 @@
 
 #define FACES_MAX     200000
 #define TRIANGLES_MAX 5000000
-#define WALL_S        10
+#define CPU_S         10
 #define MEMORY_MIB    2048
 
 /* The index of @word among @words (NULL-terminated), or -1. */
@@ -92,7 +92,7 @@ int score_request_parse(struct score_request *out, const char *json, size_t len,
 		return err_wrap(e, "score request");
 	if (one_of(o, "format", formats, SCORE_BREP, &format, e) < 0 ||
 	    one_of(o, "figures", figures, SCORE_FIGURES_NONE, &kind, e) < 0 ||
-	    json_get_number_between(o, "wall_s", WALL_S, 0.001, 86400, &r.wall_s, e) < 0 ||
+	    json_get_number_between(o, "cpu_s", CPU_S, 0.001, 86400, &r.cpu_s, e) < 0 ||
 	    json_get_number_between(o, "memory_mib", MEMORY_MIB, 1, 1 << 20, &r.memory_mib, e) <
 	            0 ||
 	    json_get_number_between(o, "faces_max", FACES_MAX, 1, 1e8, &faces, e) < 0 ||

@@ -54,7 +54,7 @@ struct kept_reference {
 /* What is kept of a job while a child works on it, to name the limit it hit. */
 struct known_job {
 	uint32_t id;
-	double wall_s;
+	double cpu_s; /* its limit */
 	struct known_job *next;
 };
 
@@ -186,7 +186,7 @@ static void child_run(void *ctx, const struct frame *f, const struct nursery_io 
 	    references_for(sc, &r, &refs, why, sizeof(why)) < 0)
 		nursery_cannot(e.text[0] ? e.text : why); /* the parent looked at both before */
 	struct sandbox_limits limits = { .memory_bytes = (uint64_t)(r.memory_mib * 1048576.0),
-		                         .cpu_s = r.wall_s + 1,
+		                         .cpu_s = r.cpu_s + 1,
 		                         .file_bytes = REPLY_MAX };
 	if (sc->jail && sandbox_enter(sc->jail, &limits, &e) < 0) {
 		err_wrap(&e, "the jail");
@@ -217,19 +217,25 @@ static struct known_job **job_slot(struct scorer *sc, uint32_t id)
 
 static cJSON *report_from_outside(const struct nursery_verdict *v, const struct known_job *j)
 {
-	double wall_s = j ? j->wall_s : NAN;
+	double cpu_s = j ? j->cpu_s : NAN;
 	char what[400];
 	cJSON *o;
 
 	switch (v->end) {
 	case NURSERY_WALL:
+		snprintf(
+			what, sizeof(what),
+			"the shape was not measured in %g s: this machine is too busy, or the shape is too heavy",
+			wire_measure_wall_s(cpu_s));
+		return score_failure("shape_limit", what, "score wall", wire_measure_wall_s(cpu_s),
+		                     v->wall_s);
 	case NURSERY_CPU:
 		snprintf(
 			what, sizeof(what),
-			"the shape is too heavy: not measured after %g s, the limit; use fewer faces, fewer free-form "
-			"surfaces, or raise the limit",
-			wall_s);
-		return score_failure("shape_limit", what, "score wall", wall_s, v->wall_s);
+			"the shape is too heavy: not measured in %g s of CPU time, the limit; use fewer faces, fewer "
+			"free-form surfaces, or raise the limit",
+			cpu_s);
+		return score_failure("shape_limit", what, "score cpu", cpu_s, v->cpu_s);
 	case NURSERY_SIGNALLED:
 		/* not ours, and the jail lets no shape send it: an operator, or the system short of
 		 * memory */
@@ -241,7 +247,7 @@ static cJSON *report_from_outside(const struct nursery_verdict *v, const struct 
 			return score_failure(
 				"shape_limit",
 				"the shape is too heavy: its CPU time is used up; use a simpler shape",
-				"score cpu", wall_s + 1, v->cpu_s);
+				"score cpu", cpu_s, v->cpu_s);
 		snprintf(
 			what, sizeof(what),
 			"the CAD kernel crashed (signal %d, SIG%s) on this shape; it is damaged: build it another way or export "
@@ -355,8 +361,8 @@ static void take_score(struct scorer *sc, const struct frame *f)
 		score_here(sc, f, &r, &refs);
 		goto out;
 	}
-	struct nursery_limits l = { .wall_s = r.wall_s,
-		                    .cpu_s = r.wall_s + 1,
+	struct nursery_limits l = { .wall_s = wire_measure_wall_s(r.cpu_s),
+		                    .cpu_s = r.cpu_s,
 		                    .memory_bytes = (uint64_t)(r.memory_mib * 1048576.0),
 		                    .file_bytes = REPLY_MAX,
 		                    .reply_json_max = REPORT_MAX,
@@ -364,7 +370,7 @@ static void take_score(struct scorer *sc, const struct frame *f)
 		                    .log_max_bytes = LOG_MAX };
 	struct known_job *j = calloc(1, sizeof(*j));
 	if (j) {
-		*j = (struct known_job){ f->job, r.wall_s, sc->jobs };
+		*j = (struct known_job){ f->job, r.cpu_s, sc->jobs };
 		sc->jobs = j;
 	}
 	if (nursery_submit(sc->nursery, f, &l, &e) < 0) {

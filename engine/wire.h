@@ -8,6 +8,13 @@
 #ifndef ENGINE_WIRE_H
 #define ENGINE_WIRE_H
 
+/* A shape's limit is of CPU time, so that a busy machine gives what a quiet one does: the time on
+ * the clock that goes with it. */
+static inline double wire_measure_wall_s(double cpu_s)
+{
+	return 20 + 6 * cpu_s;
+}
+
 enum wire_type {
 	/* cadforge -> builder */
 	WIRE_BUILD = 1,   /* json: {dialect:"seed"|"open", filter:bool, wall_s, cpu_s, memory_mib,
@@ -26,7 +33,7 @@ enum wire_type {
 	WIRE_SCORE =
 		4,          /* json: {format:"brep"|"stl"|"glb"|"meshed", geometry:bool,
 	                     * figures:"none"|"fast"|"full", reference: id or 0, export:["stl","glb"],
-	                     * wall_s, memory_mib, faces_max, triangles_max, exact:{checks, orientation,
+	                     * cpu_s, memory_mib, faces_max, triangles_max, exact:{checks, orientation,
 	                     * solids, genus, reference: id or 0} where it is asked for
 	                     * (engine/exact.h), pictures:{views:[names], px, title, rotation, reference}
 	                     * (engine/views.h; nothing else is done), prepare:bool (a reference is made for

@@ -14,7 +14,7 @@ static cJSON *kind_json(const struct job_asked *j)
 {
 	const struct limits *l = &j->limits;
 	const double limits[] = {
-		l->wall_s,     l->cpu_s,    l->score_wall_s,      l->memory_mib,
+		l->wall_s,     l->cpu_s,    l->score_cpu_s,      l->memory_mib,
 		l->output_kib, l->brep_mib, (double)l->faces_max, (double)l->triangles_max
 	};
 	cJSON *o = cJSON_CreateObject();

@@ -128,7 +128,7 @@ static void on_shape(struct watch *w, const struct watch_sight *sight)
 		return;
 	r.limits.faces_max = FACES_MAX;
 	r.limits.triangles_max = TRIANGLES_MAX;
-	r.limits.score_wall_s = SHAPE_WALL_S;
+	r.limits.score_cpu_s = SHAPE_WALL_S;
 	snprintf(w->shape_name, sizeof(w->shape_name), "%s", sight->shape_name);
 	w->shape_line = sight->shape_line;
 	w->shape_begun = clock_now_s();

@@ -165,7 +165,7 @@ static void the_default_limits_are_those_of_the_manual(void **state)
 	limits_default(&l);
 	assert_close(l.wall_s, 45, 0);
 	assert_close(l.cpu_s, 40, 0);
-	assert_close(l.score_wall_s, 10, 0);
+	assert_close(l.score_cpu_s, 10, 0);
 	assert_int_equal(l.memory_mib, 2048);
 	assert_int_equal(l.output_kib, 512);
 	assert_int_equal(l.brep_mib, 256);

@@ -238,7 +238,7 @@ static void what_cannot_be_scored_has_a_cause_in_words(void **state)
 	stop(&s);
 }
 
-static void a_shape_past_the_clock_is_shape_limit(void **state)
+static void a_shape_past_its_cpu_time_is_shape_limit(void **state)
 {
 	struct scorer s = start(NULL);
 	double t;
@@ -246,7 +246,7 @@ static void a_shape_past_the_clock_is_shape_limit(void **state)
 	hear(&s);
 	t = clock_now_s();
 	/* meshing this torus takes a third of a second */
-	const cJSON *o = score(&s, 1, "{\"figures\":\"full\",\"wall_s\":0.02}", "torus");
+	const cJSON *o = score(&s, 1, "{\"figures\":\"full\",\"cpu_s\":0.02}", "torus");
 	expect_failure(o, "shape_limit", "too heavy");
 	assert_close(json_number_or(in(o, "limit"), "limit", 0), 0.02, 1e-9);
 	assert_true(clock_now_s() - t < 0.02 + 0.25);
@@ -319,7 +319,7 @@ static void damaged_breps_end_in_a_verdict_each_and_the_scorer_lives(void **stat
 			copy[60 + (seed >> 33) % (b.len - 60)] = (char)(seed >> 20);
 		}
 		tell(&s, WIRE_SCORE, job,
-		     "{\"figures\":\"fast\",\"geometry\":true,\"wall_s\":0.5,\"memory_mib\":300}",
+		     "{\"figures\":\"fast\",\"geometry\":true,\"cpu_s\":0.5,\"memory_mib\":300}",
 		     copy, b.len);
 		free(copy);
 		hear(&s);
@@ -407,7 +407,7 @@ int main(void)
 		cmocka_unit_test(it_says_ready_and_scores_a_box),
 		cmocka_unit_test(the_same_shape_gets_the_same_bytes_forked_or_not),
 		cmocka_unit_test(what_cannot_be_scored_has_a_cause_in_words),
-		cmocka_unit_test(a_shape_past_the_clock_is_shape_limit),
+		cmocka_unit_test(a_shape_past_its_cpu_time_is_shape_limit),
 		cmocka_unit_test(a_cancelled_job_ends_and_the_next_is_scored),
 		cmocka_unit_test(references_are_kept_for_later_jobs),
 		cmocka_unit_test(damaged_breps_end_in_a_verdict_each_and_the_scorer_lives),
