@@ -119,6 +119,11 @@ int model_logits(const struct cmd *self, int argc, char **argv)
 		          "expected");
 		goto out;
 	}
+	if (w->model.far) {
+		app_usage(self, "--backend queue: workers draw answers and give no logits; auto, "
+		                "cuda or cpu was expected");
+		goto out;
+	}
 	rc = work(w, &e) < 0 ? app_fail(&e) : EXIT_DONE;
 out:
 	free(w->id);

@@ -565,6 +565,12 @@ struct gpu *engine_choose(void *ctx, const struct gpu_options *o, const struct g
 	const struct engine_choice *c = ctx;
 	struct gpu *g;
 
+	if (c->model->far && !c->app->queue) {
+		err_set(e, ERR_USAGE,
+		        "backend queue: workers are found by --queue redis://HOST, which is not "
+		        "given");
+		return NULL;
+	}
 	if (!c->app->queue || o->backend != GPU_AUTO || strstr(o->model, "://"))
 		return gpu_open(o, ops, e);
 	g = far_engine_open(c->app->queue, c->app->quiet, o, ops, e);

@@ -611,8 +611,9 @@ void queue_close(struct queue *q)
 {
 	if (!q)
 		return;
-	if (q->main && q->waiting > 0) {
+	if (q->main) {
 		queue_cancel_all(q);
+		/* what was cancelled, now or before, is to be heard of */
 		if (redis_is_up(q->main)) {
 			redis_step(q->main);
 			redis_step(q->main);

@@ -211,7 +211,7 @@ static int enough(const cJSON *v, double *out, struct err *e)
 	return number(v, -1, 2, out, e);
 }
 
-static const char *const backends[] = { "auto", "cuda", "cpu" };
+static const char *const backends[] = { "auto", "cuda", "cpu", "queue" };
 static const char *const dtypes[] = { "bf16", "f32", "int8" };
 static const char *const onoff[] = { "off", "on" };
 
@@ -244,8 +244,10 @@ static int set_one(struct settings *s, const cJSON *v, unsigned *changed, struct
 		return adapters(f, v, e);
 	}
 	if (IS("backend")) {
-		if ((rc = word(v, backends, 3, &i, e)) == 0)
-			f->backend = (enum gpu_backend)i;
+		if ((rc = word(v, backends, 4, &i, e)) == 0) {
+			f->far = i == 3;
+			f->backend = f->far ? GPU_AUTO : (enum gpu_backend)i;
+		}
 		return rc;
 	}
 	if (IS("dtype"))
@@ -443,7 +445,7 @@ cJSON *settings_json(const struct settings *s)
 		cJSON_AddNumberToObject(a, "scale", (double)f->adapter[i].weight);
 		cJSON_AddItemToArray(list, a);
 	}
-	cJSON_AddStringToObject(o, "backend", backends[f->backend]);
+	cJSON_AddStringToObject(o, "backend", f->far ? "queue" : backends[f->backend]);
 	json_add_text(o, "dtype", s->dtype);
 	cJSON_AddNumberToObject(o, "threads", f->threads);
 	cJSON_AddNumberToObject(o, "context", f->context);

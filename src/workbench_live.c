@@ -233,8 +233,8 @@ cJSON *wb_flags_settings(const struct workbench *w)
 			cJSON_AddItemToArray(list, a);
 		}
 	}
-	if (m->backend)
-		cJSON_AddStringToObject(o, "backend", backends[m->backend]);
+	if (m->backend || m->far)
+		cJSON_AddStringToObject(o, "backend", m->far ? "queue" : backends[m->backend]);
 	if (m->dtype)
 		cJSON_AddStringToObject(o, "dtype", m->dtype);
 	if (m->threads)
