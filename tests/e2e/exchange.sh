@@ -109,6 +109,11 @@ expect 2 "did not build: it has no shape" export 1.1 none.stl && [ ! -e none.stl
 claim $? "of a turn that did not build there is none"
 expect 2 "a whole episode was expected: 1" export 1.2 folder && expect 2 "2 were named" export 1 1 both.step
 claim $? "a folder is of an episode, a part of one turn"
+# STEP of strangers is read by the jailed scorer and by nobody else
+mkdir hostile && : > hostile/drawer_handle_two_bolt-empty.step && head -c 900 part.step > hostile/drawer_handle_two_bolt-cut.step &&
+	sed 's/(#[0-9]*/(#1/g' part.step > hostile/drawer_handle_two_bolt-loop.step && head -c 20000 /dev/urandom > hostile/drawer_handle_two_bolt-noise.step
+expect 0 "4 came in" import hostile --profile exact-train --reference none --db h.db && [ "$(grep -c 'total -0.1000' out)" -eq 4 ] && expect 0 "" fsck --db h.db
+claim $? "STEP files that are none are parts that failed"
 
 # ---- transcripts, and tables of a trainer ----
 python3 - > session.jsonl << 'PY'
