@@ -7,13 +7,14 @@ set -eu
 install() { # install NAME PACKAGE...
 	name=$1
 	shift
-	if [ ! -f "clients/$name/cadforge.stamp" ] || [ "$(cat "clients/$name/cadforge.stamp")" != "$*" ]; then
+	stamp="$(cd -P "$srcdir" && pwd) $*" # quickstart's too: what it has put there is not installed again
+	if [ ! -f "clients/$name/cadforge.stamp" ] || [ "$(cat "clients/$name/cadforge.stamp")" != "$stamp" ]; then
 		echo "# installing $* into clients/$name"
 		rm -rf "clients/$name"
 		mkdir -p clients
 		python3 -m venv "clients/$name"
 		"clients/$name/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-user "$@"
-		echo "$*" > "clients/$name/cadforge.stamp"
+		echo "$stamp" > "clients/$name/cadforge.stamp"
 	fi
 }
 if [ -z "${CADFORGE_OPENENV_PYTHONS:-}" ]; then

@@ -1,37 +1,10 @@
 #!/bin/sh
 # Episodes out, in again and verified: what leaves comes back as it was, what is built again is what
 # was stored. Run by make check in the build folder; speaks TAP.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-CADFORGE_TASKS=$(cd "$srcdir" && pwd)/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# out: /' out 2> /dev/null | head -n 20
-		sed 's/^/# err: /' err 2> /dev/null | head -n 20
-		bad=1
-	fi
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cadforge=$PWD/cadforge
-cd "$work" || exit 1
-XDG_DATA_HOME=$work/data XDG_CACHE_HOME=${XDG_CACHE_HOME:-$work/cache} CADFORGE_DB=$work/a.db
-export XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB
-
-# expect STATUS TEXT ARGUMENTS...: cadforge's exit status and, on stdout or stderr, TEXT
-expect() {
-	want=$1 text=$2
-	shift 2
-	"$cadforge" "$@" > out 2> err
-	[ $? -eq "$want" ] && { [ -z "$text" ] || cat out err | grep -qF -e "$text"; }
-}
+. "$srcdir/tests/e2e/lib.sh"
+enter
+CADFORGE_DB=$work/a.db
 
 printf 'import cadquery as cq\nfixture = cq.Workplane().bix(1, 2, 3)\n' > broken.py
 printf 'import cadquery as cq\nlength = 128.0\nfixture = cq.Workplane().box(length, 14, 32)\nprint("a plain block")\n' > good.py
@@ -39,28 +12,28 @@ printf 'import cadquery as cq\nlength = 128.0\nfixture = cq.Workplane().box(leng
 claim $? "an episode of two turns"
 
 # ---- verify ----
-expect 2 "was expected" verify && expect 2 "" verify zwei && expect 2 "there is no episode" verify 77
+answers 2 "was expected" verify && answers 2 "" verify zwei && answers 2 "there is no episode" verify 77
 claim $? "verify says what it wants"
-expect 0 "2 turns: 2 the same, 0 differ, 0 could not be verified" verify 1
+answers 0 "2 turns: 2 the same, 0 differ, 0 could not be verified" verify 1
 claim $? "what is built again is what was stored"
-expect 0 '"verdict":"same"' verify 1.2 --json && [ "$(grep -c . out)" = 1 ] && grep -q '"differences":\[\]' out
+answers 0 '"verdict":"same"' verify 1.2 --json && [ "$(grep -c . out)" = 1 ] && grep -q '"differences":\[\]' out
 claim $? "one turn alone, as JSON"
 
 printf 'import cadquery as cq\nmuch = bytearray(200 << 20)\nfixture = cq.Workplane().box(1, 2, 3)\n' > large.py
 "$cadforge" run drawer_handle_two_bolt --profile exact-train --reference none --quiet --memory 100 --from large.py --db l.db > out 2> err
-expect 0 "1 the same" verify 1 --db l.db
+answers 0 "1 the same" verify 1 --db l.db
 claim $? "under the limits that it was made under"
 "$cadforge" export 1 large --db l.db > out 2> err && sed 's/"limits":/"limits_of_old":/' large/episode.json > e.json && ! cmp -s e.json large/episode.json &&
-	mv e.json large/episode.json && expect 0 "" import large --db l2.db && expect 1 "its limits are not recorded: those of now were taken" verify 1 --db l2.db
+	mv e.json large/episode.json && answers 0 "" import large --db l2.db && answers 1 "its limits are not recorded: those of now were taken" verify 1 --db l2.db
 claim $? "of an episode that does not say them that is told"
 sed 's/"limits_of_old":/"limits":/; s/"wall_s":\([[:space:]]*\)45/"wall_s":\11e99/' large/episode.json > e.json && mv e.json large/episode.json &&
-	expect 0 "" import large --db l3.db && expect 2 "limits.wall_s: 0.05 to 86400 was expected" verify 1 --db l3.db
+	answers 0 "" import large --db l3.db && answers 2 "limits.wall_s: 0.05 to 86400 was expected" verify 1 --db l3.db
 claim $? "limits that cannot be are refused"
 
 # ---- out and in again ----
-expect 0 "" export 1 one && expect 0 "2 turns" import one --db b.db && expect 0 "" export 1 two --db b.db && diff -r one two
+answers 0 "" export 1 one && answers 0 "2 turns" import one --db b.db && answers 0 "" export 1 two --db b.db && diff -r one two
 claim $? "exported, imported into an empty database, exported: the same bytes"
-expect 0 "2 the same" verify 1 --db b.db
+answers 0 "2 the same" verify 1 --db b.db
 claim $? "and what was built elsewhere is built here alike"
 
 # somebody who says of a program what it did not earn
@@ -78,10 +51,10 @@ a["bytes"], a["sha256"] = len(text), hashlib.sha256(text).hexdigest()
 e["origin"] = "forged"
 json.dump(e, open(sys.argv[2] + "/episode.json", "w"))
 PY
-expect 0 "" import forged --db b.db && expect 1 "reward.total: stored 0.99, now 0." verify 2 --db b.db &&
+answers 0 "" import forged --db b.db && answers 1 "reward.total: stored 0.99, now 0." verify 2 --db b.db &&
 	grep -qF "2 turns: 1 the same, 1 differ, 0 could not be verified" out
 claim $? "a reward that its program does not earn is found"
-expect 0 "" db prune --episode 1 --best-too --db b.db && expect 0 "2 the same" verify 1 --db b.db
+answers 0 "" db prune --episode 1 --best-too --db b.db && answers 0 "2 the same" verify 1 --db b.db
 claim $? "shapes and pictures that were pruned are compared by their hashes"
 sed 's/drawer_handle_two_bolt/drawer_handle_of_nobody/' forged/turn-1/reward.json > other && mkdir other.d &&
 	python3 - forged other other.d << 'PY'
@@ -95,7 +68,7 @@ a["bytes"], a["sha256"] = len(text), hashlib.sha256(text).hexdigest()
 e["origin"] = "of another task"
 json.dump(e, open(sys.argv[3] + "/episode.json", "w"))
 PY
-expect 0 "" import other.d --db b.db && expect 1 "the task drawer_handle_of_nobody is not here" verify 3.1 --db b.db
+answers 0 "" import other.d --db b.db && answers 1 "the task drawer_handle_of_nobody is not here" verify 3.1 --db b.db
 claim $? "what cannot be built again is no \"same\""
 
 # ---- the part, and the replay ----
@@ -105,14 +78,14 @@ done
 cmp part.step one/turn-2/shape.step && cmp part.stl one/turn-2/shape.stl && cmp part.brep one/turn-2/shape.brep &&
 	cmp part.png one/turn-2/sheet.png && [ "$(head -c 4 part.glb)" = glTF ] && head -n 1 part.cast | grep -qF '"version":2'
 claim $? "the part of the best turn comes out in every form, and the replay as a cast"
-expect 2 "did not build: it has no shape" export 1.1 none.stl && [ ! -e none.stl ]
+answers 2 "did not build: it has no shape" export 1.1 none.stl && [ ! -e none.stl ]
 claim $? "of a turn that did not build there is none"
-expect 2 "a whole episode was expected: 1" export 1.2 folder && expect 2 "2 were named" export 1 1 both.step
+answers 2 "a whole episode was expected: 1" export 1.2 folder && answers 2 "2 were named" export 1 1 both.step
 claim $? "a folder is of an episode, a part of one turn"
 # STEP of strangers is read by the jailed scorer and by nobody else
 mkdir hostile && : > hostile/drawer_handle_two_bolt-empty.step && head -c 900 part.step > hostile/drawer_handle_two_bolt-cut.step &&
 	sed 's/(#[0-9]*/(#1/g' part.step > hostile/drawer_handle_two_bolt-loop.step && head -c 20000 /dev/urandom > hostile/drawer_handle_two_bolt-noise.step
-expect 0 "4 came in" import hostile --profile exact-train --reference none --db h.db && [ "$(grep -c 'total -0.1000' out)" -eq 4 ] && expect 0 "" fsck --db h.db
+answers 0 "4 came in" import hostile --profile exact-train --reference none --db h.db && [ "$(grep -c 'total -0.1000' out)" -eq 4 ] && answers 0 "" fsck --db h.db
 claim $? "STEP files that are none are parts that failed"
 
 # ---- transcripts, and tables of a trainer ----
@@ -130,14 +103,14 @@ say({"type": "step", "data": {"code": "x"}})
 say({"type": "error", "data": {"message": "no", "code": "EXECUTION_ERROR"}})
 print('{"type": "st')
 PY
-expect 1 "session.jsonl:3: episode 2, drawer_handle_two_bolt, 2 turns, the best with total" import session.jsonl --profile exact-train --reference none &&
+answers 1 "session.jsonl:3: episode 2, drawer_handle_two_bolt, 2 turns, the best with total" import session.jsonl --profile exact-train --reference none &&
 	grep -qF "session.jsonl:9: " err
 claim $? "a transcript comes in as an episode, its torn last line is told"
 "$cadforge" export 1 first > out 2> err && "$cadforge" export 2 second >> out 2>> err &&
 	cmp first/turn-2/program.py second/turn-2/program.py && cmp first/turn-2/shape.brep second/turn-2/shape.brep &&
 	grep -qF 'reward\":0.4' second/episode.json
 claim $? "the programs, shapes and what the server said are kept"
-expect 1 "is in already, as episode 2" import session.jsonl --profile exact-train --reference none && expect 0 "2 the same" verify 2
+answers 1 "is in already, as episode 2" import session.jsonl --profile exact-train --reference none && answers 0 "2 the same" verify 2
 claim $? "once; and what it earned here is verified"
 python3 - > batch.jsonl << 'PY'
 import json
@@ -145,7 +118,6 @@ good = open("good.py").read()
 print(json.dumps({"step": 3, "prompt": ["a", "b"], "completion": [[{"role": "assistant", "content": good}], [{"role": "assistant", "content": "none"}]],
                   "reward": [1.0, 0.0], "task": ["drawer_handle_two_bolt"] * 2}))
 PY
-expect 0 "batch.jsonl:1: episode 4" import batch.jsonl --profile exact-train --reference none && expect 2 "nowhere.jsonl" import nowhere.jsonl
+answers 0 "batch.jsonl:1: episode 4" import batch.jsonl --profile exact-train --reference none && answers 2 "nowhere.jsonl" import nowhere.jsonl
 claim $? "a batch kept by column comes in as an episode a row"
-echo "1..$n"
-exit $bad
+finish

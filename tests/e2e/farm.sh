@@ -5,52 +5,23 @@
 # published profile, an episode with its shapes and pictures, and trainings; "farm.sh faults", a
 # minute of machines that fail: killed, frozen past a lease, cut off for five seconds, Redis killed
 # and started again.
-set -u
 : "${srcdir:=.}"
-CADFORGE_PYTHON_ENV=${CADFORGE_PYTHON_ENV:-${PYTHON_ENV:-}}
-srcdir=$(cd "$srcdir" && pwd)
-CADFORGE_TASKS=$srcdir/tasks
-export CADFORGE_PYTHON_ENV CADFORGE_TASKS
-if [ -z "$CADFORGE_PYTHON_ENV" ] || [ ! -x ./cadforge-builder ]; then
-	echo "1..0 # SKIP no Python environment with CadQuery: run ./quickstart build"
-	exit 0
-fi
+. "$srcdir/tests/e2e/lib.sh"
+need_python
 server=/usr/bin/redis-check-rdb # Debian's redis-tools: the server under another name
 if [ ! -x $server ] || ! command -v redis-cli > /dev/null; then
-	echo "1..0 # SKIP no Redis server here: apt-get install redis-tools"
-	exit 0
+	skip_all "no Redis server here: apt-get install redis-tools"
 fi
-n=0 bad=0
-claim() { # claim STATUS TEXT
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		for f in out err worker.*; do
-			[ -f "$f" ] && tail -n 8 "$f" | cut -c 1-200 | sed "s/^/# $f: /"
-		done
-		bad=1
-	fi
-}
-skip() { # skip TEXT WHY
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-cadforge=$PWD/cadforge
-work=$(mktemp -d)
 pids="" space=""
-leave() {
+cleanup() {
 	for p in $pids; do kill -9 "$p" 2> /dev/null; done
-	[ -n "$space" ] && ip netns del "$space" 2> /dev/null
-	rm -rf "$work"
+	[ -z "$space" ] || ip netns del "$space" 2> /dev/null
 }
-trap leave EXIT
-cd "$work" || exit 1
-XDG_STATE_HOME=$work/state XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache CADFORGE_DB=$work/sessions.db
+shown="out err worker.*"
+enter
 CADFORGE_QUEUE_PASSWORD=open-sesame
-export XDG_STATE_HOME XDG_DATA_HOME XDG_CACHE_HOME CADFORGE_DB CADFORGE_QUEUE_PASSWORD
-unset CADFORGE_MODEL TMPDIR
+export CADFORGE_QUEUE_PASSWORD
+unset TMPDIR
 
 port=$((20000 + $$ % 20000)) redis=""
 ask() { REDISCLI_AUTH=$CADFORGE_QUEUE_PASSWORD redis-cli -p "$port" "$@" 2> /dev/null; }
@@ -84,7 +55,7 @@ joined() { grep -qs 'takes jobs from' worker.$1; }
 # what is not the same from run to run is in seconds alone
 plain() { sed -E 's/"(seconds|generate_s|score_s)":(\{[^}]*\}|[0-9.e+-]+|null)/"\1":0/g' "$1"; }
 # an evaluation by the demonstration model: its items and figures, numbers of episodes left out
-demo=$srcdir/gpu/demo
+demo=$here/gpu/demo
 model="--model $demo/base --backend cpu --threads 1"
 evaluate() { # DB FLAGS...
 	db=$1
@@ -123,8 +94,8 @@ if [ "${1:-}" != faults ]; then
 	until_true 60 joined 1 && until_true 60 joined 2
 	claim $? "workers join, and say what they are made of"
 
-	chair=$srcdir/tasks/examples/chair.py
-	set -- --task four_leg_chair_700n "$chair" "$srcdir/tasks/examples/chair-misspelt.py"
+	chair=$here/tasks/examples/chair.py
+	set -- --task four_leg_chair_700n "$chair" "$here/tasks/examples/chair-misspelt.py"
 	"$cadforge" score "$@" --json > near 2> err
 	"$cadforge" score "$@" --json --queue "$queue" > out 2> err
 	[ $? -eq 1 ] && ! grep -q 'no worker' err
@@ -294,7 +265,7 @@ kill -CONT $frozen
 claim $? "both by the third"
 
 sed "s/NUMBER/4/" endless > endless4.py
-score endless4.py "$srcdir/tasks/examples/chair.py" > out 2> err &
+score endless4.py "$here/tasks/examples/chair.py" > out 2> err &
 scorer=$!
 until_true 20 eval 'ask xpending cadforge:jobs:14000 workers | head -n 1 | grep -q "[1-9]"'
 kill -9 $redis
@@ -315,5 +286,4 @@ kill -9 $redis
 kill -TERM $other $frozen
 until_true 25 eval "! kill -0 $other 2> /dev/null && ! kill -0 $frozen 2> /dev/null"
 claim $? "a worker that is asked to leave does, though nobody is there to take its answer"
-echo "1..$n"
-exit $bad
+finish
