@@ -829,7 +829,8 @@ const struct cmd cmd_run = {
 		"                    written is ended where its program fails (finish: failed)\n"
 		"  --profile P       the reward (exact); --reference R: see score\n"
 		"  --prompts NAME    the prompt set (default; or the one that the model's folder names)\n"
-		"  --queue URL       workers on other machines build and score: see worker\n"
+		"  --queue URL       workers on other machines build and score, and answer where they\n"
+		"                    have the model: see worker\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n" MODEL_HELP
 			SAMPLING_HELP,
 	.engine = true,

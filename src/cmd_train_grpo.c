@@ -60,7 +60,8 @@ static void print_help(void)
 		"flags come first\n"
 		"  --preset NAME           published settings, where nothing else is said\n"
 		"  --dry-run               say what would be done, and end\n"
-		"  --queue URL             workers on other machines build and score: see worker\n");
+		"  --queue URL             workers on other machines build and score, and answer "
+		"where they\n                          have the model: see worker\n");
 	grpo_settings_help(&text);
 	buf_adds(&text, DB_HELP);
 	fputs(buf_str(&text), stdout);
