@@ -341,7 +341,7 @@ static void on_deliveries(void *ctx, const struct redisReply *reply)
 		return;
 	}
 	found_free(n, false);
-	t->before = (int)(count->integer > 1000 ? 1000 : count->integer - 1);
+	t->before = count->integer > 1000 ? 1000 : count->integer < 1 ? 0 : (int)count->integer - 1;
 	w->row.taken_over += t->before > 0;
 	if (t->before < QUEUE_DEATHS_MAX) {
 		take_begin(w, t);

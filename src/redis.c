@@ -19,8 +19,16 @@
 #include "src/base/buf.h"
 #include "src/base/clock.h"
 
-/* An answer is never larger than what a worker may send back (src/queue.h) and its frame. */
-enum { ANSWER_BYTES_MAX = 320 << 20, READ_BYTES = 64 << 10 };
+/* An answer is never larger than what a worker may send back (src/queue.h) and its frame, and never
+ * has more parts than the table of workers. */
+enum { ANSWER_BYTES_MAX = 320 << 20, ANSWER_PARTS_MAX = 1 << 16, READ_BYTES = 64 << 10 };
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_len;
+#else
+typedef int array_len;
+#endif
+#define DIFFER          "redis:// and rediss:// differ"
+#define TOO_LARGE       "it sent an answer larger than any of ours"
 #define CONNECT_S       5.0
 #define BACKOFF_LEAST_S 0.05
 #define BACKOFF_MOST_S  5.0
@@ -42,8 +50,10 @@ struct redis {
 	SSL *ssl;
 	bool wants_write; /* TLS can go on only when the socket can be written */
 	redisReader *reader;
+	redisReplyObjectFunctions make; /* of answers: hiredis's, but for arrays */
+	void *(*make_array)(const redisReadTask *, array_len);
 	struct buf out;
-	size_t unread; /* bytes fed since the last whole answer */
+	size_t unread, parts; /* bytes and parts of arrays since the last whole answer */
 	struct asked *asked;
 	size_t first, n_asked, cap_asked;
 	struct asked *orphan; /* asked while it was not up: answered at the next step */
@@ -344,11 +354,39 @@ static void shake(struct redis *r)
 		greet(r);
 	} else if (what != SSL_ERROR_WANT_READ && what != SSL_ERROR_WANT_WRITE) {
 		bool untrusted = SSL_get_verify_result(r->ssl) != X509_V_OK;
-		break_with(r, untrusted ? ERR_USAGE : ERR_IO,
+		/* what came was no TLS at all */
+		bool plain = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_WRONG_VERSION_NUMBER;
+		break_with(r, untrusted || plain ? ERR_USAGE : ERR_IO,
 		           untrusted ? "its certificate is not trusted (?ca=FILE names one that is)"
+		           : plain   ? "it speaks no TLS (" DIFFER ")"
 		                     : "TLS could not be agreed upon",
 		           tls_reason(r));
 	}
+}
+
+/* hiredis takes a server's word for how many parts an array has, and makes room for them. */
+static void *bounded_array(const redisReadTask *task, array_len n)
+{
+	struct redis *r = task->privdata;
+
+	if (n < 0 || (size_t)n > ANSWER_PARTS_MAX - r->parts)
+		return NULL;
+	r->parts += (size_t)n;
+	return r->make_array(task, n);
+}
+
+static redisReader *make_reader(struct redis *r)
+{
+	redisReader *reader = redisReaderCreate();
+
+	if (!reader)
+		return NULL;
+	r->make = *reader->fn;
+	r->make_array = r->make.createArray;
+	r->make.createArray = bounded_array;
+	reader->fn = &r->make;
+	reader->privdata = r;
+	return reader;
 }
 
 static void dial(struct redis *r)
@@ -364,7 +402,7 @@ static void dial(struct redis *r)
 		break_with(r, ERR_IO, "the host is not known", gai_strerror(rc));
 		return;
 	}
-	r->reader = redisReaderCreate();
+	r->reader = make_reader(r);
 	int saved = 0;
 	for (struct addrinfo *a = found; a && r->fd < 0; a = a->ai_next) {
 		int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -384,7 +422,7 @@ static void dial(struct redis *r)
 	}
 	setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(r->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	r->unread = 0;
+	r->unread = r->parts = 0;
 	r->wants_write = false;
 	r->state = CONNECTING;
 	r->deadline_s = clock_now_s() + CONNECT_S;
@@ -439,8 +477,13 @@ static ssize_t get(struct redis *r, void *data, size_t len)
 	ssize_t n = recv(r->fd, data, len, 0);
 	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return n > 0 ? n : 0;
-	break_with(r, ERR_IO, n == 0 ? "the server closed the connection" : "the connection broke",
-	           n == 0 ? NULL : strerror(errno));
+	/* so does one that waits for TLS and is spoken to without */
+	if (r->state == GREETING)
+		break_with(r, ERR_IO, "it answers nothing and hangs up (" DIFFER ")", NULL);
+	else
+		break_with(r, ERR_IO,
+		           n == 0 ? "the server closed the connection" : "the connection broke",
+		           n == 0 ? NULL : strerror(errno));
 	return -1;
 }
 
@@ -664,21 +707,22 @@ static void read_answers(struct redis *r)
 			return;
 		r->unread += (size_t)n;
 		if (r->unread > ANSWER_BYTES_MAX) {
-			break_with(r, ERR_PROTOCOL, "it sent an answer larger than any of ours",
-			           NULL);
+			break_with(r, ERR_PROTOCOL, TOO_LARGE, NULL);
 			return;
 		}
 		redisReaderFeed(r->reader, chunk, (size_t)n);
 		for (void *reply = NULL; !r->broken; reply = NULL) {
 			if (redisReaderGetReply(r->reader, &reply) != REDIS_OK) {
-				break_with(r, ERR_USAGE,
-				           "that is no Redis (redis:// and rediss:// differ)",
-				           NULL);
+				if (r->reader->err == REDIS_ERR_OOM)
+					break_with(r, ERR_PROTOCOL, TOO_LARGE, NULL);
+				else
+					break_with(r, ERR_USAGE, "that is no Redis (" DIFFER ")",
+					           NULL);
 				return;
 			}
 			if (!reply)
 				break;
-			r->unread = 0;
+			r->unread = r->parts = 0;
 			if (r->first == r->n_asked) {
 				freeReplyObject(reply);
 				break_with(r, ERR_PROTOCOL, "it answers what nobody asked", NULL);
@@ -711,7 +755,11 @@ void redis_step(struct redis *r)
 			read_answers(r);
 	}
 	if (!r->broken && (r->state == CONNECTING || r->state == SHAKING) && now > r->deadline_s)
-		break_with(r, ERR_IO, "no connection in time", NULL);
+		/* a server without TLS waits for the end of what is no line to it */
+		break_with(r, ERR_IO,
+		           r->state == SHAKING ? "TLS was not agreed upon in time (" DIFFER ")"
+		                               : "no connection in time",
+		           NULL);
 	if (!r->broken && r->first < r->n_asked && now > r->asked[r->first].until_s)
 		break_with(r, ERR_IO, "no answer in time", NULL);
 	if (!r->broken && (r->state == GREETING || r->state == UP))

@@ -742,6 +742,49 @@ static void a_certificate_that_nobody_trusts_is_refused(void **state)
 	gives_up(b, url, "its certificate is not trusted");
 }
 
+static void on_first_down(void *ctx, const struct err *why)
+{
+	struct err *first = ctx;
+
+	if (!first->kind)
+		*first = *why;
+}
+
+static void tls_is_not_spoken_to_a_plain_server_nor_the_other_way_round(void **state)
+{
+	struct bench *b = *state;
+	struct redis_server plain = { 0 };
+	struct redis *r[2];
+	struct err first[2] = { { 0 } }, e = { 0 };
+	double until = clock_now_s() + 15;
+	char url[64];
+
+	need_redis(b);
+	redis_server_start(&plain);
+	for (int i = 0; i < 2; i++) {
+		const struct redis_ops ops = { .ctx = &first[i], .down = on_first_down };
+		snprintf(url, sizeof(url), i ? "rediss://127.0.0.1:%d" : "redis://127.0.0.1:%d",
+		         i ? plain.port : b->server.port);
+		assert_int_equal(redis_address_parse(&b->a, url, &e), 0);
+		assert_non_null(r[i] = redis_open(&b->a, &ops, &e));
+	}
+	/* a plain server may say nothing to what is no line to it, and then it takes five seconds
+	 */
+	while (!(first[0].kind && first[1].kind) && clock_now_s() < until) {
+		struct pollfd p[2];
+		int n = redis_poll_fd(r[0], p);
+		poll(p, (nfds_t)(n + redis_poll_fd(r[1], p + n)), 20);
+		redis_step(r[0]);
+		redis_step(r[1]);
+	}
+	for (int i = 0; i < 2; i++) {
+		redis_close(r[i]);
+		assert_contains(first[i].text, "redis:// and rediss:// differ");
+	}
+	redis_server_stop(&plain, SIGKILL);
+	redis_server_remove(&plain);
+}
+
 #define claim(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -767,6 +810,9 @@ int main(void)
 		                                set_up_tls, tear_down),
 		cmocka_unit_test_setup_teardown(a_certificate_that_nobody_trusts_is_refused,
 		                                set_up_tls, tear_down),
+		cmocka_unit_test_setup_teardown(
+			tls_is_not_spoken_to_a_plain_server_nor_the_other_way_round, set_up_tls,
+			tear_down),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -6,7 +6,7 @@
 # From the environment: srcdir CC CXX CPPFLAGS LIBS OCCT_CPPFLAGS OCCT_LIBS FUZZ_SECONDS FUZZ_SEED FUZZ_TARGETS
 set -eu
 : "${srcdir:=.}" "${CC:=cc}" "${CXX:=c++}" "${FUZZ_SECONDS:=60}" "${FUZZ_SEED:=1}"
-: "${FUZZ_TARGETS:=stl glb frame json task jsonl transcript episode openenv reference safetensors config adapter tokenizer chat sse dataset settings brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8 -lutf8proc -lpthread}" "${PNG_LIBS:=-lpng}"
+: "${FUZZ_TARGETS:=stl glb frame json task jsonl transcript episode job redis openenv reference safetensors config adapter tokenizer chat sse dataset settings brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8 -lutf8proc -lpthread}" "${PNG_LIBS:=-lpng}"
 : "${OCCT_CPPFLAGS:=}" "${OCCT_LIBS:=}" "${CLANG:=clang}"
 out=fuzz-build
 mkdir -p "$out"
@@ -26,6 +26,10 @@ sources() {
 	case $1 in
 	stl | glb) echo "$srcdir/engine/$1.c" "$srcdir/engine/mesh.c" ;;
 	sse) echo "$srcdir/gpu/sse.c" "$srcdir/gpu/think.c" ;;
+	job) echo "$srcdir/src/job.c" "$srcdir/src/base/sha256.c" ;;
+	redis)
+		for m in src/redis src/queue src/queue_worker src/base/sha256 src/base/clock; do echo "$srcdir/$m.c"; done
+		;;
 	openenv) echo "$srcdir/src/openenv.c" ;;
 	jsonl) echo "$srcdir/src/jsonl.c" "$srcdir/engine/extract.c" "$srcdir/engine/text.c" ;;
 	transcript) echo "$srcdir/src/transcript.c" "$srcdir/src/jsonl.c" ;;
