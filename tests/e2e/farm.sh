@@ -78,6 +78,8 @@ drew() {
 		[ "$(grep '"model":"demo"' list | grep -c '"jobs":[1-9]')" -ge "$1" ]
 }
 queue=redis://127.0.0.1:$port
+requests() { ask --raw smembers cadforge:streams | grep 'jobs\.'; } # the stream of those for a model
+drawn() { [ "$(ask xpending "$(requests)" workers | head -n 1)" -ge "$1" ] 2> /dev/null; }
 
 if ! redis_start; then
 	echo "1..0 # SKIP no Redis server can be started here: $(tail -n 1 redis.log)"
@@ -149,6 +151,12 @@ if [ "${1:-}" != faults ]; then
 		}
 		run_model far.db --queue "$queue" --backend queue > out && run_model near.db > near && [ -s out ] && cmp -s near out
 		claim $? "and so has an episode whose groups are drawn by workers"
+		CADFORGE_DB=$work/left.db "$cadforge" eval --pack held --model "$demo/base" --threads 1 --seeds 16 --temperature 1.5 \
+			--max-tokens 3500 --profile seed-fast --light --queue "$queue" > out 2> err &
+		asker=$!
+		until_true 20 drawn 3 && kill -TERM $asker && wait $asker
+		[ $? -eq 130 ] && until_true 2 eval '[ "$(ask xlen "$(requests)")" -eq 0 ]' && until_true 10 eval '! drawn 1'
+		claim $? "what nobody waits for any more is taken back, and stopped where it is under way"
 		learn() { # DB FLAGS...
 			CADFORGE_DB=$work/$1 "$cadforge" train grpo --model "$demo/base" --adapter none --threads 1 --rank 4 --lr 1e-3 --seed 6 --prompts 1 \
 				--members 3 --steps 3 --save-every 1 --task wall_j_hook_120n --max-tokens 200 --eval-every -1 --reward dense "$2" "$3" \
@@ -216,10 +224,6 @@ else
 fi
 
 # answers under way: three at two workers, of which one is killed; then at none, until another comes
-drawn() {
-	stream=$(ask --raw smembers cadforge:streams | grep 'jobs\.')
-	[ "$(ask xpending "$stream" workers | head -n 1)" -ge "$1" ] 2> /dev/null
-}
 worker_start 127.0.0.1 $model --slots 2
 first=$last a=$worker
 worker_start 127.0.0.1 $model --slots 2
