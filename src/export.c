@@ -229,6 +229,38 @@ static char *tags_of_one(struct store *s, const char *tags)
 	return buf_take(&kept, NULL);
 }
 
+/* Tags for people: which of two is better in words, the others as they are: "better than turn 1
+ * [thin odd]". */
+static void print_tags(struct buf *b, const char *tags, bool graded)
+{
+	bool open = false;
+
+	for (int pass = 0; pass < 2; pass++) {
+		const char *at = tags;
+		for (size_t n; at && *at; at += n + (at[n] == ' ')) {
+			n = strcspn(at, " ");
+			bool over = strncmp(at, "over:", 5) == 0;
+			bool pair = over || strncmp(at, "level:", 6) == 0;
+			if (n == 0 || pair == (pass == 1))
+				continue;
+			if (!pair) {
+				buf_printf(b, "%s%.*s", open ? " " : " [", (int)n, at);
+				open = true;
+				continue;
+			}
+			/* of another episode where there is one before its number */
+			const char *dot = memrchr(at, '.', n);
+			const char *turn = dot ? dot + 1 : at + (over ? 5 : 6);
+			buf_printf(b, "%s%s turn %.*s%s", graded ? ", " : ": ",
+			           over ? "better than" : "as good as", (int)(at + n - turn), turn,
+			           dot ? " of another episode" : "");
+			graded = true;
+		}
+	}
+	if (open)
+		buf_addc(b, ']');
+}
+
 static int read_judgement(void *ctx, const struct store_judgement *row)
 {
 	struct reading *r = ctx;
@@ -252,8 +284,7 @@ static int read_judgement(void *ctx, const struct store_judgement *row)
 	buf_adds(b, j->as);
 	if (j->grade >= 0)
 		buf_printf(b, ": %d of 5", j->grade);
-	if (j->tags)
-		buf_printf(b, " [%s]", j->tags);
+	print_tags(b, j->tags, j->grade >= 0);
 	buf_printf(b, "%s%s\n", j->note ? " - " : "", j->note ? j->note : "");
 	free(tags);
 	return 0;
