@@ -210,7 +210,7 @@ def part_references():
     os.makedirs("kinds", exist_ok=True)
     out = [x for kind, t in kinds.items() for x in ("-o", f"kinds/{t}.{kind}")]
     made = subprocess.run([CADFORGE, "build", file, "--quiet", "--wall", "60", *out], capture_output=True, text=True)
-    claim(made.returncode == 0, "the reference is exported", made.stderr)
+    claim(made.returncode == 0, "the reference is exported", made.stdout + made.stderr)
     (own,) = scores(file, "--task", task, "--profile", "exact-train")
     claim(own["reward"]["reference_similarity"] > 0.999 and own["reward"]["silhouette"] > 0.999, "a reference is like itself", terms(own))
     for kind, got in zip(kinds, listed([(file, t) for t in kinds.values()], "--profile", "exact-train", "--reference", "kinds")):
