@@ -359,9 +359,9 @@ static void draw_facts(struct canvas *c, struct rect r, const struct view_worker
 		draw_f(c, r.x, y++, r.w, ROLE_NORMAL, "%d of %d jobs at once, for %s", k->under_way,
 		       k->at_once, time_text(text[0], k->since_s));
 	if (y < end)
-		draw_f(c, r.x, y++, r.w, ROLE_NORMAL, "%s jobs, %s built, %s failed",
-		       number_text(text[0], k->jobs), number_text(text[1], k->built),
-		       number_text(text[2], k->failed));
+		draw_f(c, r.x, y++, r.w, ROLE_NORMAL, "%s job%s, %s built, %s failed",
+		       number_text(text[0], k->jobs), k->jobs == 1 ? "" : "s",
+		       number_text(text[1], k->built), number_text(text[2], k->failed));
 	if (y < end)
 		draw_f(c, r.x, y++, r.w, ROLE_NORMAL, "%s taken over, %s poison",
 		       number_text(text[0], k->taken_over), number_text(text[1], k->poison));
