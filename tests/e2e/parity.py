@@ -107,7 +107,7 @@ def main(cadforge, parity, whole=None):
             for row in group:
                 names.write(f"{files[row['case']]}\t{row['task'] or 'none'}\n")
             names.flush()
-            command = [cadforge, "score", "--json", "--quiet", "--list", names.name, "--wall", "60", "--profile", "seed-" + mode]
+            command = [cadforge, "score", "--json", "--quiet", "--list", names.name, "--profile", "seed-" + mode]
             command += ["--reference", "seed-task" if ref == "task" else f"{parity}/reference"]
             run = subprocess.run(command, capture_output=True, text=True)
         lines = run.stdout.splitlines()
