@@ -249,6 +249,7 @@ def rehearse(step):
     finally:
         random.seed(0)
         numpy.random.seed(0)
+        STATE["numbers"].clear()
     return step + 1 < len(steps)
 
 
@@ -515,7 +516,7 @@ def _number_shapes(cq):
     a part, or which face a workplane lies on, would differ from one start of this program to the
     next. Equal shapes still have equal hashes.
     """
-    numbers = {}
+    numbers = STATE["numbers"] = {}
 
     def __hash__(self):
         return numbers.setdefault(self.hashCode(), len(numbers))

@@ -198,6 +198,7 @@ static void it_gives_them_after_another_start_too(void **state)
 	assert_text(&one, "cause", "ok");
 	assert_int_equal(helper_start(&other.builder, argv, env, false, &e), 0);
 	assert_int_equal(next_frame(&other).type, WIRE_READY);
+	usleep(300000); /* and rehearsed */
 	struct answer two = asked(&other, WIRE_BUILD, "{\"dialect\":\"open\"}", program);
 	helper_stop(&other.builder, 5);
 	frame_reader_release(&other.in);
