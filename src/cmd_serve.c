@@ -217,8 +217,8 @@ const struct cmd cmd_serve = {
 		"  --light           pictures, meshes and shapes of the parts are not kept\n"
 		"  --prompts NAME    the prompt set that the episodes are stored under (default)\n"
 		"  --db FILE         the database (CADFORGE_DB, else the user's)\n"
-		"POST /v1/completions is served when one of these says which model writes:\n" MODEL_HELP
-			SAMPLING_HELP,
+		"POST /v1/completions and /v1/chat/completions, also streamed, are served when one of\n"
+		"these says which model writes:\n" MODEL_HELP SAMPLING_HELP,
 	.engine = true,
 	.run = run,
 };

@@ -11,7 +11,11 @@
 
 enum {
 	FAR_MOST = 256,
-	AHEAD = 2 /* programs for each builder: one is measured while the next is built */
+	/* More programs than builders: one is built while the one before it is measured and stored.
+	 * Not more than that: those that are begun share the processors, and a long one among many
+	 * would take many times as long as alone, while its place in the line costs it no more than
+	 * everybody's. */
+	AHEAD = 1
 };
 enum { MODES = OPENENV_STRICT + 1, BRIEF_MAX = 64 << 10 };
 
@@ -600,7 +604,7 @@ static struct env_session *take_from_line(struct environment *v)
 static void start_steps(struct environment *v)
 {
 	/* of workers elsewhere nobody here knows how many there are */
-	int most = v->o.app->queue ? FAR_MOST : AHEAD * v->o.app->jobs;
+	int most = v->o.app->queue ? FAR_MOST : v->o.app->jobs + AHEAD;
 	double now = clock_now_s();
 
 	while (v->line && (v->started < most || now - v->line->begun > ENVIRONMENT_WAIT_S)) {

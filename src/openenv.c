@@ -919,6 +919,7 @@ static const struct {
 	{ "/artifacts/{episode}/step-{n}/{file}", "get", "What a step left" },
 	{ "/v1/completions", "post",
 	  "Answers of the server's model, with token ids and log-probabilities" },
+	{ "/v1/chat/completions", "post", "The same in the form of a chat" },
 	{ "/v1/models", "get", "The server's model" },
 };
 

@@ -1,6 +1,7 @@
 /*
- * Answers of a model over HTTP, in the form of OpenAI's completions, with what trainers need beside
- * it: the ids of the tokens and their log-probabilities.
+ * Answers of a model over HTTP, in the form of OpenAI's completions and chat completions, whole or
+ * token by token ("stream": true), with what trainers need beside it: the ids of the tokens and
+ * their log-probabilities.
  */
 #include <math.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@ struct answer {
 	cJSON *choice; /* when it is done */
 	cJSON *texts;  /* of its tokens */
 	cJSON *tops;   /* of each: {text: log-probability}; NULL: not wanted */
+	size_t told;   /* of a stream: bytes of its text that were sent */
 };
 
 struct asked {
@@ -24,6 +26,8 @@ struct asked {
 	uint64_t conn; /* 0: whoever asked has left */
 	uint32_t request;
 	int n, left, prompt_tokens, tokens;
+	bool chat, stream, usage; /* usage: a stream tells it at its end */
+	bool begun;               /* something of the stream was sent */
 	struct answer answer[INFER_SEQUENCES_MAX];
 	char error[480];
 	enum err_kind kind;
@@ -83,7 +87,152 @@ static void refuse(struct completions *k, uint64_t conn, int status, const char 
 	serve_json(k->s, conn, status, &b);
 }
 
+/* ---- streams ---- */
+
+/* What every answer and every piece of one begins with. */
+static cJSON *heading(const struct completions *k, const struct asked *a)
+{
+	cJSON *o = cJSON_CreateObject();
+	char id[40];
+
+	snprintf(id, sizeof(id), "%s-%u", a->chat ? "chatcmpl" : "cmpl", a->request);
+	cJSON_AddStringToObject(o, "id", id);
+	cJSON_AddStringToObject(o, "object",
+	                        !a->chat    ? "text_completion"
+	                        : a->stream ? "chat.completion.chunk"
+	                                    : "chat.completion");
+	cJSON_AddNumberToObject(o, "created", (double)time(NULL));
+	cJSON_AddStringToObject(o, "model", k->name);
+	return o;
+}
+
+static void add_usage(cJSON *o, const struct asked *a)
+{
+	cJSON *usage = cJSON_AddObjectToObject(o, "usage");
+
+	cJSON_AddNumberToObject(usage, "prompt_tokens", a->prompt_tokens);
+	cJSON_AddNumberToObject(usage, "completion_tokens", a->tokens);
+	cJSON_AddNumberToObject(usage, "total_tokens", a->prompt_tokens + a->tokens);
+}
+
+/* Takes @o. */
+static void send_event(struct completions *k, struct asked *a, cJSON *o)
+{
+	struct buf b = { 0 };
+
+	if (!a->begun)
+		net_begin(k->s->net, a->conn, "text/event-stream");
+	a->begun = true;
+	buf_adds(&b, "data: ");
+	json_print(&b, o);
+	buf_adds(&b, "\n\n");
+	cJSON_Delete(o);
+	net_more(k->s->net, a->conn, buf_str(&b), b.len);
+	buf_release(&b);
+}
+
+static void add_logprob(cJSON *o, const char *key, double v)
+{
+	if (isfinite(v))
+		cJSON_AddNumberToObject(o, key, v);
+	else
+		cJSON_AddNullToObject(o, key);
+}
+
+/* One token's figures, in the form of the interface that was asked. Takes @tops, which may be NULL.
+ */
+static cJSON *token_logprobs(const struct asked *a, const char *text, double logprob, cJSON *tops)
+{
+	cJSON *o = cJSON_CreateObject(), *list, *one;
+
+	if (a->chat) {
+		list = cJSON_AddArrayToObject(o, "content");
+		cJSON_AddItemToArray(list, one = cJSON_CreateObject());
+		cJSON_AddStringToObject(one, "token", text);
+		add_logprob(one, "logprob", logprob);
+		cJSON_AddItemToObject(one, "top_logprobs", tops ? tops : cJSON_CreateArray());
+		return o;
+	}
+	list = cJSON_AddArrayToObject(o, "tokens");
+	cJSON_AddItemToArray(list, cJSON_CreateString(text));
+	list = cJSON_AddArrayToObject(o, "token_logprobs");
+	cJSON_AddItemToArray(list,
+	                     isfinite(logprob) ? cJSON_CreateNumber(logprob) : cJSON_CreateNull());
+	if (tops) {
+		list = cJSON_AddArrayToObject(o, "top_logprobs");
+		cJSON_AddItemToArray(list, tops);
+	}
+	return o;
+}
+
+/* A piece of one answer: @text "" when only its end is told, @end NULL before that. */
+static void send_piece(struct completions *k, struct asked *a, int sequence, const char *text,
+                       bool in_thought, const struct picked *p, cJSON *tops, const char *end)
+{
+	cJSON *o = heading(k, a), *list = cJSON_AddArrayToObject(o, "choices"), *c, *to;
+
+	cJSON_AddItemToArray(list, c = cJSON_CreateObject());
+	cJSON_AddNumberToObject(c, "index", sequence);
+	to = a->chat ? cJSON_AddObjectToObject(c, "delta") : c;
+	if (a->chat && !end)
+		cJSON_AddStringToObject(to, "role", "assistant");
+	if (in_thought)
+		cJSON_AddStringToObject(to, a->chat ? "reasoning_content" : "thinking", text);
+	if (!a->chat || (*text && !in_thought))
+		cJSON_AddStringToObject(to, a->chat ? "content" : "text", in_thought ? "" : text);
+	if (p && p->id >= 0) {
+		double id = p->id;
+		cJSON_AddItemToObject(c, "token_ids", cJSON_CreateDoubleArray(&id, 1));
+	}
+	if (p && !in_thought)
+		cJSON_AddItemToObject(c, "logprobs",
+		                      token_logprobs(a, text, (double)p->logprob, tops));
+	else
+		cJSON_AddNullToObject(c, "logprobs");
+	if (end)
+		cJSON_AddStringToObject(c, "finish_reason", end);
+	else
+		cJSON_AddNullToObject(c, "finish_reason");
+	send_event(k, a, o);
+}
+
+static void end_stream(struct completions *k, struct asked *a)
+{
+	static const char done[] = "data: [DONE]\n\n";
+	cJSON *o;
+
+	if (a->error[0]) {
+		cJSON *error;
+		o = cJSON_CreateObject();
+		error = cJSON_AddObjectToObject(o, "error");
+		cJSON_AddStringToObject(error, "message", a->error);
+		cJSON_AddStringToObject(error, "type", "server_error");
+		send_event(k, a, o);
+	} else if (a->usage) {
+		o = heading(k, a);
+		cJSON_AddArrayToObject(o, "choices");
+		add_usage(o, a);
+		send_event(k, a, o);
+	}
+	net_more(k->s->net, a->conn, done, sizeof(done) - 1);
+	net_end(k->s->net, a->conn);
+}
+
 /* ---- what comes ---- */
+
+static cJSON *rivals(const struct completions *k, const struct picked *p)
+{
+	cJSON *top = cJSON_CreateArray();
+
+	for (int i = 0; i < p->n_top; i++) {
+		cJSON *one = cJSON_CreateObject();
+		cJSON_AddNumberToObject(one, "id", p->top[i].id);
+		cJSON_AddStringToObject(one, "token", gpu_top_text(k->gpu, i));
+		json_add_figure(one, "logprob", (double)p->top[i].logprob);
+		cJSON_AddItemToArray(top, one);
+	}
+	return top;
+}
 
 static void on_token(void *ctx, uint32_t request, int sequence, int index, const struct picked *p,
                      bool in_thought, const char *text, size_t len)
@@ -93,24 +242,20 @@ static void on_token(void *ctx, uint32_t request, int sequence, int index, const
 	struct answer *x = a ? &a->answer[sequence] : NULL;
 	char *copy;
 
-	(void)in_thought;
 	(void)index;
-	if (!x || !p)
+	if (!x)
 		return;
 	copy = strndup(text, len);
-	cJSON_AddItemToArray(x->texts, cJSON_CreateString(copy ? copy : ""));
-	free(copy);
-	if (!x->tops)
-		return;
-	cJSON *top = cJSON_CreateArray();
-	for (int i = 0; i < p->n_top; i++) {
-		cJSON *one = cJSON_CreateObject();
-		cJSON_AddNumberToObject(one, "id", p->top[i].id);
-		cJSON_AddStringToObject(one, "token", gpu_top_text(k->gpu, i));
-		json_add_figure(one, "logprob", (double)p->top[i].logprob);
-		cJSON_AddItemToArray(top, one);
+	if (a->stream && a->conn) {
+		send_piece(k, a, sequence, copy ? copy : "", in_thought, p,
+		           p && x->tops && !in_thought ? rivals(k, p) : NULL, NULL);
+		x->told += in_thought ? 0 : len;
+	} else if (!a->stream && p) {
+		cJSON_AddItemToArray(x->texts, cJSON_CreateString(copy ? copy : ""));
+		if (x->tops)
+			cJSON_AddItemToArray(x->tops, rivals(k, p));
 	}
-	cJSON_AddItemToArray(x->tops, top);
+	free(copy);
 }
 
 /* As many of @list as there are tokens. */
@@ -118,6 +263,40 @@ static void cut(cJSON *list, int n)
 {
 	while (cJSON_GetArraySize(list) > n)
 		cJSON_DeleteItemFromArray(list, cJSON_GetArraySize(list) - 1);
+}
+
+/* {"content": [{"token", "logprob", "top_logprobs"}]} of all tokens. Takes @x's lists. */
+static cJSON *chat_logprobs(struct answer *x, const struct gpu_done *d)
+{
+	cJSON *o = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(o, "content"), *one;
+
+	for (int i = 0; d->logprobs && i < d->n; i++) {
+		const cJSON *text = cJSON_GetArrayItem(x->texts, 0);
+		cJSON_AddItemToArray(list, one = cJSON_CreateObject());
+		cJSON_AddStringToObject(one, "token", text ? text->valuestring : "");
+		cJSON_DeleteItemFromArray(x->texts, 0);
+		add_logprob(one, "logprob", (double)d->logprobs[i]);
+		cJSON *top = x->tops ? cJSON_DetachItemFromArray(x->tops, 0) : NULL;
+		cJSON_AddItemToObject(one, "top_logprobs", top ? top : cJSON_CreateArray());
+	}
+	return o;
+}
+
+static cJSON *chat_choice(struct answer *x, int index, const struct gpu_done *d)
+{
+	cJSON *o = cJSON_CreateObject(), *m;
+
+	cJSON_AddNumberToObject(o, "index", index);
+	m = cJSON_AddObjectToObject(o, "message");
+	cJSON_AddStringToObject(m, "role", "assistant");
+	cJSON_AddStringToObject(m, "content", d->text);
+	if (*d->thinking)
+		cJSON_AddStringToObject(m, "reasoning_content", d->thinking);
+	cJSON_AddStringToObject(o, "finish_reason", gpu_end_name(d->end));
+	if (d->ids)
+		cJSON_AddItemToObject(o, "token_ids", cJSON_CreateIntArray(d->ids, d->n));
+	cJSON_AddItemToObject(o, "logprobs", chat_logprobs(x, d));
+	return o;
 }
 
 static cJSON *choice(struct answer *x, int index, const struct gpu_done *d)
@@ -156,27 +335,27 @@ static cJSON *choice(struct answer *x, int index, const struct gpu_done *d)
 
 static void answer_all(struct completions *k, struct asked *a)
 {
-	cJSON *o = cJSON_CreateObject(), *list, *usage;
+	cJSON *o = heading(k, a), *list = cJSON_AddArrayToObject(o, "choices");
 	struct buf b = { 0 };
-	char id[40];
 
-	snprintf(id, sizeof(id), "cmpl-%u", a->request);
-	cJSON_AddStringToObject(o, "id", id);
-	cJSON_AddStringToObject(o, "object", "text_completion");
-	cJSON_AddNumberToObject(o, "created", (double)time(NULL));
-	cJSON_AddStringToObject(o, "model", k->name);
-	list = cJSON_AddArrayToObject(o, "choices");
 	for (int i = 0; i < a->n; i++) {
 		cJSON_AddItemToArray(list, a->answer[i].choice);
 		a->answer[i].choice = NULL;
 	}
-	usage = cJSON_AddObjectToObject(o, "usage");
-	cJSON_AddNumberToObject(usage, "prompt_tokens", a->prompt_tokens);
-	cJSON_AddNumberToObject(usage, "completion_tokens", a->tokens);
-	cJSON_AddNumberToObject(usage, "total_tokens", a->prompt_tokens + a->tokens);
+	add_usage(o, a);
 	json_print(&b, o);
 	cJSON_Delete(o);
 	serve_json(k->s, a->conn, 200, &b);
+}
+
+/* What was not told of its text yet, and why it ended. */
+static void end_piece(struct completions *k, struct asked *a, int sequence,
+                      const struct gpu_done *d)
+{
+	const struct answer *x = &a->answer[sequence];
+
+	send_piece(k, a, sequence, x->told < d->text_len ? d->text + x->told : "", false, NULL,
+	           NULL, gpu_end_name(d->end));
 }
 
 static void on_done(void *ctx, uint32_t request, int sequence, const struct gpu_done *d)
@@ -190,14 +369,21 @@ static void on_done(void *ctx, uint32_t request, int sequence, const struct gpu_
 		snprintf(a->error, sizeof(a->error), "%s", d->error);
 		a->kind = d->kind;
 	} else {
-		a->answer[sequence].choice = choice(&a->answer[sequence], sequence, d);
+		if (a->stream && a->conn)
+			end_piece(k, a, sequence, d);
+		else if (!a->stream)
+			a->answer[sequence].choice =
+				a->chat ? chat_choice(&a->answer[sequence], sequence, d)
+					: choice(&a->answer[sequence], sequence, d);
 		a->tokens += d->n;
 		a->prompt_tokens = d->prompt_tokens > 0 ? d->prompt_tokens : a->prompt_tokens;
 		k->tokens += d->n;
 	}
 	if (--a->left > 0)
 		return;
-	if (a->conn && a->error[0])
+	if (a->conn && a->begun)
+		end_stream(k, a);
+	else if (a->conn && a->error[0])
 		refuse(k, a->conn, a->kind == ERR_USAGE || a->kind == ERR_INPUT ? 400 : 500,
 		       a->error);
 	else if (a->conn)
@@ -213,6 +399,7 @@ struct wish {
 	const char *stop[INFER_STOPS_MAX];
 	int32_t *ids;
 	int logprobs;
+	bool stream, usage;
 };
 
 static int read_ids(struct wish *w, const cJSON *list, struct err *e)
@@ -237,11 +424,14 @@ static int read_ids(struct wish *w, const cJSON *list, struct err *e)
 	return 0;
 }
 
-static int read_prompt(struct wish *w, const cJSON *o, struct err *e)
+static int read_prompt(struct wish *w, const cJSON *o, bool chat, struct err *e)
 {
 	const cJSON *prompt = cJSON_GetObjectItemCaseSensitive(o, "prompt");
 	const cJSON *messages = cJSON_GetObjectItemCaseSensitive(o, "messages");
 
+	if (chat && (prompt || !cJSON_IsArray(messages)))
+		return err_set(e, ERR_INPUT,
+		               "messages, an array of {\"role\", \"content\"}, wanted");
 	if ((prompt != NULL) == (messages != NULL) || (messages && !cJSON_IsArray(messages)) ||
 	    (prompt && !cJSON_IsString(prompt) && !cJSON_IsArray(prompt)))
 		return err_set(e, ERR_INPUT,
@@ -278,32 +468,63 @@ static int read_stops(struct wish *w, const cJSON *o, struct err *e)
 
 static int number(const cJSON *o, const char *key, double min, double max, double *v, struct err *e)
 {
+	if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(o, key)))
+		return 0; /* as if it was not said */
 	return json_get_number_between(o, key, *v, min, max, v, e);
 }
 
-static int read_wish(struct wish *w, const cJSON *o, struct err *e)
+/* "logprobs": of completions how many rivals of each token are told; of chat true, and
+ * "top_logprobs" says how many. */
+static int read_logprobs(struct wish *w, const cJSON *o, struct err *e)
+{
+	bool chat = cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(o, "logprobs"));
+	double top = 0;
+
+	if (number(o, chat ? "top_logprobs" : "logprobs", 0, SAMPLER_TOP_MAX, &top, e) < 0)
+		return -1;
+	w->r.sampling.top = w->logprobs = (int)top;
+	return 0;
+}
+
+/* What only some clients say. */
+static void read_manners(struct wish *w, const cJSON *o)
+{
+	const cJSON *more = cJSON_GetObjectItemCaseSensitive(o, "chat_template_kwargs");
+	const cJSON *thinking = cJSON_GetObjectItemCaseSensitive(more, "enable_thinking");
+
+	w->stream = json_bool_or(o, "stream", false);
+	w->usage = json_bool_or(cJSON_GetObjectItemCaseSensitive(o, "stream_options"),
+	                        "include_usage", false);
+	w->r.ignore_eos = json_bool_or(o, "ignore_eos", false);
+	if (cJSON_IsBool(thinking))
+		w->r.thinking = cJSON_IsTrue(thinking) ? CHAT_THINKING_ON : CHAT_THINKING_OFF;
+}
+
+static int read_wish(struct wish *w, const cJSON *o, bool chat, struct err *e)
 {
 	struct sampling *s = &w->r.sampling;
 	double temperature = (double)s->temperature, top_p = (double)s->top_p, top_k = s->top_k,
 	       min_p = (double)s->min_p, presence = (double)s->presence,
 	       frequency = (double)s->frequency, seed = (double)s->seed, n = 1,
-	       tokens = w->r.max_tokens, top = 0;
+	       repetition = (double)s->repetition, tokens = w->r.max_tokens;
 
 	if (!cJSON_IsObject(o))
 		return err_set(e, ERR_INPUT, "an object with \"prompt\" wanted");
-	if (json_bool_or(o, "stream", false) || json_bool_or(o, "echo", false))
-		return err_set(e, ERR_INPUT, "stream and echo are not served: answers come whole");
-	if (read_prompt(w, o, e) < 0 || read_stops(w, o, e) < 0 ||
+	if (json_bool_or(o, "echo", false))
+		return err_set(e, ERR_INPUT, "echo is not served: the answer alone comes back");
+	if (read_prompt(w, o, chat, e) < 0 || read_stops(w, o, e) < 0 ||
 	    number(o, "temperature", 0, 100, &temperature, e) < 0 ||
 	    number(o, "top_p", 1e-6, 1, &top_p, e) < 0 ||
 	    number(o, "top_k", -1, 1 << 20, &top_k, e) < 0 ||
 	    number(o, "min_p", 0, 1, &min_p, e) < 0 ||
 	    number(o, "presence_penalty", -2, 2, &presence, e) < 0 ||
 	    number(o, "frequency_penalty", -2, 2, &frequency, e) < 0 ||
+	    number(o, "repetition_penalty", 1e-3, 1000, &repetition, e) < 0 ||
 	    number(o, "seed", 0, 9007199254740992.0, &seed, e) < 0 ||
 	    number(o, "n", 1, INFER_SEQUENCES_MAX, &n, e) < 0 ||
 	    number(o, "max_tokens", 1, TOKENS_MAX, &tokens, e) < 0 ||
-	    number(o, "logprobs", 0, SAMPLER_TOP_MAX, &top, e) < 0)
+	    number(o, "max_completion_tokens", 1, TOKENS_MAX, &tokens, e) < 0 ||
+	    read_logprobs(w, o, e) < 0)
 		return -1;
 	s->temperature = (float)temperature;
 	s->top_p = (float)top_p;
@@ -312,14 +533,14 @@ static int read_wish(struct wish *w, const cJSON *o, struct err *e)
 	s->presence = (float)presence;
 	s->frequency = (float)frequency;
 	s->seed = (uint64_t)seed;
-	s->top = w->logprobs = (int)top;
+	s->repetition = (float)repetition;
 	w->r.n = (int)n;
 	w->r.max_tokens = (int)tokens;
-	w->r.ignore_eos = json_bool_or(o, "ignore_eos", false);
+	read_manners(w, o);
 	return 0;
 }
 
-void completions_ask(struct completions *k, uint64_t conn, const char *body, size_t len)
+void completions_ask(struct completions *k, uint64_t conn, bool chat, const char *body, size_t len)
 {
 	struct err e = { 0 };
 	cJSON *o = json_parse(body, len, &e);
@@ -327,7 +548,7 @@ void completions_ask(struct completions *k, uint64_t conn, const char *body, siz
 	struct asked *a = NULL;
 
 	model_flags_request(k->flags, &w.r);
-	if (!o || read_wish(&w, o, &e) < 0) {
+	if (!o || read_wish(&w, o, chat, &e) < 0) {
 		refuse(k, conn, 400, e.text);
 	} else if (k->s->stopping || k->under_way >= UNDER_WAY_MAX) {
 		refuse(k, conn, 503,
@@ -340,6 +561,9 @@ void completions_ask(struct completions *k, uint64_t conn, const char *body, siz
 	} else {
 		a->conn = conn;
 		a->n = a->left = w.r.n;
+		a->chat = chat;
+		a->stream = w.stream;
+		a->usage = w.usage;
 		for (int i = 0; i < a->n; i++) {
 			a->answer[i].texts = cJSON_CreateArray();
 			a->answer[i].tops = w.logprobs > 0 ? cJSON_CreateArray() : NULL;

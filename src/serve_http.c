@@ -233,7 +233,8 @@ static void metrics(struct serving *s, uint64_t conn)
 	X(RESET, "/reset", "POST")                                                                 \
 	X(STEP, "/step", "POST")                                                                   \
 	X(MCP, "/mcp", "POST")                                                                     \
-	X(COMPLETIONS, "/v1/completions", "POST")
+	X(COMPLETIONS, "/v1/completions", "POST")                                                  \
+	X(CHAT, "/v1/chat/completions", "POST")
 
 enum route {
 #define X(name, path, method) ROUTE_##name,
@@ -298,7 +299,8 @@ static void carry_out(struct serving *s, enum route which, uint64_t conn,
 		post_rpc(s, conn, r);
 		return;
 	case ROUTE_COMPLETIONS:
-		completions_ask(s->completions, conn, r->body, r->len);
+	case ROUTE_CHAT:
+		completions_ask(s->completions, conn, which == ROUTE_CHAT, r->body, r->len);
 		return;
 	case ROUTES_COUNT:
 		return;
@@ -319,7 +321,8 @@ void serve_request(struct serving *s, uint64_t conn, const struct net_request *r
 		serve_detail(s, conn, 404, "Not Found");
 	} else if (i == ROUTE_METRICS && !s->o->metrics) {
 		serve_detail(s, conn, 404, "Not Found: the server was started without --metrics");
-	} else if ((i == ROUTE_MODELS || i == ROUTE_COMPLETIONS) && !s->completions) {
+	} else if ((i == ROUTE_MODELS || i == ROUTE_COMPLETIONS || i == ROUTE_CHAT) &&
+	           !s->completions) {
 		serve_detail(s, conn, 404, "Not Found: the server was started without --model");
 	} else if (strcmp(routes[i].method, r->method) != 0) {
 		serve_detail(s, conn, 405, "Method Not Allowed");

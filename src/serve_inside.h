@@ -97,7 +97,8 @@ void serve_request(struct serving *s, uint64_t conn, const struct net_request *r
 struct completions *completions_open(struct serving *s, const struct model_flags *m, struct err *e);
 void completions_close(struct completions *k);
 void completions_models(struct completions *k, struct buf *out); /* of GET /v1/models */
-void completions_ask(struct completions *k, uint64_t conn, const char *body, size_t len);
+/* A request of /v1/completions; @chat: of /v1/chat/completions. */
+void completions_ask(struct completions *k, uint64_t conn, bool chat, const char *body, size_t len);
 void completions_gone(struct completions *k, uint64_t conn); /* who asked has left */
 int completions_under_way(const struct completions *k);
 int completions_poll_fds(struct completions *k, struct pollfd *out, int cap);

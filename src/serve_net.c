@@ -37,7 +37,8 @@ struct conn {
 	/* what comes */
 	struct buf in;
 	bool too_long, binary, held, full;
-	bool asks; /* a request that is not answered yet: nothing more is read */
+	bool asks;   /* a request that is not answered yet: nothing more is read */
+	bool pieces; /* more of the answer is to come */
 	char method[12], path[PATH_BYTES], query[PATH_BYTES];
 	size_t wanted; /* bytes of the body */
 	/* what goes */
@@ -197,18 +198,10 @@ static bool read_head(struct conn *c, struct lws *wsi)
 
 /* ---- answers ---- */
 
-void net_answer(struct net *n, uint64_t conn, int status, const char *type, const void *body,
-                size_t len)
+static void answer_begin(struct conn *c, int status, const char *type)
 {
-	struct conn *c = find(n, conn);
-
-	if (!c || c->socket || c->status)
-		return;
 	c->status = status;
 	snprintf(c->type, sizeof(c->type), "%s", type);
-	if (strcmp(c->method, "HEAD") != 0)
-		buf_add(&c->out, body, len);
-	c->told = false; /* nobody is waited for any more */
 	c->moved_s = clock_now_s();
 	if (c->asks)
 		lws_rx_flow_control(c->wsi, 1);
@@ -216,14 +209,68 @@ void net_answer(struct net *n, uint64_t conn, int status, const char *type, cons
 	lws_callback_on_writable(c->wsi);
 }
 
+void net_answer(struct net *n, uint64_t conn, int status, const char *type, const void *body,
+                size_t len)
+{
+	struct conn *c = find(n, conn);
+
+	if (!c || c->socket || c->status)
+		return;
+	if (strcmp(c->method, "HEAD") != 0)
+		buf_add(&c->out, body, len);
+	c->told = false; /* nobody is waited for any more */
+	answer_begin(c, status, type);
+}
+
+void net_begin(struct net *n, uint64_t conn, const char *type)
+{
+	struct conn *c = find(n, conn);
+
+	if (!c || c->socket || c->status)
+		return;
+	c->pieces = true;
+	answer_begin(c, 200, type);
+}
+
+void net_more(struct net *n, uint64_t conn, const void *bytes, size_t len)
+{
+	struct conn *c = find(n, conn);
+
+	if (!c || !c->pieces)
+		return;
+	if (c->sent == c->out.len) {
+		buf_clear(&c->out);
+		c->sent = 0;
+		c->moved_s = clock_now_s();
+	}
+	buf_add(&c->out, bytes, len);
+	lws_callback_on_writable(c->wsi);
+}
+
+void net_end(struct net *n, uint64_t conn)
+{
+	struct conn *c = find(n, conn);
+
+	if (!c || !c->pieces)
+		return;
+	c->pieces = c->told = false;
+	lws_callback_on_writable(c->wsi);
+}
+
 /* -1: the connection is to be closed. */
 static int write_answer(struct conn *c)
 {
+	if (buf_failed(&c->out))
+		return -1;
 	if (!c->head_sent) {
 		unsigned char head[LWS_PRE + 2048], *p = head + LWS_PRE, *end = head + sizeof(head);
-		if (buf_failed(&c->out) ||
-		    lws_add_http_common_headers(c->wsi, (unsigned)c->status, c->type,
-		                                (lws_filepos_t)c->out.len, &p, end) ||
+		if (lws_add_http_common_headers(c->wsi, (unsigned)c->status, c->type,
+		                                c->pieces ? LWS_ILLEGAL_HTTP_CONTENT_LEN
+		                                          : (lws_filepos_t)c->out.len,
+		                                &p, end))
+			return -1;
+		/* of what has no length the library says so itself */
+		if (!c->pieces &&
 		    lws_add_http_header_by_name(c->wsi, (const unsigned char *)"connection:",
 		                                (const unsigned char *)"close", 5, &p, end))
 			return -1;
@@ -234,7 +281,7 @@ static int write_answer(struct conn *c)
 		if (lws_finalize_write_http_header(c->wsi, head + LWS_PRE, &p, end))
 			return -1;
 		c->head_sent = true;
-		if (c->out.len > 0) {
+		if (c->out.len > 0 || c->pieces) {
 			lws_callback_on_writable(c->wsi);
 			return 0;
 		}
@@ -245,7 +292,8 @@ static int write_answer(struct conn *c)
 			return -1;
 		memcpy(piece + LWS_PRE, c->out.data + c->sent, len);
 		int wrote = lws_write(c->wsi, piece + LWS_PRE, len,
-		                      len == left ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP);
+		                      len == left && !c->pieces ? LWS_WRITE_HTTP_FINAL
+		                                                : LWS_WRITE_HTTP);
 		free(piece);
 		if (wrote < (int)len)
 			return -1;
@@ -256,7 +304,7 @@ static int write_answer(struct conn *c)
 			return 0;
 		}
 	}
-	return -1;
+	return c->pieces ? 0 : -1;
 }
 
 /* An answer of our own, after which the connection ends. */
@@ -357,7 +405,9 @@ static void look_for_silent(struct net *n)
 			double silent = now - c->moved_s;
 			if (c->asks && has_left(c))
 				lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-			if (!(c->socket || c->status) || c->moved_s <= 0 || (c->held && !c->first))
+			bool idle = c->pieces && c->sent == c->out.len;
+			if (!(c->socket || c->status) || c->moved_s <= 0 || idle ||
+			    (c->held && !c->first))
 				continue;
 			if (silent > 2 * n->silent_s) {
 				lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
@@ -543,7 +593,8 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 			on_body(n, c, in, len);
 		return 0;
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-		return c && !c->status && !c->told ? hand_over(n, c) : 0;
+		/* comes again with whatever is sent behind the request */
+		return c && !c->status && !c->told ? hand_over(n, c) : c && c->pieces ? -1 : 0;
 	case LWS_CALLBACK_HTTP_WRITEABLE:
 		return c && c->status ? write_answer(c) : 0;
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:

@@ -76,6 +76,10 @@ bool net_busy(const struct net *n); /* sockets are open, or answers not written 
 /* Each is forgotten when the connection is gone. */
 void net_answer(struct net *n, uint64_t conn, int status, const char *type, const void *body,
                 size_t len);
+/* An answer that comes in pieces, until net_end(); gone() is told as of one that is waited for. */
+void net_begin(struct net *n, uint64_t conn, const char *type);
+void net_more(struct net *n, uint64_t conn, const void *bytes, size_t len);
+void net_end(struct net *n, uint64_t conn);
 void net_send(struct net *n, uint64_t conn, const char *text, size_t len);
 void net_hang_up(struct net *n, uint64_t conn, int code); /* after what was sent: 1000, 1009, ... */
 /* Takes no more of a socket's messages, nor of its pings, until said otherwise. */
