@@ -31,6 +31,11 @@ sources() {
 		for m in src/redis src/queue src/queue_worker src/base/sha256 src/base/clock; do echo "$srcdir/$m.c"; done
 		;;
 	openenv) echo "$srcdir/src/openenv.c" ;;
+	serve)
+		for m in serve serve_http serve_rpc serve_log serve_net openenv; do echo "$srcdir/src/$m.c"; done
+		for m in task checks; do echo "$srcdir/engine/$m.c"; done
+		for m in clock sha256; do echo "$srcdir/src/base/$m.c"; done
+		;;
 	jsonl) echo "$srcdir/src/jsonl.c" "$srcdir/engine/extract.c" "$srcdir/engine/text.c" ;;
 	transcript) echo "$srcdir/src/transcript.c" "$srcdir/src/jsonl.c" ;;
 	episode)
