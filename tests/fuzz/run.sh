@@ -6,7 +6,7 @@
 # From the environment: srcdir CC CXX CPPFLAGS LIBS OCCT_CPPFLAGS OCCT_LIBS FUZZ_SECONDS FUZZ_SEED FUZZ_TARGETS
 set -eu
 : "${srcdir:=.}" "${CC:=cc}" "${CXX:=c++}" "${FUZZ_SECONDS:=60}" "${FUZZ_SEED:=1}"
-: "${FUZZ_TARGETS:=stl glb frame json task jsonl transcript episode job redis openenv reference safetensors config adapter tokenizer chat sse dataset settings brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8 -lutf8proc -lpthread}" "${PNG_LIBS:=-lpng}"
+: "${FUZZ_TARGETS:=stl glb frame json task jsonl transcript episode job redis openenv serve reference safetensors config adapter tokenizer chat sse dataset settings brep}" "${CPPFLAGS:=}" "${LIBS:=-lcjson -lnettle -lpcre2-8 -lutf8proc -lpthread}" "${PNG_LIBS:=-lpng}"
 : "${OCCT_CPPFLAGS:=}" "${OCCT_LIBS:=}" "${CLANG:=clang}"
 out=fuzz-build
 mkdir -p "$out"
