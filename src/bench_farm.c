@@ -437,7 +437,8 @@ static int pair(struct farm_bench *f, int round, bool with_queue, double took_s[
 
 static int rates(struct farm_bench *f, struct err *e)
 {
-	double one[ROUNDS], two[ROUNDS], workers[ROUNDS], scorings[ROUNDS], loops[ROUNDS], t[2];
+	double one[ROUNDS], two[ROUNDS], here[ROUNDS], workers[ROUNDS], scorings[ROUNDS],
+		loops[ROUNDS], t[2];
 
 	/* what comes first is cold */
 	if (pair(f, 0, true, t, e) < 0 || pair(f, 0, false, t, e) < 0)
@@ -450,14 +451,15 @@ static int rates(struct farm_bench *f, struct err *e)
 		workers[r] = two[r] / one[r];
 		if (pair(f, r, false, t, e) < 0)
 			return -1;
+		here[r] = A_ROUND / t[0];
 		scorings[r] = CORES * t[0] / t[1];
 		if (pair(f, -1 - r, false, t, e) < 0)
 			return -1;
 		loops[r] = CORES * t[0] / t[1];
 	}
 	double ratio = bench_median(workers, ROUNDS), bound = bench_median(scorings, ROUNDS);
-	bench_figure(f->b, "farm.one_worker", bench_median(one, ROUNDS), "/s", NAN, NAN, NAN,
-	             f->set->name);
+	double rate = bench_median(one, ROUNDS), near = bench_median(here, ROUNDS);
+	bench_figure(f->b, "farm.one_worker", rate, "/s", NAN, near, rate / near, f->set->name);
 	bench_figure(f->b, "farm.two_workers", bench_median(two, ROUNDS), "/s", NAN, NAN, NAN,
 	             f->set->name);
 	bench_figure(f->b, "farm.two_over_one", ratio, "x", 1.8, bound, ratio / bound,
