@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "src/base/clock.h"
+#include "src/base/utf8.h"
 #include "src/queue_inside.h"
 
 enum { BUCKETS = 1024, ASK_VERSIONS_S_10 = 5 };
@@ -261,6 +262,21 @@ static bool entry_heard(struct entry *n)
 
 /* ---- answers of jobs ---- */
 
+/* What another machine says for people, as far as it is words. */
+static void words_of(struct err *why, const char *text, size_t len)
+{
+	struct buf clean = { 0 };
+	size_t at;
+
+	utf8_clean_line(&clean, text, len > 470 ? 470 : len);
+	snprintf(why->text, sizeof(why->text), "%.470s", buf_str(&clean));
+	if (!utf8_valid(why->text, strlen(why->text), &at))
+		why->text[at] = '\0';
+	if (!why->text[0])
+		snprintf(why->text, sizeof(why->text), "a worker failed and did not say why");
+	buf_release(&clean);
+}
+
 /* The first byte says what it is; the rest is the worker's. Of a copy of the hash: the entry that
  * it belongs to may be the first to go. */
 static void deliver(struct queue *q, const char *of, const char *bytes, size_t len)
@@ -278,8 +294,7 @@ static void deliver(struct queue *q, const char *of, const char *bytes, size_t l
 		why.kind = bytes[1] > 'a' + ERR_NONE && bytes[1] <= 'a' + ERR_CANCELLED
 		                   ? (enum err_kind)(bytes[1] - 'a')
 		                   : ERR_LOST;
-		snprintf(why.text, sizeof(why.text), "%.*s", (int)(len - 2 > 470 ? 470 : len - 2),
-		         bytes + 2);
+		words_of(&why, bytes + 2, len - 2);
 	} else {
 		snprintf(why.text, sizeof(why.text), "%s: a worker's answer is none of ours",
 		         q->a.shown);
