@@ -283,7 +283,7 @@ kill -0 $other && kill -0 $frozen
 claim $? "the workers go on"
 
 sed "s/NUMBER/5/" endless > endless5.py
-score --wall 60 endless5.py > out 2> err &
+"$cadforge" score --task none --wall 60 --cpu 60 --quiet --json --queue "$queue" endless5.py > out 2> err &
 pids="$pids $!"
 until_true 20 eval '[ "$(ask xpending cadforge:jobs:70000 workers | head -n 1)" = 1 ]'
 kill -9 $redis
