@@ -9,14 +9,7 @@
 #include "src/pipeline.h"
 #include "src/turn.h"
 
-enum {
-	FAR_MOST = 256,
-	/* More programs than builders: one is built while the one before it is measured and stored.
-	 * Not more than that: those that are begun share the processors, and a long one among many
-	 * would take many times as long as alone, while its place in the line costs it no more than
-	 * everybody's. */
-	AHEAD = 1
-};
+enum { FAR_MOST = 256 };
 enum { MODES = OPENENV_STRICT + 1, BRIEF_MAX = 64 << 10 };
 
 const double environment_step_bounds[ENVIRONMENT_BOUNDS] = { 0.025, 0.05, 0.1, 0.25, 0.5, 1,
@@ -603,8 +596,12 @@ static struct env_session *take_from_line(struct environment *v)
  * while to get its reference ready. */
 static void start_steps(struct environment *v)
 {
-	/* of workers elsewhere nobody here knows how many there are */
-	int most = v->o.app->queue ? FAR_MOST : v->o.app->jobs + AHEAD;
+	/* Of workers elsewhere nobody here knows how many there are. Here no more are begun than
+	 * there are builders, though one could be built while another is measured (a tenth more
+	 * steps a second): those that are begun share the processors, and a long one among many
+	 * takes many times as long as alone, while its place in the line costs it no more than
+	 * everybody's. */
+	int most = v->o.app->queue ? FAR_MOST : v->o.app->jobs;
 	double now = clock_now_s();
 
 	while (v->line && (v->started < most || now - v->line->begun > ENVIRONMENT_WAIT_S)) {
