@@ -162,7 +162,12 @@ static int run(const struct cmd *self, int argc, char **argv)
 		if (!isatty(STDOUT_FILENO)) {
 			nowhere = fopen("/dev/null", "w");
 			o.ui.out = nowhere;
-			o.ui.term = getenv("TERM") ? NULL : "xterm-256color";
+			/* nobody looks: where the environment names no terminal that will do, as
+			 * in a job or a container, this one does */
+			const char *term = getenv("TERM");
+			if (!term || !*term || strcmp(term, "dumb") == 0 ||
+			    strcmp(term, "unknown") == 0)
+				o.ui.term = "xterm-256color";
 		}
 	} else if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
 		app_tell("the workbench needs a terminal at its input and output; --script FILE "

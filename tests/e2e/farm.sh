@@ -165,7 +165,7 @@ if [ "${1:-}" != faults ]; then
 		learn far.db --backend auto learnt-far --queue "$queue" > out 2> err &
 		learner=$!
 		until_true 60 [ -d learnt-far/checkpoint-000001 ]
-		kill -9 "$(pgrep -P $learner -f 'train grpo' | head -n 1)" 2> /dev/null
+		kill -9 "$(child_of $learner 'train grpo')" 2> /dev/null
 		wait $learner 2> /dev/null
 		until_true 10 flock -n learnt-far/lock true
 		run=$(CADFORGE_DB=$work/far.db "$cadforge" runs --json 2> err | grep '"kind":"grpo"' | sed 's/.*"run":\([0-9]*\).*/\1/')

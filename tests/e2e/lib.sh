@@ -78,6 +78,16 @@ wait_until() { # wait_until COMMAND...: at most a minute
 		sleep 0.05
 	done
 }
+child_of() { # child_of PID WORD: its first child that has WORD in its command line; procps is not everywhere
+	for status in /proc/[0-9]*/status; do
+		child=${status%/status}
+		[ "$(sed -n 's/^PPid:[[:space:]]*//p' "$status" 2> /dev/null)" = "$1" ] || continue
+		if tr '\0' ' ' < "$child/cmdline" 2> /dev/null | grep -qF -e "$2"; then
+			echo "${child#/proc/}"
+			return
+		fi
+	done
+}
 points() { # points COMMAND...: what speaks TAP itself, from point $n + 1 on; its exit status
 	"$@" > "$work/points"
 	status=$?

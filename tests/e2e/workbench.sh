@@ -44,7 +44,7 @@ cat > keys << 'KEYS'
 :save-screen live.txt
 :save-screen live.svg
 KEYS
-"$cadforge" --db a.db --script keys > out 2> err < /dev/null
+TERM=dumb "$cadforge" --db a.db --script keys > out 2> err < /dev/null
 claim $? "a script of keys runs without a terminal"
 grep -q "1 Tasks\]" tasks.txt && grep -q "drawer_handle_two_bolt" tasks.txt && ! grep -q "caster_wheel_fork" tasks.txt
 claim $? "its screens are files: a filtered list of tasks"
@@ -98,7 +98,7 @@ open() { # open NAME SIZE ARGUMENTS...
 	pane=$name
 }
 pid_of() { # of the workbench in that session
-	pgrep -P "$(tmux -L "$tmux" list-panes -t "$1" -F '#{pane_pid}')" -x cadforge | head -n 1
+	child_of "$(tmux -L "$tmux" list-panes -t "$1" -F '#{pane_pid}')" cadforge
 }
 shut() { # ends the session whose program has ended
 	tmux -L "$tmux" kill-session -t "$pane" 2> /dev/null
