@@ -85,7 +85,7 @@ struct builder {
 
 struct request {
 	double wall_s, cpu_s, memory_mib, output_kib, brep_mib;
-	int line_offset;
+	int line_offset, under_way;
 };
 
 static double between(const cJSON *o, const char *key, double def, double min, double max)
@@ -102,6 +102,7 @@ static int request_read(struct request *r, const struct frame *f, struct err *e)
 	bool runs = f->type == WIRE_BUILD || f->type == WIRE_WATCH;
 	r->wall_s = between(o, "wall_s", runs ? 45 : 20, 0.01, 86400);
 	r->cpu_s = between(o, "cpu_s", runs ? 40 : 20, 0.01, 86400);
+	r->under_way = (int)between(o, "under_way", 0, 0, 1e6);
 	r->memory_mib = between(o, "memory_mib", 2048, 16, 1 << 20);
 	r->output_kib = between(o, "output_kib", 512, 1, 1 << 20);
 	r->brep_mib = between(o, "brep_mib", 256, 1, 900);
@@ -689,6 +690,7 @@ static void job_begin(struct builder *b, const struct frame *f)
 		                          ? (uint32_t)(r.brep_mib * MIB)
 		                          : 0,
 		.stream = f->type == WIRE_WATCH,
+		.under_way = r.under_way,
 		.log_kept_bytes = LOG_KEPT,
 		/* the end of a measurement under way, before the begin of others */
 		.first = f->type == WIRE_CONVERT,

@@ -48,7 +48,7 @@ struct mesher {
 };
 
 struct request {
-	double linear, angular, wall_s, memory_mib;
+	double linear, angular, wall_s, cpu_s, memory_mib, under_way;
 };
 
 static int request_parse(struct request *r, const struct frame *f, struct err *e)
@@ -61,6 +61,8 @@ static int request_parse(struct request *r, const struct frame *f, struct err *e
 	else if (o && json_get_number_between(o, "linear", 0.1, 1e-6, 1e6, &r->linear, e) == 0 &&
 	         json_get_number_between(o, "angular", 0.1, 1e-4, 10, &r->angular, e) == 0 &&
 	         json_get_number_between(o, "wall_s", 10, 0.001, 86400, &r->wall_s, e) == 0 &&
+	         json_get_number_between(o, "cpu_s", r->wall_s, 0.001, 86400, &r->cpu_s, e) == 0 &&
+	         json_get_number_between(o, "under_way", 0, 0, 1e6, &r->under_way, e) == 0 &&
 	         json_get_number_between(o, "memory_mib", 2048, 1, 1 << 20, &r->memory_mib, e) == 0)
 		rc = 0;
 	cJSON_Delete(o);
@@ -99,7 +101,7 @@ static void child_run(void *ctx, const struct frame *f, const struct nursery_io 
 	if (request_parse(&r, f, &e) < 0)
 		nursery_cannot(e.text); /* the parent looked at it before */
 	struct sandbox_limits limits = { .memory_bytes = (uint64_t)(r.memory_mib * MIB),
-		                         .cpu_s = r.wall_s + 1,
+		                         .cpu_s = r.cpu_s + 1,
 		                         .file_bytes = REPLY_MAX };
 	if (m->jail && sandbox_enter(m->jail, &limits, &e) < 0) {
 		err_wrap(&e, "the jail");
@@ -211,7 +213,8 @@ static void take_mesh(struct mesher *m, const struct frame *f)
 		return;
 	}
 	struct nursery_limits l = { .wall_s = r.wall_s,
-		                    .cpu_s = r.wall_s + 1,
+		                    .cpu_s = r.cpu_s,
+		                    .under_way = (int)r.under_way,
 		                    .memory_bytes = (uint64_t)(r.memory_mib * MIB),
 		                    .file_bytes = REPLY_MAX,
 		                    .reply_json_max = REPORT_MAX,

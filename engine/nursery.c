@@ -13,7 +13,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,8 @@
 /* a spare that has had no job for so long may use the time; jobs that come one on another's heels
  * find all processors for themselves */
 #define IDLE_MS 20
+/* what the asker said of the work elsewhere is old when nothing has come for so long */
+#define QUIET_MS 500
 /* between two notices of one stream */
 #define NOTICE_EVERY_S 0.04
 /* type of the frame that says to a stream: your notice was taken */
@@ -89,6 +93,11 @@ struct nursery {
 	int n_waiting;
 	struct buf chunk; /* room for what is read of the children's streams; always empty */
 	int null_fd;
+	int under_way; /* as the asker said it last */
+	/* How many are worked on, for the spares to see; a page that they give away before their
+	 * job comes, or programs could talk to one another through it. NULL: none could be had */
+	_Atomic int *at_work;
+	int cores;
 	bool hold;         /* nothing that costs memory is taken from the children */
 	double fork_after; /* no spare is forked before this time */
 };
@@ -250,6 +259,26 @@ int nursery_notice(const struct nursery_io *io, const char *json, size_t json_le
 
 /* ---- the child's side ---- */
 
+/* Until a job comes, or there is no more to do meanwhile. Where the processors have work enough,
+ * what is done ahead is not done for nothing, and would be taken from those who work: it waits. */
+static void rest(struct nursery *n)
+{
+	struct pollfd wake = { .fd = CHILD_WAKE, .events = POLLIN };
+	int step = 0, wait_ms = IDLE_MS, waited_ms = 0;
+
+	while (n->ops.child_idle && poll(&wake, 1, wait_ms) == 0) {
+		waited_ms += wait_ms;
+		wait_ms = IDLE_MS;
+		if (n->at_work && 2 * atomic_load(n->at_work) > n->cores && waited_ms < QUIET_MS)
+			continue;
+		if (!n->ops.child_idle(n->ops.ctx, step++))
+			break;
+		wait_ms = 0;
+	}
+	if (n->at_work)
+		munmap((void *)(uintptr_t)n->at_work, sizeof(*n->at_work));
+}
+
 static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_END])
 {
 	static const int reset[] = { SIGPIPE, SIGINT,  SIGTERM, SIGHUP,  SIGUSR1, SIGUSR2, SIGCHLD,
@@ -285,11 +314,7 @@ static void child_main(struct nursery *n, int parent, const int fds[CHILD_FDS_EN
 	if (n->ops.child_ready)
 		n->ops.child_ready(n->ops.ctx);
 
-	struct pollfd wake = { .fd = CHILD_WAKE, .events = POLLIN };
-	for (int step = 0; n->ops.child_idle; step++)
-		if (poll(&wake, 1, step == 0 ? IDLE_MS : 0) != 0 ||
-		    !n->ops.child_idle(n->ops.ctx, step))
-			break;
+	rest(n);
 	char c;
 	ssize_t got;
 	do
@@ -708,6 +733,8 @@ static void dispatch(struct nursery *n)
 		give(n, w);
 		waiting_free(w);
 	}
+	if (n->at_work)
+		atomic_store(n->at_work, running(n) > n->under_way ? running(n) : n->under_way);
 }
 
 /* The descriptors that children take, asked for before the first of them fails for want of one. */
@@ -736,6 +763,13 @@ static int descriptors_reserve(int spares, int jobs_max, int streams, struct err
 	               jobs_max, (uintmax_t)need, (uintmax_t)have.rlim_max, (uintmax_t)need);
 }
 
+static int cores(void)
+{
+	cpu_set_t may;
+
+	return sched_getaffinity(0, sizeof(may), &may) == 0 ? CPU_COUNT(&may) : 1;
+}
+
 struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox *jail, int spares,
                              int jobs_max, struct err *e)
 {
@@ -751,6 +785,10 @@ struct nursery *nursery_open(const struct nursery_ops *ops, const struct sandbox
 	n->jobs_max = jobs_max;
 	n->last = &n->first;
 	n->chunk.secret = true;
+	n->cores = cores();
+	void *page = mmap(NULL, sizeof(*n->at_work), PROT_READ | PROT_WRITE,
+	                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	n->at_work = page == MAP_FAILED ? NULL : page;
 	/* as many dead as living may wait to be collected */
 	n->n_slots = 2 * (spares + jobs_max + ops->streams) + 4;
 	n->slot = calloc((size_t)n->n_slots, sizeof(*n->slot));
@@ -794,6 +832,8 @@ void nursery_close(struct nursery *n)
 	}
 	if (n->null_fd >= 0)
 		close(n->null_fd);
+	if (n->at_work)
+		munmap((void *)(uintptr_t)n->at_work, sizeof(*n->at_work));
 	buf_release(&n->chunk);
 	free(n->slot);
 	free(n);
@@ -827,6 +867,7 @@ int nursery_submit(struct nursery *n, const struct frame *request, const struct 
 	w->job = request->job;
 	w->type = request->type;
 	w->limits = *l;
+	n->under_way = l->under_way;
 	if (l->stream) {
 		if (live(n, true) >= n->ops.streams) {
 			waiting_free(w);

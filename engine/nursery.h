@@ -77,6 +77,9 @@ struct nursery_limits {
 	/* a reply that claims more is not read: NURSERY_EXITED; 0 means the frame's own limits */
 	uint32_t reply_json_max, reply_blob_max;
 	bool stream; /* then they hold for its notices, and its reply has no blob */
+	/* no limit: how many programs are worked on as the asker knows it, by other nurseries too;
+	 * see nursery_ops.child_idle. 0: not known */
+	int under_way;
 };
 
 enum nursery_end {
@@ -111,7 +114,7 @@ struct nursery_ops {
 	void (*child_ready)(void *ctx);
 	/* In the child, while it waits and no job has come for a moment: step 0, 1, ..., until it
 	 * returns false. A job that comes meanwhile waits for the end of the step: a few
-	 * milliseconds at most. May be NULL. */
+	 * milliseconds at most. Put off while the processors have work enough. May be NULL. */
 	bool (*child_idle)(void *ctx, int step);
 	/* In the child, with the request: calls sandbox_enter() itself, then nursery_began(),
 	 * replies, returns (the nursery then _exits). */

@@ -102,6 +102,19 @@ int engine_warm_scorer(struct engine *en, struct err *e)
 	return pool_program_start(en, &en->scorer, e);
 }
 
+/* Programs and shapes that are worked on; of a measurement's parts one counts. More than some
+ * dozens need not be told apart. */
+static int under_way(struct engine *en)
+{
+	int n = 0;
+
+	for (int i = 0; i < PROGRAMS; i++)
+		for (const struct job *j = pool_program_at(en, i)->first; j && n < 64; j = j->next)
+			n += j->type != WIRE_WATCH &&
+			     (!j->whole || j->part == PART_MESH || j->part == PART_FIGURES);
+	return n;
+}
+
 static int submit(struct engine *en, struct program *p, uint32_t type, cJSON *json,
                   const void *blob, size_t len, double limit_s, enum dialect dialect, uint32_t *id,
                   struct err *e)
@@ -115,6 +128,7 @@ static int submit(struct engine *en, struct program *p, uint32_t type, cJSON *js
 		return err_set(e, len > FRAME_BLOB_MAX ? ERR_INPUT : ERR_MEM,
 		               "%zu bytes are too many for a job", len);
 	}
+	cJSON_AddNumberToObject(json, "under_way", under_way(en) + 1);
 	json_print(&text, json);
 	cJSON_Delete(json);
 	j->id = ++en->next_job ? en->next_job : ++en->next_job;

@@ -93,6 +93,7 @@ int score_request_parse(struct score_request *out, const char *json, size_t len,
 	if (one_of(o, "format", formats, SCORE_BREP, &format, e) < 0 ||
 	    one_of(o, "figures", figures, SCORE_FIGURES_NONE, &kind, e) < 0 ||
 	    json_get_number_between(o, "cpu_s", CPU_S, 0.001, 86400, &r.cpu_s, e) < 0 ||
+	    json_get_number_between(o, "under_way", 0, 0, 1e6, &r.under_way, e) < 0 ||
 	    json_get_number_between(o, "memory_mib", MEMORY_MIB, 1, 1 << 20, &r.memory_mib, e) <
 	            0 ||
 	    json_get_number_between(o, "faces_max", FACES_MAX, 1, 1e8, &faces, e) < 0 ||

@@ -41,8 +41,8 @@ struct score_request {
 		char title[200];
 		int rotation;       /* of engine/voxel.h, that brings the part to the reference */
 		uint32_t reference; /* for "difference": of kind "exact", or 0 */
-	} pictures;               /* n 0: none are wanted; else nothing but read and mesh is done */
-	double cpu_s, memory_mib; /* on the clock: engine/wire.h */
+	} pictures; /* n 0: none are wanted; else nothing but read and mesh is done */
+	double cpu_s, memory_mib, under_way; /* on the clock: engine/wire.h */
 	struct shape_limits limits;
 };
 

@@ -362,6 +362,7 @@ static void take_score(struct scorer *sc, const struct frame *f)
 		goto out;
 	}
 	struct nursery_limits l = { .wall_s = wire_measure_wall_s(r.cpu_s),
+		                    .under_way = (int)r.under_way,
 		                    .cpu_s = r.cpu_s,
 		                    .memory_bytes = (uint64_t)(r.memory_mib * 1048576.0),
 		                    .file_bytes = REPLY_MAX,

@@ -15,6 +15,8 @@ static inline double wire_measure_wall_s(double cpu_s)
 	return 20 + 6 * cpu_s;
 }
 
+/* Every job that a child is for may say under_way: how many programs are worked on, this one
+ * counted, so that spare children leave the processors to them (engine/nursery.h). */
 enum wire_type {
 	/* cadforge -> builder */
 	WIRE_BUILD = 1,   /* json: {dialect:"seed"|"open", filter:bool, wall_s, cpu_s, memory_mib,

@@ -154,9 +154,11 @@ static struct nursery *open_one(struct seen *s, int spares, int jobs)
 	return n;
 }
 
-static void submit(struct nursery *n, uint32_t job, const char *what, double wall, double cpu)
+static void submit_among(struct nursery *n, uint32_t job, const char *what, double wall, double cpu,
+                         int under_way)
 {
 	struct nursery_limits l = {
+		.under_way = under_way,
 		.wall_s = wall,
 		.cpu_s = cpu,
 		.log_kept_bytes = 1000,
@@ -172,6 +174,11 @@ static void submit(struct nursery *n, uint32_t job, const char *what, double wal
 		           .blob_len = (uint32_t)strlen(what) };
 	struct err e = { 0 };
 	assert_int_equal(nursery_submit(n, &f, &l, &e), 0);
+}
+
+static void submit(struct nursery *n, uint32_t job, const char *what, double wall, double cpu)
+{
+	submit_among(n, job, what, wall, cpu, 0);
 }
 
 static void drive(struct nursery *n, struct seen *s, int until)
@@ -372,8 +379,8 @@ static void a_spare_at_rest_rehearses_and_then_takes_its_job(void **state)
 		                   .done = on_done };
 	struct err e = { 0 };
 	(void)state;
-	void *shared = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-	                    -1, 0);
+	void *shared =
+		mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(shared, MAP_FAILED);
 	idle_steps = shared;
 	struct nursery *n = nursery_open(&ops, NULL, 1, 1, &e);
@@ -394,6 +401,44 @@ static void a_spare_at_rest_rehearses_and_then_takes_its_job(void **state)
 	buf_release(&s.log);
 }
 
+static void a_spare_leaves_the_processors_to_those_who_work(void **state)
+{
+	struct seen s = { 0 };
+	struct nursery_ops ops = { .ctx = &s,
+		                   .child_run = child_run,
+		                   .child_idle = child_idle,
+		                   .log = on_log,
+		                   .done = on_done };
+	struct err e = { 0 };
+	(void)state;
+	void *shared =
+		mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	idle_steps = shared;
+	struct nursery *n = nursery_open(&ops, NULL, 1, 1, &e);
+	assert_non_null(n);
+	/* the next spare is forked when this has ended, and knows of a thousand elsewhere */
+	submit_among(n, 1, "echo", 5, 5, 1000);
+	double start = clock_now_s();
+	drive(n, &s, 1);
+	*idle_steps = 0;
+	while (clock_now_s() - start < 0.2) {
+		nursery_step(n);
+		usleep(1000);
+	}
+	if (clock_now_s() - start < 0.4)
+		assert_int_equal(*idle_steps, 0);
+	/* but not for ever: nothing has come since */
+	while (*idle_steps < 3 && clock_now_s() - start < 10) {
+		nursery_step(n);
+		usleep(1000);
+	}
+	assert_int_equal(*idle_steps, 3);
+	nursery_close(n);
+	munmap(shared, sizeof(int));
+	buf_release(&s.log);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +450,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_left_behind_after_many_jobs),
 		cmocka_unit_test(a_spare_that_dies_is_replaced),
 		cmocka_unit_test(a_spare_at_rest_rehearses_and_then_takes_its_job),
+		cmocka_unit_test(a_spare_leaves_the_processors_to_those_who_work),
 	};
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests_name("nursery", tests, NULL, NULL);
