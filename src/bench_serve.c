@@ -509,6 +509,53 @@ static void look(const struct server *s, double *bytes, double *fds)
 		closedir(d);
 }
 
+/* Its parent; 0: it is gone. */
+static pid_t parent_of(pid_t pid)
+{
+	char path[64];
+	int parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	FILE *f = fopen(path, "re");
+	if (!f || fscanf(f, "%*d (%*[^)]) %*c %d", &parent) != 1)
+		parent = 0;
+	if (f)
+		fclose(f);
+	return parent;
+}
+
+/* The server's descendants, the dead that nobody collected among them. */
+static double processes(const struct server *s)
+{
+	DIR *d = opendir("/proc");
+	double n = d ? 0 : NAN;
+	struct dirent *x;
+
+	while (d && (x = readdir(d))) {
+		pid_t pid = (pid_t)strtol(x->d_name, NULL, 10);
+		while (pid > 1 && pid != s->pid)
+			pid = parent_of(pid);
+		n += pid == s->pid;
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* As look(), once what is ending has ended: sockets that were hung up on, children that have
+ * answered. */
+static void look_settled(const struct server *s, double *bytes, double *fds, double *programs,
+                         double most_fds, double most_programs)
+{
+	for (int i = 0; i < 50; i++) {
+		look(s, bytes, fds);
+		*programs = processes(s);
+		if (i >= 5 && *fds <= most_fds && *programs <= most_programs)
+			return;
+		usleep(100000);
+	}
+}
+
 static const char trivial[] = "import cadquery as cq\nfixture = cq.Workplane().box(10, 20, 30)\n";
 
 static int crowd(struct bench *b, struct server *s, struct err *e)
@@ -555,17 +602,19 @@ static int growth(struct bench *b, struct server *s, int steps, struct err *e)
 		.port = s->port, .wanted = steps / 4, .program = program, .n_programs = 1
 	};
 	struct load l = { .port = s->port, .wanted = steps, .program = program, .n_programs = 1 };
-	double before, after, fds_before, fds_after;
+	double before, after, fds_before, fds_after, programs_before, programs_after;
 
 	bench_say(b, "many steps of a trivial part");
 	drive(&warm, CLIENTS, e);
-	look(s, &before, &fds_before);
+	look_settled(s, &before, &fds_before, &programs_before, 0, 0);
 	double taken = e->kind ? NAN : drive(&l, CLIENTS, e);
-	look(s, &after, &fds_after);
+	look_settled(s, &after, &fds_after, &programs_after, fds_before, programs_before);
 	if (!e->kind) {
 		bench_figure(b, "serve.trivial.steps", steps / taken, "1/s", NAN, NAN, NAN, NULL);
 		bench_figure(b, "serve.growth", (after - before) / steps, "B", NAN, NAN, NAN, NULL);
 		bench_figure(b, "serve.growth.fds", fds_after - fds_before, "", 0, NAN, NAN, NULL);
+		bench_figure(b, "serve.growth.processes", programs_after - programs_before, "", 0,
+		             NAN, NAN, NULL);
 	}
 	free(warm.seconds);
 	free(l.seconds);
