@@ -26,7 +26,7 @@ sources() {
 	case $1 in
 	stl | glb) echo "$srcdir/engine/$1.c" "$srcdir/engine/mesh.c" ;;
 	sse) echo "$srcdir/gpu/sse.c" "$srcdir/gpu/think.c" ;;
-	job) echo "$srcdir/src/job.c" "$srcdir/src/base/sha256.c" ;;
+	job) echo "$srcdir/src/job.c" "$srcdir/engine/limits_json.c" "$srcdir/src/base/sha256.c" ;;
 	redis)
 		for m in src/redis src/queue src/queue_worker src/base/sha256 src/base/clock; do echo "$srcdir/$m.c"; done
 		;;
@@ -76,7 +76,7 @@ build_brep() {
 	for f in "$srcdir"/engine/*.c "$srcdir"/src/base/err.c "$srcdir"/src/base/buf.c "$srcdir"/src/base/json.c \
 		"$srcdir"/src/base/frame.c "$srcdir"/src/base/utf8.c "$srcdir"/src/base/clock.c "$srcdir"/src/base/sha256.c \
 		"$srcdir"/tests/fuzz/driver.c "$srcdir"/tests/fuzz/fuzz_brep.c; do
-		case $f in */*_main.c | */python.c | */nursery.c | */sandbox.c | */serve.c | */pool.c) continue ;; esac
+		case $f in */*_main.c | */python.c | */nursery.c | */sandbox.c | */serve.c | */pool*.c) continue ;; esac
 		# shellcheck disable=SC2086
 		$CC $flags -c "$f" -o "$out/$(basename "$f" .c).o"
 	done
