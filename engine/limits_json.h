@@ -12,6 +12,14 @@
 
 #include "engine/engine.h"
 
+enum { LIMITS = 8 };
+
+/* In the order above. */
+void limits_values(double out[LIMITS], const struct limits *l);
+/* -1: *@l, each byte of it, is what @v says; else which of them is out of range, which is @least to
+ * @most. */
+int limits_from_values(struct limits *l, const double v[LIMITS], double *least, double *most);
+
 /* In place of what is there of that name. */
 void limits_json_add(cJSON *settings, const struct limits *l);
 /* 1: in *@l, each byte of which was written; 0: none are recorded; -1: ERR_INPUT, one that is out

@@ -547,9 +547,7 @@ static void add_adapters(cJSON *o, const struct gpu_adapter *v, int n)
 
 static cJSON *describe(const struct gpu_request *r)
 {
-	const struct sampling *s = &r->sampling;
 	cJSON *o = cJSON_CreateObject(), *stop;
-	char seed[24];
 
 	if (r->messages)
 		cJSON_AddItemToObject(o, "messages", cJSON_Duplicate(r->messages, true));
@@ -576,16 +574,7 @@ static cJSON *describe(const struct gpu_request *r)
 	stop = cJSON_AddArrayToObject(o, "stop");
 	for (int i = 0; i < r->n_stop; i++)
 		cJSON_AddItemToArray(stop, cJSON_CreateString(r->stop[i]));
-	cJSON_AddNumberToObject(o, "temperature", (double)s->temperature);
-	cJSON_AddNumberToObject(o, "top_p", (double)s->top_p);
-	cJSON_AddNumberToObject(o, "top_k", s->top_k);
-	cJSON_AddNumberToObject(o, "min_p", (double)s->min_p);
-	cJSON_AddNumberToObject(o, "presence", (double)s->presence);
-	cJSON_AddNumberToObject(o, "frequency", (double)s->frequency);
-	cJSON_AddNumberToObject(o, "repetition", (double)s->repetition);
-	snprintf(seed, sizeof(seed), "%llu", (unsigned long long)s->seed);
-	cJSON_AddStringToObject(o, "seed", seed);
-	cJSON_AddNumberToObject(o, "top", s->top);
+	gpu_sampling_add(o, &r->sampling);
 	return o;
 }
 

@@ -10,6 +10,8 @@
 
 struct door {
 	const char *name;
+	/* why there are none: where logits, or sweep, is NULL */
+	const char *no_logits, *no_sweep;
 	void (*close)(struct gpu *g);
 	int (*generate)(struct gpu *g, const struct gpu_request *r, uint32_t *request,
 	                struct err *e);

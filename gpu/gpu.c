@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "gpu/door.h"
@@ -72,6 +73,23 @@ static int check(const struct gpu_request *r, struct err *e)
 	return 0;
 }
 
+void gpu_sampling_add(cJSON *o, const struct sampling *s)
+{
+	char seed[24];
+
+	cJSON_AddNumberToObject(o, "temperature", (double)s->temperature);
+	cJSON_AddNumberToObject(o, "top_p", (double)s->top_p);
+	cJSON_AddNumberToObject(o, "top_k", s->top_k);
+	cJSON_AddNumberToObject(o, "min_p", (double)s->min_p);
+	cJSON_AddNumberToObject(o, "presence", (double)s->presence);
+	cJSON_AddNumberToObject(o, "frequency", (double)s->frequency);
+	cJSON_AddNumberToObject(o, "repetition", (double)s->repetition);
+	/* all of its 64 bits, which a number of JSON does not hold */
+	snprintf(seed, sizeof(seed), "%llu", (unsigned long long)s->seed);
+	cJSON_AddStringToObject(o, "seed", seed);
+	cJSON_AddNumberToObject(o, "top", s->top);
+}
+
 int gpu_generate(struct gpu *g, const struct gpu_request *r, uint32_t *request, struct err *e)
 {
 	return check(r, e) < 0 ? -1 : g->door->generate(g, r, request, e);
@@ -89,6 +107,8 @@ const cJSON *gpu_about(struct gpu *g, int (*tick)(void *ctx), void *ctx, struct 
 
 int gpu_sweep(struct gpu *g, double *bytes_per_s, struct err *e)
 {
+	if (!g->door->sweep)
+		return err_set(e, ERR_LACKS, "%s", g->door->no_sweep);
 	return g->door->sweep(g, bytes_per_s, e);
 }
 
@@ -100,6 +120,8 @@ int gpu_logits(struct gpu *g, const int32_t *ids, int n, const struct gpu_adapte
 	if (n_adapters < 0 || n_adapters > LORA_BLEND_MAX)
 		return err_set(e, ERR_USAGE, "at most %d adapters are blended, not %d",
 		               LORA_BLEND_MAX, n_adapters);
+	if (!g->door->logits)
+		return err_set(e, ERR_LACKS, "%s", g->door->no_logits);
 	return g->door->logits(g, ids, n, adapter, n_adapters, out, vocabulary, e);
 }
 

@@ -116,6 +116,9 @@ const char *gpu_end_name(enum gpu_end end);
 struct gpu *gpu_open(const struct gpu_options *o, const struct gpu_ops *ops, struct err *e);
 void gpu_close(struct gpu *g);
 
+/* Adds temperature ... top as the programs of ours read them. */
+void gpu_sampling_add(cJSON *o, const struct sampling *s);
+
 /* 0 and @request, or -1 with @e: what in the request cannot be. What the engine itself refuses
  * comes as done() of all its sequences. */
 int gpu_generate(struct gpu *g, const struct gpu_request *r, uint32_t *request, struct err *e);

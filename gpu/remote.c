@@ -888,27 +888,6 @@ static const cJSON *remote_about(struct gpu *g, int (*tick)(void *ctx), void *ct
 	return ((struct remote *)(void *)g)->about;
 }
 
-static int remote_logits(struct gpu *g, const int32_t *ids, int n,
-                         const struct gpu_adapter *adapter, int n_adapters, float **out,
-                         int *vocabulary, struct err *e)
-{
-	(void)g;
-	(void)ids;
-	(void)n;
-	(void)adapter;
-	(void)n_adapters;
-	(void)out;
-	(void)vocabulary;
-	return err_set(e, ERR_LACKS, "a server gives no logits: they need a model in a folder");
-}
-
-static int remote_sweep(struct gpu *g, double *bytes_per_s, struct err *e)
-{
-	(void)g;
-	(void)bytes_per_s;
-	return err_set(e, ERR_LACKS, "a server's memory cannot be measured from here");
-}
-
 static void remote_close(struct gpu *g)
 {
 	struct remote *r = (struct remote *)(void *)g;
@@ -931,9 +910,9 @@ static const struct door door = {
 	.close = remote_close,
 	.generate = remote_generate,
 	.cancel = remote_cancel,
-	.logits = remote_logits,
+	.no_logits = "a server gives no logits: they need a model in a folder",
 	.about = remote_about,
-	.sweep = remote_sweep,
+	.no_sweep = "a server's memory cannot be measured from here",
 	.poll_fds = remote_poll_fds,
 	.timeout_ms = remote_timeout_ms,
 	.step = remote_step,

@@ -161,9 +161,7 @@ static void add_ids(cJSON *o, const char *key, const int32_t *id, int n)
 void drawing_write(struct buf *out, const char kind[SHA256_HEX], const struct gpu_request *r,
                    const struct drawing_adapter *adapter)
 {
-	const struct sampling *s = &r->sampling;
 	cJSON *o = cJSON_CreateObject(), *list;
-	char seed[24];
 
 	cJSON_AddNumberToObject(o, "v", VERSION);
 	cJSON_AddStringToObject(o, "kind", kind);
@@ -189,16 +187,7 @@ void drawing_write(struct buf *out, const char kind[SHA256_HEX], const struct gp
 	list = cJSON_AddArrayToObject(o, "stop");
 	for (int i = 0; i < r->n_stop; i++)
 		cJSON_AddItemToArray(list, cJSON_CreateString(r->stop[i]));
-	cJSON_AddNumberToObject(o, "temperature", (double)s->temperature);
-	cJSON_AddNumberToObject(o, "top_p", (double)s->top_p);
-	cJSON_AddNumberToObject(o, "top_k", s->top_k);
-	cJSON_AddNumberToObject(o, "min_p", (double)s->min_p);
-	cJSON_AddNumberToObject(o, "presence", (double)s->presence);
-	cJSON_AddNumberToObject(o, "frequency", (double)s->frequency);
-	cJSON_AddNumberToObject(o, "repetition", (double)s->repetition);
-	snprintf(seed, sizeof(seed), "%llu", (unsigned long long)s->seed);
-	cJSON_AddStringToObject(o, "seed", seed);
-	cJSON_AddNumberToObject(o, "top", s->top);
+	gpu_sampling_add(o, &r->sampling);
 	if (r->messages)
 		cJSON_AddItemToObject(o, "messages", cJSON_Duplicate(r->messages, true));
 	else if (r->text)

@@ -368,28 +368,6 @@ static const cJSON *far_about(struct gpu *g, int (*tick)(void *ctx), void *ctx, 
 	return self(g)->about;
 }
 
-static int far_sweep(struct gpu *g, double *bytes_per_s, struct err *e)
-{
-	(void)g;
-	(void)bytes_per_s;
-	return err_set(e, ERR_LACKS, "what a worker's device reads is not known here");
-}
-
-static int far_logits(struct gpu *g, const int32_t *ids, int n, const struct gpu_adapter *adapter,
-                      int n_adapters, float **out, int *vocabulary, struct err *e)
-{
-	(void)g;
-	(void)ids;
-	(void)n;
-	(void)adapter;
-	(void)n_adapters;
-	(void)out;
-	(void)vocabulary;
-	return err_set(e, ERR_LACKS,
-	               "workers draw answers and give no logits: --backend cpu or cuda "
-	               "has them");
-}
-
 static int far_poll_fds(struct gpu *g, struct pollfd *out, int cap)
 {
 	return queue_poll_fds(self(g)->q, out, cap);
@@ -517,9 +495,10 @@ struct gpu *far_engine_open(const char *url, bool quiet, const struct gpu_option
 		.close = far_close,
 		.generate = far_generate,
 		.cancel = far_cancel,
-		.logits = far_logits,
+		.no_logits = "workers draw answers and give no logits: --backend cpu or cuda "
+			     "has them",
 		.about = far_about,
-		.sweep = far_sweep,
+		.no_sweep = "what a worker's device reads is not known here",
 		.poll_fds = far_poll_fds,
 		.timeout_ms = far_timeout_ms,
 		.step = far_step,

@@ -6,17 +6,15 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "engine/limits_json.h"
+
 enum { VERSION = 1, LINE_BYTES_MAX = 32 << 20, PICTURES_MAX = 32, LEVEL = 1 };
 
 /* ---- the job ---- */
 
 static cJSON *kind_json(const struct job_asked *j)
 {
-	const struct limits *l = &j->limits;
-	const double limits[] = {
-		l->wall_s,     l->cpu_s,    l->score_cpu_s,      l->memory_mib,
-		l->output_kib, l->brep_mib, (double)l->faces_max, (double)l->triangles_max
-	};
+	double limits[LIMITS];
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddNumberToObject(o, "v", VERSION);
@@ -28,7 +26,8 @@ static cJSON *kind_json(const struct job_asked *j)
 	cJSON_AddBoolToObject(o, "no_blanks", j->no_blanks);
 	cJSON_AddBoolToObject(o, "no_filter", j->no_filter);
 	cJSON_AddNumberToObject(o, "artifacts", j->artifacts);
-	json_add_figures(o, "limits", limits, 8);
+	limits_values(limits, &j->limits);
+	json_add_figures(o, "limits", limits, LIMITS);
 	return o;
 }
 
@@ -87,18 +86,14 @@ static int read_sha(const cJSON *o, const char *key, char out[SHA256_HEX], struc
 
 static int read_limits(const cJSON *o, struct limits *l, struct err *e)
 {
-	static const double least[] = { 0.05, 0.05, 0.05, 16, 1, 1, 1, 1 };
-	static const double most[] = { 86400, 86400, 86400, 1 << 20, 1 << 20, 1 << 12, 1e9, 1e9 };
-	double v[8];
+	double v[LIMITS], least, most;
 
-	if (json_get_numbers(o, "limits", v, 8, e) < 0)
+	if (json_get_numbers(o, "limits", v, LIMITS, e) < 0)
 		return -1;
-	for (int i = 0; i < 8; i++)
-		if (!(v[i] >= least[i] && v[i] <= most[i]))
-			return err_set(e, ERR_INPUT, "limits[%d]: %g to %g was expected, got %g", i,
-			               least[i], most[i], v[i]);
-	*l = (struct limits){ v[0],      v[1],      v[2],       (int)v[3],
-		              (int)v[4], (int)v[5], (long)v[6], (long)v[7] };
+	int bad = limits_from_values(l, v, &least, &most);
+	if (bad >= 0)
+		return err_set(e, ERR_INPUT, "limits[%d]: %g to %g was expected, got %g", bad,
+		               least, most, v[bad]);
 	return 0;
 }
 

@@ -220,26 +220,6 @@ static const cJSON *paced_about(struct gpu *g, int (*tick)(void *ctx), void *ctx
 	return self(g)->about;
 }
 
-static int paced_sweep(struct gpu *g, double *bytes_per_s, struct err *e)
-{
-	(void)g;
-	(void)bytes_per_s;
-	return err_set(e, ERR_LACKS, "a paced engine reads nothing");
-}
-
-static int paced_logits(struct gpu *g, const int32_t *ids, int n, const struct gpu_adapter *adapter,
-                        int n_adapters, float **out, int *vocabulary, struct err *e)
-{
-	(void)g;
-	(void)ids;
-	(void)n;
-	(void)adapter;
-	(void)n_adapters;
-	(void)out;
-	(void)vocabulary;
-	return err_set(e, ERR_LACKS, "a paced engine has no logits");
-}
-
 static int paced_poll_fds(struct gpu *g, struct pollfd *out, int cap)
 {
 	(void)g;
@@ -291,9 +271,9 @@ struct gpu *paced_open(const struct paced_options *o, const struct gpu_ops *ops,
 		.close = paced_close,
 		.generate = paced_generate,
 		.cancel = paced_cancel,
-		.logits = paced_logits,
+		.no_logits = "a paced engine has no logits",
 		.about = paced_about,
-		.sweep = paced_sweep,
+		.no_sweep = "a paced engine reads nothing",
 		.poll_fds = paced_poll_fds,
 		.timeout_ms = paced_timeout_ms,
 		.step = paced_step,
